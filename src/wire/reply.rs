@@ -1,0 +1,53 @@
+//! Replies as bytes: the id as it came, and beside it a result or an error object.
+//!
+//! Answers for: one compact JSON object, U+2028 and U+2029 escaped everywhere but inside an echoed id. Does not
+//! know: framing, or where the result came from; it is given as the tail of a reply, `"result":…` or `"error":…`.
+
+/// Appends `{"jsonrpc":"2.0","id":<id>,<tail>}`.
+pub fn write(out: &mut Vec<u8>, id: Option<&str>, tail: &str) {
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    out.extend_from_slice(id.unwrap_or("null").as_bytes());
+    out.push(b',');
+    write_escaped(out, tail);
+    out.push(b'}');
+}
+
+/// Appends JSON text with the two line separators escaped that JavaScript once took for line ends.
+fn write_escaped(out: &mut Vec<u8>, json: &str) {
+    let mut rest = json.as_bytes();
+    // U+2028 is E2 80 A8, U+2029 is E2 80 A9; they can only stand inside strings.
+    while let Some(at) = memchr::memmem::find(rest, b"\xE2\x80") {
+        let (plain, separator) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        match separator.get(2) {
+            Some(0xA8) => out.extend_from_slice(b"\\u2028"),
+            Some(0xA9) => out.extend_from_slice(b"\\u2029"),
+            _ => out.extend_from_slice(&separator[..3.min(separator.len())]),
+        }
+        rest = &separator[3.min(separator.len())..];
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(id: Option<&str>, tail: &str) -> String {
+        let mut out = Vec::new();
+        write(&mut out, id, tail);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_id_comes_back_as_it_came() {
+        assert_eq!(reply(Some("-0.50"), "\"result\":1"), r#"{"jsonrpc":"2.0","id":-0.50,"result":1}"#);
+        assert_eq!(reply(None, "\"result\":1"), r#"{"jsonrpc":"2.0","id":null,"result":1}"#);
+    }
+
+    #[test]
+    fn line_separators_are_escaped_but_in_ids() {
+        let got = reply(Some("\"\u{2028}\""), "\"result\":\"\u{2028}–\u{2029}\"");
+        assert_eq!(got, "{\"jsonrpc\":\"2.0\",\"id\":\"\u{2028}\",\"result\":\"\\u2028–\\u2029\"}");
+    }
+}
