@@ -18,4 +18,5 @@
 //!
 //! A test reads the sources and fails on an arrow that runs up or sideways.
 
+pub mod sys;
 pub mod wire;

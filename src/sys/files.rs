@@ -1,0 +1,428 @@
+//! Files that are replaced whole and durably, the lock, and what makes a path trustworthy to root.
+//!
+//! Answers for: after `write` returns, the new bytes stand under the name, with owner, mode and extended attributes
+//! of what they replaced, also over a power cut; a link stays a link. Does not know: whose bytes they are. A write
+//! that is cut short leaves the old file whole and at most one file beside it, whose name [`aside`] tells.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// Which operation failed on which path.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Reading, or asking for its state.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Writing, renaming or removing.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Root must not follow a path that somebody else can bend.
+    #[error("{} {why}", path.display())]
+    Untrusted {
+        /// The component of the path.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl FileError {
+    /// The path that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Read { path, .. } | Self::Write { path, .. } | Self::Untrusted { path, .. } => path,
+        }
+    }
+
+    /// Whether the system said that we may not: permissions, an immutable file, a read-only file system.
+    pub fn denied(&self) -> bool {
+        match self {
+            Self::Read { source, .. } | Self::Write { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+            }
+            Self::Untrusted { .. } => true,
+        }
+    }
+}
+
+/// Why a lock was not had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else holds it.
+    #[error("the lock is held by {}", holder.map_or("another process".into(), |pid| format!("process {pid}")))]
+    Held {
+        /// The pid that its holder wrote into it.
+        holder: Option<i32>,
+    },
+    /// It could not be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Owner and permission bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meta {
+    /// The owner's user id.
+    pub uid: u32,
+    /// The twelve permission bits.
+    pub mode: u32,
+}
+
+/// Cheap identity of a file's content: equal stamps, equal bytes (every writer here replaces the file).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of a file with this state.
+    pub fn of(state: &fs::Metadata) -> Self {
+        Self {
+            device: state.dev(),
+            inode: state.ino(),
+            size: state.len(),
+            modified: (state.mtime(), state.mtime_nsec()),
+            changed: (state.ctime(), state.ctime_nsec()),
+        }
+    }
+
+    /// A stamp of somebody who counts versions himself.
+    pub fn counted(version: u64) -> Self {
+        Self { device: 0, inode: version, size: 0, modified: (0, 0), changed: (0, 0) }
+    }
+}
+
+/// A lock that is held as long as this lives.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Option<Flock<File>>);
+
+impl Lock {
+    /// A lock on nothing, for hosts that are recordings.
+    pub fn unneeded() -> Self {
+        Self(None)
+    }
+}
+
+fn reading(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    let path = path.to_owned();
+    |source| FileError::Read { path, source }
+}
+
+fn writing(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    let path = path.to_owned();
+    |source| FileError::Write { path, source }
+}
+
+/// `None` instead of "there is none".
+fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// See [`super::Host::read`].
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    optional(fs::read(path)).map_err(reading(path))
+}
+
+/// The state of a file, `None` where there is none.
+pub fn state(path: &Path) -> Result<Option<fs::Metadata>, FileError> {
+    optional(fs::metadata(path)).map_err(reading(path))
+}
+
+/// The name under which `path`'s next content is written before it is renamed into place.
+pub fn aside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.mail-smtp2"))
+}
+
+/// The file that `path` finally names: itself, or the target of the link that it is.
+fn target(path: &Path) -> Result<PathBuf, FileError> {
+    match fs::canonicalize(path) {
+        Ok(target) => Ok(target),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(e) => Err(writing(path)(e)),
+    }
+}
+
+/// See [`super::Host::write`].
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let target = target(path)?;
+    let aside = aside(&target);
+    let old = optional(File::open(&target)).map_err(reading(&target))?;
+    let new = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(&aside)
+        .map_err(writing(&aside))?;
+    let result = fill(&new, old.as_ref(), bytes, mode)
+        .and_then(|()| fs::rename(&aside, &target))
+        .and_then(|()| sync_dir(&target));
+    if result.is_err() {
+        // The old file stands; what lies beside it is of no use to anybody.
+        let _ = fs::remove_file(&aside);
+    }
+    result.map_err(writing(path))
+}
+
+fn fill(mut new: &File, old: Option<&File>, bytes: &[u8], mode: u32) -> io::Result<()> {
+    new.write_all(bytes)?;
+    let mode = match old {
+        Some(old) => {
+            let state = old.metadata()?;
+            let mine = new.metadata()?;
+            if (state.uid(), state.gid()) != (mine.uid(), mine.gid()) {
+                fchown(new, Some(state.uid()), Some(state.gid()))?;
+            }
+            copy_attributes(old, new)?;
+            state.mode() & 0o7777
+        }
+        None => mode,
+    };
+    new.set_permissions(fs::Permissions::from_mode(mode))?;
+    new.sync_all()
+}
+
+/// Extended attributes (SELinux labels and ACLs among them) go with the name.
+fn copy_attributes(old: &File, new: &File) -> io::Result<()> {
+    use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+    let unsupported = |e: rustix::io::Errno| e == rustix::io::Errno::NOTSUP;
+    let mut names = vec![0u8; 64 * 1024];
+    let length = match flistxattr(old, &mut names[..]) {
+        Ok(length) => length,
+        Err(e) if unsupported(e) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    };
+    let mut value = vec![0u8; 64 * 1024];
+    for name in names[..length].split(|b| *b == 0).filter(|name| !name.is_empty()) {
+        let length = fgetxattr(old, name, &mut value[..])?;
+        match fsetxattr(new, name, &value[..length], XattrFlags::empty()) {
+            Err(e) if !unsupported(e) => return Err(e.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+/// See [`super::Host::append`].
+pub fn append(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let open = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path);
+    open.and_then(|mut file| file.write_all(bytes)).map_err(writing(path))
+}
+
+/// See [`super::Host::rename`].
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).and_then(|()| sync_dir(to)).map_err(writing(to))
+}
+
+/// See [`super::Host::remove`].
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match optional(fs::remove_file(path)).map_err(writing(path))? {
+        Some(()) => sync_dir(path).map_err(writing(path)),
+        None => Ok(()),
+    }
+}
+
+/// See [`super::Host::make_dir`].
+pub fn make_dir(path: &Path) -> Result<(), FileError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(writing(path))
+}
+
+/// See [`super::Host::remove_dir`].
+pub fn remove_dir(path: &Path) -> Result<(), FileError> {
+    optional(fs::remove_dir_all(path)).map_err(writing(path)).map(|_| ())
+}
+
+/// See [`super::Host::remove_empty_dir`].
+pub fn remove_empty_dir(path: &Path) -> Result<(), FileError> {
+    optional(fs::remove_dir(path)).map_err(writing(path)).map(|_| ())
+}
+
+/// See [`super::Host::lock`].
+pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
+    let until = Instant::now() + wait;
+    let open = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path);
+    let mut file = open.map_err(writing(path))?;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => {
+                held.set_len(0).map_err(writing(path))?;
+                let pid = std::process::id();
+                (&*held).write_all(format!("{pid}\n").as_bytes()).map_err(writing(path))?;
+                return Ok(Lock(Some(held)));
+            }
+            Err((back, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < until => {
+                file = back;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err((back, nix::errno::Errno::EWOULDBLOCK)) => {
+                return Err(LockError::Held { holder: pid_in(back) });
+            }
+            Err((_, e)) => return Err(writing(path)(e.into()).into()),
+        }
+    }
+}
+
+fn pid_in(mut file: File) -> Option<i32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Whether root may rely on `path`: it and all its parents belong to root, nobody else may write them (sticky
+/// directories pass as parents), and none of them is a link. What does not exist yet is not judged.
+///
+/// # Errors
+/// [`FileError::Untrusted`] with the component that is wrong.
+pub fn trusted(path: &Path) -> Result<(), FileError> {
+    for (depth, part) in path.ancestors().filter(|p| !p.as_os_str().is_empty()).enumerate() {
+        let Some(state) = optional(fs::symlink_metadata(part)).map_err(reading(part))? else { continue };
+        let sticky_parent = depth > 0 && state.mode() & 0o1000 != 0;
+        let why = if state.file_type().is_symlink() {
+            "is a symbolic link"
+        } else if state.uid() != 0 {
+            "does not belong to root"
+        } else if state.mode() & 0o022 != 0 && !sticky_parent {
+            "may be written by others than root"
+        } else {
+            continue;
+        };
+        return Err(FileError::Untrusted { path: part.to_owned(), why });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_new_file_gets_the_mode_that_was_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write(&path, b"x", 0o640).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"x".to_vec(), 0o640));
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
+        write(&path, b"new", 0o600).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"new".to_vec(), 0o604));
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_its_target_is_replaced_in_its_own_directory() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (link, real) = (dir.path().join("a"), other.path().join("real"));
+        fs::write(&real, "old").unwrap();
+        symlink(&real, &link).unwrap();
+        write(&link, b"new", 0o600).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+    }
+
+    #[test]
+    fn nothing_is_left_beside_a_written_file() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("a"), b"x", 0o600).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn extended_attributes_are_kept() {
+        use rustix::fs::{XattrFlags, getxattr, setxattr};
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = dir.path().join("a");
+        fs::write(&path, "old").unwrap();
+        if setxattr(&path, "user.note", b"kept", XattrFlags::empty()).is_err() {
+            return; // a file system without them has none to lose
+        }
+        write(&path, b"new", 0o600).unwrap();
+        let mut value = [0u8; 16];
+        let length = getxattr(&path, "user.note", &mut value[..]).unwrap();
+        assert_eq!(&value[..length], b"kept");
+    }
+
+    #[test]
+    fn a_held_lock_names_its_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let _held = lock(&path, Duration::ZERO).unwrap();
+        match lock(&path, Duration::from_millis(20)) {
+            Err(LockError::Held { holder }) => assert_eq!(holder, Some(std::process::id() as i32)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_dropped_lock_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        drop(lock(&path, Duration::ZERO).unwrap());
+        assert!(lock(&path, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn a_link_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        symlink("/etc", &link).unwrap();
+        assert!(matches!(trusted(&link), Err(FileError::Untrusted { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(trusted(&dir.path().join("state")).is_err());
+    }
+}

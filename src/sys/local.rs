@@ -1,0 +1,127 @@
+//! The real machine behind [`Host`].
+//!
+//! Answers for: sending each call to the file of this floor that carries it out. Does not know: anything else.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::{
+    AuthTry, Command, CommandError, Deadline, Dialogue, FileError, Held, Host, Lock, LockError, Meta, Output,
+    Process, Signal, SmtpError, Socket, SocketError, Stamp, command, files, process, smtp, sockets,
+};
+
+/// This machine.
+#[derive(Debug, Default)]
+pub struct Local {
+    diag: sockets::Diag,
+}
+
+impl Host for Local {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn sleep(&self, span: Duration) {
+        std::thread::sleep(span);
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+        files::read(path)
+    }
+
+    fn stamp(&self, path: &Path) -> Result<Option<Stamp>, FileError> {
+        Ok(files::state(path)?.map(|state| Stamp::of(&state)))
+    }
+
+    fn meta(&self, path: &Path) -> Result<Option<Meta>, FileError> {
+        use std::os::unix::fs::MetadataExt;
+        Ok(files::state(path)?.map(|state| Meta { uid: state.uid(), mode: state.mode() & 0o7777 }))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+        files::write(path, bytes, mode)
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        files::append(path, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        files::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), FileError> {
+        files::remove(path)
+    }
+
+    fn make_dir(&self, path: &Path) -> Result<(), FileError> {
+        files::make_dir(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> Result<(), FileError> {
+        files::remove_dir(path)
+    }
+
+    fn remove_empty_dir(&self, path: &Path) -> Result<(), FileError> {
+        files::remove_empty_dir(path)
+    }
+
+    fn lock(&self, path: &Path, wait: Duration) -> Result<Lock, LockError> {
+        files::lock(path, wait)
+    }
+
+    fn run(&self, command: &Command, deadline: Deadline) -> Result<Output, CommandError> {
+        command::run(command, deadline)
+    }
+
+    fn listening(&self, port: u16) -> Result<Vec<Socket>, SocketError> {
+        self.diag.listening(port)
+    }
+
+    fn still_held(&self, held: &Held) -> bool {
+        self.diag.still_held(held)
+    }
+
+    fn holder_among(&self, socket: &Socket, pids: &[i32]) -> Result<Option<Held>, SocketError> {
+        sockets::holder_among(socket, pids)
+    }
+
+    fn holders(&self, socket: &Socket) -> Vec<Process> {
+        sockets::holders(socket)
+    }
+
+    fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()> {
+        sockets::try_bind(address, port)
+    }
+
+    fn process(&self, pid: i32) -> Option<Process> {
+        process::process(pid)
+    }
+
+    fn processes(&self, exes: &[&Path]) -> Vec<Process> {
+        process::processes(exes)
+    }
+
+    fn signal(&self, process: &Process, signal: Signal) -> io::Result<()> {
+        process::signal(process, signal)
+    }
+
+    fn uid(&self) -> u32 {
+        nix::unistd::geteuid().as_raw()
+    }
+
+    fn refuses(&self, address: SocketAddr, deadline: Deadline) -> io::Result<bool> {
+        smtp::refuses(address, deadline)
+    }
+
+    fn dialogue(
+        &self,
+        address: SocketAddr,
+        auth: AuthTry,
+        deadline: Deadline,
+    ) -> Result<Dialogue, SmtpError> {
+        smtp::dialogue(address, auth, deadline)
+    }
+}

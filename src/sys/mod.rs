@@ -1,0 +1,121 @@
+//! What we ask of the machine, and the only seam for tests: the trait [`Host`].
+//!
+//! Answers for: files, commands, the kernel's socket table, processes, the clock and SMTP dialogues as a client
+//! sees them. Does not know: what an MTA is, what a change is, what a status number is. Every call either answers
+//! what the machine shows at that instant or says which operation failed on what; nothing is remembered here.
+
+pub mod command;
+pub mod files;
+pub mod local;
+pub mod process;
+pub mod smtp;
+pub mod sockets;
+pub mod watch;
+
+use std::fmt::Debug;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+pub use command::{Command, CommandError, Ended, Output};
+pub use files::{FileError, Lock, LockError, Meta, Stamp};
+pub use local::Local;
+pub use process::{Process, Signal};
+pub use smtp::{AuthTry, Dialogue, Session, SmtpError};
+pub use sockets::{Held, Socket, SocketError};
+
+/// A point in time by which something has to be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline `span` from now.
+    pub fn after(span: Duration) -> Self {
+        Self(Instant::now() + span)
+    }
+
+    /// What is left of it, zero once it has passed.
+    pub fn left(&self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether it has passed.
+    pub fn passed(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// The earlier of this deadline and `span` from now.
+    pub fn within(&self, span: Duration) -> Self {
+        Self(self.0.min(Instant::now() + span))
+    }
+}
+
+/// The machine. [`Local`] is the real one; a recorded one answers what was seen on a real one.
+pub trait Host: Debug + Send + Sync {
+    // The clock.
+    /// The wall clock, for records.
+    fn now(&self) -> SystemTime;
+    /// Waits for `span`.
+    fn sleep(&self, span: Duration);
+
+    // Files: see `files` for what "durable" and "trusted" mean.
+    /// The bytes of a file, `None` where there is none. Follows links.
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError>;
+    /// Cheap identity of a file's content, `None` where there is none. Follows links.
+    fn stamp(&self, path: &Path) -> Result<Option<Stamp>, FileError>;
+    /// Owner and permission bits of a file, `None` where there is none. Follows links.
+    fn meta(&self, path: &Path) -> Result<Option<Meta>, FileError>;
+    /// Replaces a file durably and atomically, in the directory of what `path` finally points at; owner, mode and
+    /// extended attributes of the file that it replaces are kept, a new file gets `mode`.
+    fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError>;
+    /// Appends to a file (made with mode 0600 where missing) in one write.
+    fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
+    /// Renames a file within its directory, durably.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
+    /// Removes a file durably; one that is not there is no error.
+    fn remove(&self, path: &Path) -> Result<(), FileError>;
+    /// Makes a directory (and missing parents) with mode 0700.
+    fn make_dir(&self, path: &Path) -> Result<(), FileError>;
+    /// Removes a directory and all in it; one that is not there is no error.
+    fn remove_dir(&self, path: &Path) -> Result<(), FileError>;
+    /// Removes a directory with nothing in it; one that is not there is no error.
+    fn remove_empty_dir(&self, path: &Path) -> Result<(), FileError>;
+    /// Takes an exclusive `flock` on `path` (made where missing), waiting at most `wait`, and writes our pid into it.
+    fn lock(&self, path: &Path, wait: Duration) -> Result<Lock, LockError>;
+
+    // Commands.
+    /// Runs a control command to its end, or kills its process group at the deadline.
+    fn run(&self, command: &Command, deadline: Deadline) -> Result<Output, CommandError>;
+
+    // Sockets.
+    /// All TCP sockets of this network namespace that listen on `port`, IPv4 first.
+    fn listening(&self, port: u16) -> Result<Vec<Socket>, SocketError>;
+    /// Whether `held.socket` still listens at its address under its inode and is still open as `held.pid`'s
+    /// descriptor `held.fd`. Two cheap look-ups; `false` only means: look properly.
+    fn still_held(&self, held: &Held) -> bool;
+    /// The first of `pids` that holds `socket` open, and as which descriptor. [`SocketError::Denied`] if it cannot be
+    /// known for want of privilege.
+    fn holder_among(&self, socket: &Socket, pids: &[i32]) -> Result<Option<Held>, SocketError>;
+    /// Every process that holds `socket` open and that we may look into (a walk over all of `/proc`).
+    fn holders(&self, socket: &Socket) -> Vec<Process>;
+    /// Tries to bind (not listen) `port` on `address`, with `SO_REUSEADDR` and without `SO_REUSEPORT`.
+    fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()>;
+
+    // Processes.
+    /// What a process is, `None` once it is gone (a zombie is gone).
+    fn process(&self, pid: i32) -> Option<Process>;
+    /// Every process whose executable is one of `exes` (also when that file has been replaced since).
+    fn processes(&self, exes: &[&Path]) -> Vec<Process>;
+    /// Signals exactly this process: nobody, where it is gone or its pid is another's now.
+    fn signal(&self, process: &Process, signal: Signal) -> io::Result<()>;
+    /// Our effective user id.
+    fn uid(&self) -> u32;
+
+    // As a client sees it.
+    /// Whether a TCP connection to `address` is refused (`true`) or accepted (`false`).
+    fn refuses(&self, address: SocketAddr, deadline: Deadline) -> io::Result<bool>;
+    /// Holds the whole dialogue that proves a listener: see [`smtp::Dialogue`].
+    fn dialogue(&self, address: SocketAddr, auth: AuthTry, deadline: Deadline)
+    -> Result<Dialogue, SmtpError>;
+}

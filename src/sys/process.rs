@@ -1,0 +1,229 @@
+//! Processes as `/proc` shows them, and a signal that reaches exactly the process that was looked at.
+//!
+//! Answers for: who a pid is (start time, executable, name), which processes run a given program, and signals that
+//! cannot hit a stranger who inherited the pid. Does not know: what an MTA is, whose child a process is, whether a
+//! signal had the wished effect. A process that vanishes while it is looked at is simply not there; only a signal can
+//! fail.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+/// A process, as `proc_pid_stat(5)` and `proc_pid_exe(5)` show it. Pid and start time together name it for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot.
+    pub started: u64,
+    /// What it executes, without the ` (deleted)` of a file that has been replaced or removed since. `None` for a
+    /// kernel thread, and where we may not look.
+    pub exe: Option<PathBuf>,
+    /// Its name (`comm`), at most 15 bytes that it chose itself: any byte may be in it. Escape it before showing it.
+    pub name: String,
+}
+
+/// The signals that we ever send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// `SIGHUP`: read your configuration again.
+    Hangup,
+    /// `SIGTERM`: please end.
+    Terminate,
+    /// `SIGKILL`: end.
+    Kill,
+}
+
+/// What the process `pid` is. `None` if it is gone, which a zombie is too.
+pub fn process(pid: i32) -> Option<Process> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let (started, name) = parse_stat(&stat)?;
+    Some(Process { pid, started, exe: exe(pid), name })
+}
+
+/// Every process whose executable is one of `exes`, also when that file has been replaced since. Links in `exes` are
+/// followed. Processes that we may not look into are left out.
+pub fn processes(exes: &[&Path]) -> Vec<Process> {
+    let mut wanted: Vec<PathBuf> = exes.iter().map(|exe| exe.to_path_buf()).collect();
+    wanted.extend(exes.iter().filter_map(|exe| fs::canonicalize(exe).ok()));
+    pids().filter(|pid| exe(*pid).is_some_and(|exe| wanted.contains(&exe))).filter_map(process).collect()
+}
+
+/// Sends `signal` to exactly this process.
+///
+/// # Errors
+///
+/// `ESRCH` if it is gone (a zombie too) or its pid is another's now: then nobody was signalled. `EPERM` if we may not.
+/// Otherwise what `pidfd_open(2)` and `pidfd_send_signal(2)` say.
+pub fn signal(process: &Process, signal: Signal) -> io::Result<()> {
+    let pid = Pid::from_raw(process.pid).ok_or(Errno::SRCH)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    // The descriptor is taken before the start time is read again: what the two agree on cannot change any more.
+    match self::process(process.pid) {
+        Some(now) if now.started == process.started => Ok(pidfd_send_signal(&pidfd, signal.into())?),
+        _ => Err(Errno::SRCH.into()),
+    }
+}
+
+impl From<Signal> for rustix::process::Signal {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Hangup => Self::HUP,
+            Signal::Terminate => Self::TERM,
+            Signal::Kill => Self::KILL,
+        }
+    }
+}
+
+/// The pids of all processes that `/proc` shows us.
+pub(super) fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+fn exe(pid: i32) -> Option<PathBuf> {
+    let exe = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    Some(undeleted(exe.as_os_str()))
+}
+
+fn undeleted(exe: &OsStr) -> PathBuf {
+    let bytes = exe.as_bytes();
+    let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
+    PathBuf::from(OsString::from_vec(bytes.to_vec()))
+}
+
+/// Start time and name out of `/proc/PID/stat`; `None` for a zombie.
+fn parse_stat(stat: &[u8]) -> Option<(u64, String)> {
+    // The name stands in parentheses and may itself hold spaces, newlines and parentheses.
+    let open = stat.iter().position(|byte| *byte == b'(')?;
+    let close = stat.iter().rposition(|byte| *byte == b')')?;
+    let name = String::from_utf8_lossy(stat.get(open + 1..close)?).into_owned();
+    let mut fields = str::from_utf8(stat.get(close + 1..)?).ok()?.split_ascii_whitespace();
+    if matches!(fields.next()?, "Z" | "X" | "x") {
+        return None;
+    }
+    // The state is field 3, the start time field 22.
+    Some((fields.nth(18)?.parse().ok()?, name))
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_types, reason = "the tests need children that live on")]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("60").spawn().unwrap()
+    }
+
+    fn pid(child: &Child) -> i32 {
+        i32::try_from(child.id()).unwrap()
+    }
+
+    fn end(mut child: Child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn we_are_a_process() {
+        let ours = process(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert_eq!(ours.exe, fs::canonicalize("/proc/self/exe").ok());
+        assert!(ours.started > 0);
+    }
+
+    #[test]
+    fn a_pid_of_nobody_is_no_process() {
+        assert_eq!([process(0), process(-1), process(i32::MAX)], [None, None, None]);
+    }
+
+    #[test]
+    fn a_zombie_is_gone() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let stat = format!("/proc/{}/stat", child.id());
+        while !fs::read_to_string(&stat).unwrap().contains(" Z ") {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(process(pid(&child)), None);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_name_may_hold_parentheses_and_spaces() {
+        let stat = b"7 (a) Z (b\n) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
+        assert_eq!(parse_stat(stat), Some((4711, "a) Z (b\n".to_owned())));
+    }
+
+    #[test]
+    fn a_name_may_be_no_text() {
+        let stat = b"7 (\xff) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
+        assert_eq!(parse_stat(stat), Some((4711, "\u{fffd}".to_owned())));
+    }
+
+    #[test]
+    fn a_cut_stat_is_no_process() {
+        assert_eq!(parse_stat(b"7 (a) S 1 7"), None);
+    }
+
+    #[test]
+    fn a_replaced_executable_keeps_its_path() {
+        assert_eq!(undeleted(OsStr::new("/usr/sbin/exim4 (deleted)")), Path::new("/usr/sbin/exim4"));
+    }
+
+    #[test]
+    fn processes_are_found_by_executable_even_after_it_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("program");
+        fs::copy("/bin/sleep", &program).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        // Another test's fork may hold the copy open for writing for a moment.
+        let child = loop {
+            match Command::new(&program).arg("60").spawn() {
+                Err(error) if error.raw_os_error() == Some(Errno::TXTBSY.raw_os_error()) => {}
+                child => break child.unwrap(),
+            }
+        };
+        fs::remove_file(&program).unwrap();
+        fs::copy("/bin/true", &program).unwrap();
+        let found: Vec<i32> = processes(&[&program]).iter().map(|process| process.pid).collect();
+        assert_eq!(found, [pid(&child)]);
+        end(child);
+    }
+
+    #[test]
+    fn a_signal_reaches_its_process() {
+        let mut child = sleeper();
+        signal(&process(pid(&child)).unwrap(), Signal::Hangup).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(1));
+    }
+
+    #[test]
+    fn a_signal_spares_a_stranger_with_the_same_pid() {
+        let mut child = sleeper();
+        let mut earlier = process(pid(&child)).unwrap();
+        earlier.started -= 1;
+        let error = signal(&earlier, Signal::Kill).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+        assert!(child.try_wait().unwrap().is_none());
+        end(child);
+    }
+
+    #[test]
+    fn a_signal_to_one_who_is_gone_is_no_such_process() {
+        let child = sleeper();
+        let gone = process(pid(&child)).unwrap();
+        end(child);
+        let error = signal(&gone, Signal::Terminate).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+    }
+}

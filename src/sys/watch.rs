@@ -1,0 +1,87 @@
+//! What can end a session from outside: a signal, the parent's death, a stdout that nobody reads any more.
+//!
+//! Answers for: noticing each of them without polling the clock. Does not know: what is to be done about it. The
+//! parent is watched through a pidfd (`PR_SET_PDEATHSIG` fires when the thread ends that spawned us, not the
+//! process); a parent that is gone before we look is nobody's parent and is not watched.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// Why the session is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// SIGTERM, SIGINT or SIGHUP: an orderly end is asked for.
+    Asked,
+    /// Nobody is there any more to answer to.
+    HungUp,
+}
+
+/// The three things, watched.
+#[derive(Debug)]
+pub struct Watch {
+    signals: SignalFd,
+    parent: Option<OwnedFd>,
+    output: OwnedFd,
+}
+
+impl Watch {
+    /// Blocks the three signals for this thread and all that it will start, and begins to watch. To be called
+    /// before any other thread exists.
+    ///
+    /// # Errors
+    /// The kernel refuses a signalfd, or `output` cannot be duplicated.
+    pub fn start(output: BorrowedFd<'_>) -> io::Result<Self> {
+        let mut set = SigSet::empty();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            set.add(signal);
+        }
+        set.thread_block()?;
+        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self { signals, parent: parent(), output: output.try_clone_to_owned()? })
+    }
+
+    /// Waits until one of the three happens.
+    pub fn wait(&self) -> Ending {
+        loop {
+            if let Some(ending) = self.poll(PollTimeout::NONE) {
+                return ending;
+            }
+        }
+    }
+
+    /// Whether nobody is there any more, waiting for the news at most `milliseconds`: a dying parent's pipes close
+    /// a moment before it counts as dead.
+    pub fn hung_up_within(&self, milliseconds: u8) -> bool {
+        self.poll(PollTimeout::from(milliseconds)) == Some(Ending::HungUp)
+    }
+
+    fn poll(&self, timeout: PollTimeout) -> Option<Ending> {
+        let mut watched = vec![
+            // No event is asked for: an error or a hang-up is reported all the same.
+            PollFd::new(self.output.as_fd(), PollFlags::empty()),
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+        ];
+        watched.extend(self.parent.iter().map(|parent| PollFd::new(parent.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut watched, timeout) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => return None,
+            Ok(_) => {}
+            // Without poll there is no watching, and an unwatched session must not go on for ever.
+            Err(_) => return Some(Ending::HungUp),
+        }
+        let fired = |at: usize| watched.get(at).and_then(PollFd::any).unwrap_or(false);
+        if fired(0) || fired(2) { Some(Ending::HungUp) } else { fired(1).then_some(Ending::Asked) }
+    }
+}
+
+fn parent() -> Option<OwnedFd> {
+    let pid = rustix::process::getppid()?;
+    // Pid 1 never ends before us; being its child means that the real parent is gone already.
+    if pid.is_init() {
+        return None;
+    }
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+}
