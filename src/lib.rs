@@ -18,5 +18,6 @@
 //!
 //! A test reads the sources and fails on an arrow that runs up or sideways.
 
+pub mod mta;
 pub mod sys;
 pub mod wire;

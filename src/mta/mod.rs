@@ -1,0 +1,255 @@
+//! Mail servers as answer sheets: what each is recognised by, what a listener of it is made of, how it is told.
+//!
+//! Answers for: the trait [`Mta`], the list of all there are, and which of them this machine runs. Does not know:
+//! locks, journals, proofs, the panel. An answer sheet writes no file and waits for nothing; `change` does, once, for
+//! all of them.
+
+pub mod exim;
+pub mod opensmtpd;
+pub mod postfix;
+pub mod qmail;
+pub mod recognised;
+pub mod sandbox;
+pub mod sendmail;
+
+use std::fmt::{self, Debug};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::sys::{Command, FileError, Host, SocketError};
+use crate::wire::status::Status;
+
+/// Which mail server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Postfix.
+    Postfix,
+    /// Exim 4.
+    Exim,
+    /// qmail or one of its heirs, under supervise.
+    Qmail,
+    /// OpenSMTPD.
+    Opensmtpd,
+    /// Sendmail.
+    Sendmail,
+    /// The built-in stand-in.
+    Sandbox,
+}
+
+impl Kind {
+    /// All of them; `auto` looks for them in this order.
+    pub const ALL: [Self; 6] =
+        [Self::Postfix, Self::Exim, Self::Qmail, Self::Opensmtpd, Self::Sendmail, Self::Sandbox];
+
+    /// As it stands in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Postfix => "postfix",
+            Self::Exim => "exim",
+            Self::Qmail => "qmail",
+            Self::Opensmtpd => "opensmtpd",
+            Self::Sendmail => "sendmail",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What the listener asks of a client: AUTH always, TLS before it or optionally (page of the panel, `update`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AuthMode {
+    #[serde(rename = "auth_yes/tls_yes")]
+    #[allow(missing_docs, reason = "a doc comment on one variant turns the published enum into oneOf")]
+    TlsYes,
+    #[serde(rename = "auth_yes/tls_optional")]
+    #[allow(missing_docs, reason = "a doc comment on one variant turns the published enum into oneOf")]
+    TlsOptional,
+}
+
+impl AuthMode {
+    /// As it stands on the page.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TlsYes => "auth_yes/tls_yes",
+            Self::TlsOptional => "auth_yes/tls_optional",
+        }
+    }
+}
+
+/// The alternate listener: what is to be listened on, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// TCP port, 1 to 65535.
+    pub port: u16,
+    /// AUTH and TLS.
+    pub auth_mode: AuthMode,
+}
+
+/// A file of the MTA's configuration and what of ours is to stand in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The file.
+    pub path: PathBuf,
+    /// The lines of our block, without its marks; `None` when there is to be no block.
+    pub block: Option<String>,
+    /// Permission bits, if the file has to be made.
+    pub mode: u32,
+}
+
+/// A file as it would stand after the edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// The file.
+    pub path: PathBuf,
+    /// Its bytes; `None` when it would be gone.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// The MTA's own check of what is staged.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// What to write for it, inside the staging directory.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// The command; exit 0 accepts, and its stderr is the MTA's message.
+    pub command: Command,
+}
+
+/// How an MTA is told that its configuration has changed.
+#[derive(Debug, Clone)]
+pub enum Tell {
+    /// A control command that ends or starts a daemon of its own and returns when that is done.
+    Daemon(Command),
+}
+
+/// What of an MTA is on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Its daemon's binary or its configuration is missing.
+    Missing,
+    /// Both are there.
+    Installed,
+    /// And it runs.
+    Runs,
+}
+
+/// Why an MTA's part of a change or a read cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum MtaError {
+    /// A listener of this kind cannot be had here.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The socket table or a holder could not be read.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+}
+
+impl MtaError {
+    /// Its number.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Unsupported(_) => Status::Unsupported,
+            Self::File(e) if e.denied() => Status::Denied,
+            Self::Socket(SocketError::Denied { .. }) => Status::Denied,
+            Self::File(_) | Self::Socket(_) => Status::Fault,
+        }
+    }
+}
+
+/// A mail server: how it is recognised and what is its own.
+pub trait Mta: Debug + Send + Sync {
+    /// Which one.
+    fn kind(&self) -> Kind;
+
+    /// What is looked for on the machine, for the sentence that says that it was not found.
+    fn looked_for(&self) -> String;
+
+    /// What of it is there.
+    fn presence(&self, host: &dyn Host) -> Presence;
+
+    /// The processes that may own the listener's socket, as they are now.
+    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError>;
+
+    /// How to change it, or the sentence that says why that cannot be done.
+    fn alternate(&self) -> Result<&dyn Alternate, MtaError>;
+}
+
+/// How an alternate listener of this MTA is made and taken away.
+pub trait Alternate: Debug + Send + Sync {
+    /// The addresses that the listener binds.
+    fn addresses(&self, host: &dyn Host) -> Result<Vec<IpAddr>, MtaError>;
+
+    /// What has to stand in which file, for this listener or for none.
+    fn edits(&self, listener: Option<&Listener>) -> Vec<Edit>;
+
+    /// The listener that a block of ours describes, if it can be read.
+    fn listener_in(&self, block: &str) -> Option<Listener>;
+
+    /// The check of a staged configuration, to be run with files written below `staging`.
+    fn check(&self, staging: &Path, staged: &[Staged]) -> Check;
+
+    /// What to tell, in this order, so that this listener runs as configured, or none does.
+    fn tell(&self, listener: Option<&Listener>) -> Vec<Tell>;
+
+    /// What of ours lies outside the configuration and goes with `remove`.
+    fn belongings(&self) -> Vec<PathBuf>;
+}
+
+/// All mail servers, in the order of [`Kind::ALL`], with the sandbox at home in `state_dir`.
+pub fn all(sandbox: sandbox::Sandbox) -> Vec<Box<dyn Mta>> {
+    vec![
+        Box::new(postfix::POSTFIX),
+        Box::new(exim::EXIM),
+        Box::new(qmail::QMAIL),
+        Box::new(opensmtpd::OPENSMTPD),
+        Box::new(sendmail::SENDMAIL),
+        Box::new(sandbox),
+    ]
+}
+
+/// Which MTA this machine runs, judged by what is on it; never the sandbox.
+///
+/// # Errors
+/// The sentence that says what was looked for and what was found.
+pub fn detect<'a>(mtas: &'a [Box<dyn Mta>], host: &dyn Host) -> Result<&'a dyn Mta, String> {
+    let mut best: Vec<&dyn Mta> = Vec::new();
+    let mut best_presence = Presence::Installed;
+    let real = || mtas.iter().map(Box::as_ref).filter(|mta| mta.kind() != Kind::Sandbox);
+    for mta in real() {
+        match mta.presence(host) {
+            Presence::Missing => {}
+            Presence::Installed if best_presence == Presence::Runs => {}
+            presence => {
+                if presence != best_presence {
+                    best.clear();
+                    best_presence = presence;
+                }
+                best.push(mta);
+            }
+        }
+    }
+    match best.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let looked: Vec<String> =
+                real().map(|mta| format!("{} ({})", mta.kind(), mta.looked_for())).collect();
+            Err(format!("no mail server was found; looked for {}", looked.join(", ")))
+        }
+        several => {
+            let names: Vec<&str> = several.iter().map(|mta| mta.kind().name()).collect();
+            let how = if best_presence == Presence::Runs { "run" } else { "are installed" };
+            Err(format!("{} {how}; choose one with --mta or [mta] kind", names.join(" and ")))
+        }
+    }
+}

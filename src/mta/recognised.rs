@@ -1,0 +1,62 @@
+//! A mail server that is recognised and read, but not changed yet: a row of paths.
+//!
+//! Answers for: is its daemon's binary there together with its configuration, does it run, which processes are its
+//! own. Does not know: how a listener of it would be made. `/usr/sbin/sendmail` judges nothing: all of them have it.
+
+use std::path::Path;
+
+use super::{Alternate, Kind, Mta, MtaError, Presence};
+use crate::sys::Host;
+
+/// The paths by which a mail server is known.
+#[derive(Debug)]
+pub struct Recognised {
+    /// Which one.
+    pub kind: Kind,
+    /// Where its daemon's binary may be.
+    pub daemons: &'static [&'static str],
+    /// Where its configuration may be.
+    pub configurations: &'static [&'static str],
+}
+
+impl Recognised {
+    fn daemons(&self) -> Vec<&Path> {
+        self.daemons.iter().map(Path::new).collect()
+    }
+}
+
+/// The first of `paths` that is there and may be looked at.
+fn first_there(host: &dyn Host, paths: &[&'static str]) -> Option<&'static str> {
+    paths.iter().copied().find(|path| matches!(host.meta(Path::new(path)), Ok(Some(_))))
+}
+
+impl Mta for Recognised {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn looked_for(&self) -> String {
+        format!("{} with {}", self.daemons.join(" or "), self.configurations.join(" or "))
+    }
+
+    fn presence(&self, host: &dyn Host) -> Presence {
+        if first_there(host, self.daemons).is_none() || first_there(host, self.configurations).is_none() {
+            Presence::Missing
+        } else if host.processes(&self.daemons()).is_empty() {
+            Presence::Installed
+        } else {
+            Presence::Runs
+        }
+    }
+
+    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
+        Ok(host.processes(&self.daemons()).into_iter().map(|process| process.pid).collect())
+    }
+
+    fn alternate(&self) -> Result<&dyn Alternate, MtaError> {
+        Err(MtaError::Unsupported(format!(
+            "{} is recognised, but this version cannot change it yet; it can change the sandbox (--mta sandbox)",
+            self.kind
+        )))
+    }
+}
