@@ -1,0 +1,209 @@
+//! What can go wrong with a change, each with its number.
+//!
+//! Answers for: one variant per operation that can fail, the status of each (a variant without one does not
+//! compile), and the sentence that says what is wrong and what state the service is in. Does not know: how the
+//! sentence reaches the host.
+
+use std::path::PathBuf;
+
+use crate::mta::{Kind, MtaError};
+use crate::sys::{CommandError, FileError, LockError};
+use crate::wire::envelope::FieldFault;
+use crate::wire::status::Status;
+use crate::wire::text::chain;
+
+/// Why a change, or a part of one, did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The input does not fit this machine.
+    #[error("the input was refused")]
+    Refused(Vec<FieldFault>),
+    /// Never configured.
+    #[error("the alternate SMTP server was never configured; call update first")]
+    Unconfigured,
+    /// No MTA, or more than one.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Another MTA than the one that was configured.
+    #[error("it was configured for {configured}, but here is {found}; remove the old configuration first")]
+    OtherMta {
+        /// In the settings.
+        configured: Kind,
+        /// Asked for, or found.
+        found: Kind,
+    },
+    /// The port is somebody else's.
+    #[error("port {port} is held by {holder}")]
+    PortHeld {
+        /// The port.
+        port: u16,
+        /// Program and pid.
+        holder: String,
+    },
+    /// The port may not be bound.
+    #[error(
+        "port {port} may not be bound by this user; take one above 1023, such as 2587, or run the plugin as root"
+    )]
+    PortDenied {
+        /// The port.
+        port: u16,
+    },
+    /// The port cannot be tried.
+    #[error("port {port} cannot be tried")]
+    PortOdd {
+        /// The port.
+        port: u16,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file was written by somebody between our read and our write.
+    #[error("{} was changed by somebody else again and again", path.display())]
+    Moved {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The marks of our block do not pair up.
+    #[error("{} must be mended by hand", path.display())]
+    Marks {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: super::block::Unpaired,
+    },
+    /// The MTA's own check refuses it.
+    #[error("the MTA refuses the configuration: {message}")]
+    Check {
+        /// Its message.
+        message: String,
+    },
+    /// A control command failed.
+    #[error("{command} failed: {message}")]
+    Tell {
+        /// Its program and verb.
+        command: String,
+        /// Its message.
+        message: String,
+    },
+    /// It runs, but does not do what the mode promises.
+    #[error("the listener could not be proven: {0}")]
+    Unproven(String),
+    /// Time is up.
+    #[error("the deadline passed while {step}")]
+    Deadline {
+        /// What it was waiting for.
+        step: &'static str,
+    },
+    /// The lock is held beyond the wait, or cannot be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A part of the MTA's.
+    #[error(transparent)]
+    Mta(#[from] MtaError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A command that did not run.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// State that is not what we write.
+    #[error("{} is not as mail-smtp2 wrote it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// State that a newer version wrote.
+    #[error(
+        "the state was written by a newer version (format {theirs}, this one knows {ours}); upgrade this plugin"
+    )]
+    Newer {
+        /// In the file.
+        theirs: u32,
+        /// Ours.
+        ours: u32,
+    },
+    /// State that cannot be put into JSON.
+    #[error("the state cannot be encoded")]
+    Encode(#[source] serde_json::Error),
+}
+
+impl ChangeError {
+    /// Its number, as long as nothing was written.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Refused(_) => Status::Refused,
+            Self::Unconfigured => Status::Unconfigured,
+            Self::Unavailable(_) => Status::Unavailable,
+            Self::OtherMta { .. } | Self::PortHeld { .. } | Self::Moved { .. } => Status::Conflict,
+            Self::PortDenied { .. } => Status::Denied,
+            Self::Marks { .. } | Self::Check { .. } => Status::Broken,
+            Self::Unproven(_) | Self::Tell { .. } => Status::Unproven,
+            Self::Deadline { .. } | Self::Command(CommandError::TimedOut { .. }) => Status::Deadline,
+            Self::Lock(LockError::Held { .. }) => Status::Conflict,
+            Self::Lock(LockError::File(e)) | Self::File(e) if e.denied() => Status::Denied,
+            Self::Mta(e) => e.status(),
+            Self::Lock(LockError::File(_))
+            | Self::File(_)
+            | Self::PortOdd { .. }
+            | Self::Command(_)
+            | Self::Unreadable { .. }
+            | Self::Newer { .. }
+            | Self::Encode(_) => Status::Fault,
+        }
+    }
+}
+
+/// How far a failed change had come, and what became of it.
+#[derive(Debug)]
+pub enum Undone {
+    /// Nothing was written.
+    Nothing,
+    /// It was taken back, and the old state is proven.
+    All,
+    /// It could not be taken back.
+    Stuck(ChangeError),
+}
+
+/// A change that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why.
+    pub error: ChangeError,
+    /// What became of it.
+    pub undone: Undone,
+}
+
+impl<E: Into<ChangeError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), undone: Undone::Nothing }
+    }
+}
+
+impl Failure {
+    /// Its number.
+    pub fn status(&self) -> Status {
+        match (&self.undone, self.error.status()) {
+            (Undone::Nothing, status) => status,
+            (Undone::All, Status::Deadline) => Status::Deadline,
+            (Undone::All, _) => Status::Unproven,
+            (Undone::Stuck(_), _) => Status::Failed,
+        }
+    }
+
+    /// What is wrong.
+    pub fn sentence(&self) -> String {
+        match &self.undone {
+            Undone::Nothing => format!("{}; nothing was changed", chain(&self.error)),
+            Undone::All => format!("{}; the change was rolled back", chain(&self.error)),
+            Undone::Stuck(error) => {
+                format!("{}; and it could not be rolled back: {}", chain(&self.error), chain(error))
+            }
+        }
+    }
+
+    /// What is wrong, and what state the service is in.
+    pub fn told(&self, state: &str) -> String {
+        format!("{}, {state}", self.sentence())
+    }
+}

@@ -1,0 +1,181 @@
+//! What is about to happen, written down before it happens; and what has happened, a line each.
+//!
+//! Answers for: `<state-dir>/intent`, enough to undo a change without its author, and `<state-dir>/history.jsonl`
+//! (contract, section 8, steps 4 and 8). Does not know: how to undo. A history that cannot be written is logged and
+//! holds nothing up: the change itself is proven by then.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::ChangeError;
+use super::settings::Settings;
+use crate::sys::Host;
+
+/// The version of the intent's format.
+const FORMAT: u32 = 1;
+/// When the history is put aside.
+const HISTORY_LIMIT: usize = 1 << 20;
+
+/// A change that has begun.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The version of this format.
+    pub format: u32,
+    /// Which action.
+    pub action: String,
+    /// The settings before; `None` on a machine that was never configured.
+    pub before: Option<Settings>,
+    /// The settings after; `None` for `remove`.
+    pub after: Option<Settings>,
+    /// Whether the listener ran before.
+    pub ran: bool,
+    /// The files that are changed.
+    pub files: Vec<Planned>,
+}
+
+/// A file that is changed: enough to put the old bytes back without keeping the administrator's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The file.
+    pub path: PathBuf,
+    /// The hash of its bytes before; `None` where there was no file.
+    pub old: Option<String>,
+    /// The hashes of what is written, one a phase.
+    pub new: Vec<Option<String>>,
+    /// Our own block before, with its marks and where it stood.
+    pub block: Option<OldBlock>,
+    /// Permission bits, if the file has to be made again.
+    pub mode: u32,
+}
+
+/// A block of ours as it stood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldBlock {
+    /// Offset in the file, in bytes.
+    pub at: usize,
+    /// Its bytes, base64: an administrator may have written anything into it.
+    pub bytes: String,
+}
+
+impl OldBlock {
+    /// A block of these bytes.
+    pub fn new(at: usize, bytes: &[u8]) -> Self {
+        Self { at, bytes: data_encoding::BASE64.encode(bytes) }
+    }
+
+    /// Offset and bytes.
+    pub fn decode(&self) -> Option<(usize, Vec<u8>)> {
+        Some((self.at, data_encoding::BASE64.decode(self.bytes.as_bytes()).ok()?))
+    }
+}
+
+/// The hash by which bytes are recognised.
+pub fn hash(bytes: Option<&[u8]>) -> Option<String> {
+    bytes.map(|bytes| data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)))
+}
+
+impl Intent {
+    /// An intent of this version.
+    pub fn new(
+        action: &str,
+        before: Option<Settings>,
+        after: Option<Settings>,
+        ran: bool,
+        files: Vec<Planned>,
+    ) -> Self {
+        Self { format: FORMAT, action: action.to_owned(), before, after, ran, files }
+    }
+
+    /// Where it stands below a state directory.
+    pub fn path(state_dir: &Path) -> PathBuf {
+        state_dir.join("intent")
+    }
+
+    /// Reads the intent of a change whose author died; `None` when there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, is not what we write, or was written by a newer version.
+    pub fn read(host: &dyn Host, state_dir: &Path) -> Result<Option<Self>, ChangeError> {
+        let path = Self::path(state_dir);
+        let Some(bytes) = host.read(&path)? else { return Ok(None) };
+        let intent: Self =
+            serde_json::from_slice(&bytes).map_err(|source| ChangeError::Unreadable { path, source })?;
+        if intent.format > FORMAT {
+            return Err(ChangeError::Newer { theirs: intent.format, ours: FORMAT });
+        }
+        Ok(Some(intent))
+    }
+
+    /// Writes it, durably.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
+        let bytes = serde_json::to_vec(self).map_err(ChangeError::Encode)?;
+        Ok(host.write(&Self::path(state_dir), &bytes, 0o600)?)
+    }
+
+    /// The change is over.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
+        Ok(host.remove(&Self::path(state_dir))?)
+    }
+}
+
+/// One line of the history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// When it ended, RFC 3339, UTC.
+    pub time: String,
+    /// Which action.
+    pub action: String,
+    /// Its input.
+    pub input: Value,
+    /// The settings before.
+    pub before: Option<Settings>,
+    /// The settings after, as they stand now.
+    pub after: Option<Settings>,
+    /// The status number.
+    pub status: u16,
+    /// The sentence.
+    pub outcome: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+impl Record {
+    /// The time stamp of `now`.
+    pub fn time(now: SystemTime) -> String {
+        humantime::format_rfc3339_millis(now).to_string()
+    }
+
+    /// The duration in the history's unit.
+    pub fn duration(began: SystemTime, now: SystemTime) -> u64 {
+        now.duration_since(began).unwrap_or(Duration::ZERO).as_millis() as u64
+    }
+
+    /// Appends it, putting a full history aside first.
+    pub fn append(&self, host: &dyn Host, state_dir: &Path) {
+        let path = state_dir.join("history.jsonl");
+        let result = (|| -> Result<(), ChangeError> {
+            let mut line = serde_json::to_vec(self).map_err(ChangeError::Encode)?;
+            line.push(b'\n');
+            if host.read(&path)?.is_some_and(|old| old.len() + line.len() > HISTORY_LIMIT) {
+                host.rename(&path, &state_dir.join("history.jsonl.1"))?;
+            }
+            Ok(host.append(&path, &line)?)
+        })();
+        if let Err(error) = result {
+            tracing::warn!(%error, "the history could not be written");
+        }
+    }
+}
+
+/// The files of the journal, for `remove`.
+pub const FILES: [&str; 3] = ["intent", "history.jsonl", "history.jsonl.1"];

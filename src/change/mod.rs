@@ -1,0 +1,324 @@
+//! One transaction for every MTA: lock, plan, stage, check, intent, apply, tell, prove, record; or all the way back.
+//!
+//! Answers for: the eight steps of the contract's section 8, whichever MTA is behind, and for what is true of the
+//! service right now. Does not know: JSON-RPC, actions, nodes. A change either ends proven, or the old state is
+//! proven, or the error says what could not be undone; a change whose author died is ended by the next one.
+
+pub mod block;
+pub mod error;
+pub mod journal;
+pub mod live;
+pub mod plan;
+pub mod prove;
+pub mod settings;
+pub mod undo;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use error::{ChangeError, Failure};
+use journal::{Intent, Record};
+use settings::Settings;
+
+use crate::mta::{AuthMode, Kind, Mta, detect};
+use crate::sys::{Deadline, Host, Lock, Stamp};
+use crate::wire::envelope::{Envelope, FieldFault};
+
+/// Which MTA is to be run: a certain one, or the one that is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Judge by what is on the machine.
+    Auto,
+    /// This one.
+    Only(Kind),
+}
+
+/// Where the service keeps its state, and how long it waits.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The state directory.
+    pub state_dir: PathBuf,
+    /// The lock that all plugins of the machine share.
+    pub lock: PathBuf,
+    /// Which MTA.
+    pub choice: Choice,
+    /// How long a change waits for the lock.
+    pub lock_wait: Duration,
+    /// How long a change may take, from the lock; a rollback as long again.
+    pub change: Duration,
+}
+
+/// What is to be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Bring the listener up, now and after a reboot.
+    Start,
+    /// Take it down and out of the configuration.
+    Stop,
+    /// Take it down and bring it up.
+    Restart,
+    /// Change port or mode; `None` keeps what is.
+    Update {
+        /// The new port.
+        port: Option<u16>,
+        /// The new mode.
+        auth_mode: Option<AuthMode>,
+    },
+    /// Take every byte of ours out of the machine.
+    Remove,
+}
+
+impl Verb {
+    /// The action's name, as the history has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Update { .. } => "update",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// The settings as they were read last, and by which stamp.
+type Cached = Option<(Stamp, Settings)>;
+
+/// The alternate SMTP service of this machine.
+#[derive(Debug)]
+pub struct Service {
+    host: Arc<dyn Host>,
+    mtas: Vec<Box<dyn Mta>>,
+    options: Options,
+    cached: Mutex<Cached>,
+    sighting: live::Sighting,
+}
+
+impl Service {
+    /// The service on `host`, run by one of `mtas`.
+    pub fn new(host: Arc<dyn Host>, mtas: Vec<Box<dyn Mta>>, options: Options) -> Self {
+        Self { host, mtas, options, cached: Mutex::default(), sighting: live::Sighting::default() }
+    }
+
+    /// The settings as they are now; `None` on a machine that was never configured.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn settings(&self) -> Result<Option<Settings>, ChangeError> {
+        let path = settings::path(&self.options.state_dir);
+        let Some(stamp) = self.host.stamp(&path)? else { return Ok(self.lost_settings()) };
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((seen, settings)) = cached.as_ref()
+            && *seen == stamp
+        {
+            return Ok(Some(settings.clone()));
+        }
+        let settings = settings::read(&*self.host, &path)?;
+        *cached = settings.clone().map(|settings| (stamp, settings));
+        Ok(settings)
+    }
+
+    /// Whether the MTA itself listens on the configured port.
+    ///
+    /// # Errors
+    /// It cannot be seen.
+    pub fn running(&self) -> Result<bool, ChangeError> {
+        let Some(settings) = self.settings()? else { return Ok(false) };
+        let mta = self.mta(settings.mta);
+        Ok(self.sighting.running(&*self.host, mta, settings.listener.port)?)
+    }
+
+    /// Whether a change was begun and not ended, by somebody who may be dead.
+    pub fn interrupted(&self) -> bool {
+        !matches!(self.host.stamp(&Intent::path(&self.options.state_dir)), Ok(None))
+    }
+
+    /// Ends what a dead plugin has begun, unless its lock shows that it lives.
+    pub fn recover(&self) {
+        let lock = match self.lock(Duration::ZERO) {
+            Ok(lock) => lock,
+            Err(error) => return tracing::info!(%error, "an interrupted change is left to its owner"),
+        };
+        if let Err(failure) = self.end_interrupted(&lock) {
+            tracing::error!(error = %failure.sentence(), "an interrupted change could not be ended");
+        }
+    }
+
+    /// Carries out one change and answers with the panel's envelope.
+    pub fn change(&self, verb: Verb, input: &Value) -> Envelope {
+        let began = self.host.now();
+        let before = self.settings().ok().flatten();
+        let result = self.locked(verb);
+        let envelope = match &result {
+            Ok(()) => Envelope::done(Value::Null),
+            Err(Failure { error: ChangeError::Refused(faults), .. }) => return Envelope::refused(faults),
+            Err(failure) => Envelope::failed(failure.status(), failure.told(&self.state())),
+        };
+        if verb == Verb::Remove && result.is_ok() {
+            return envelope;
+        }
+        let now = self.host.now();
+        let outcome = envelope.payload.as_str().unwrap_or_default().to_owned();
+        tracing::info!(action = verb.name(), status = envelope.status.number(), outcome, "change");
+        let record = Record {
+            time: Record::time(now),
+            action: verb.name().to_owned(),
+            input: input.clone(),
+            before,
+            after: self.settings().ok().flatten(),
+            status: envelope.status.number(),
+            outcome,
+            duration_ms: Record::duration(began, now),
+        };
+        record.append(&*self.host, &self.options.state_dir);
+        envelope
+    }
+
+    fn locked(&self, verb: Verb) -> Result<(), Failure> {
+        let lock = self.lock(self.options.lock_wait)?;
+        self.end_interrupted(&lock)?;
+        let deadline = Deadline::after(self.options.change);
+        loop {
+            let Some(plan) = plan::Plan::make(self, verb, deadline)? else { break };
+            match plan.carry_out(self, verb, deadline) {
+                // An administrator wrote the file between our read and our write: what is to be done is decided anew.
+                Err(Failure { error: ChangeError::Moved { .. }, undone: error::Undone::Nothing })
+                    if !deadline.passed() => {}
+                result => {
+                    result?;
+                    break;
+                }
+            }
+        }
+        if verb == Verb::Remove { self.forget(lock) } else { Ok(()) }
+    }
+
+    fn lock(&self, wait: Duration) -> Result<Lock, ChangeError> {
+        if let Some(folder) = self.options.lock.parent() {
+            self.host.make_dir(folder)?;
+        }
+        self.host.make_dir(&self.options.state_dir)?;
+        Ok(self.host.lock(&self.options.lock, wait)?)
+    }
+
+    /// Under the lock: a change that is not ended has nobody any more to end it.
+    fn end_interrupted(&self, _lock: &Lock) -> Result<(), Failure> {
+        let Some(intent) = Intent::read(&*self.host, &self.options.state_dir)? else { return Ok(()) };
+        let began = self.host.now();
+        let done = undo::end(self, &intent);
+        let (status, outcome) = match &done {
+            Ok(outcome) => (0, (*outcome).to_owned()),
+            Err(failure) => (failure.status().number(), failure.sentence()),
+        };
+        let now = self.host.now();
+        tracing::warn!(action = intent.action, outcome, "a change was interrupted");
+        let record = Record {
+            time: Record::time(now),
+            action: "recover".to_owned(),
+            input: intent.action.clone().into(),
+            before: intent.before.clone(),
+            after: self.settings().ok().flatten(),
+            status,
+            outcome,
+            duration_ms: Record::duration(began, now),
+        };
+        record.append(&*self.host, &self.options.state_dir);
+        done.map(|_| ())
+    }
+
+    /// After `remove`: the state goes, and with it the lock.
+    fn forget(&self, lock: Lock) -> Result<(), Failure> {
+        let state_dir = &self.options.state_dir;
+        for mta in &self.mtas {
+            if let Ok(alternate) = mta.alternate() {
+                for path in alternate.belongings() {
+                    self.host.remove_dir(&path)?;
+                }
+            }
+        }
+        for name in journal::FILES {
+            self.host.remove(&state_dir.join(name))?;
+        }
+        self.host.remove_dir(&state_dir.join(plan::STAGING))?;
+        self.host.remove_dir(&state_dir.join(plan::EDITED))?;
+        self.host.remove(&self.options.lock)?;
+        drop(lock);
+        // The folders go if nobody else has put anything into them.
+        for folder in [self.options.lock.parent(), Some(state_dir.as_path())].into_iter().flatten() {
+            if let Err(error) = self.host.remove_empty_dir(folder) {
+                tracing::info!(%error, "a folder was left");
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings that our block in an MTA's configuration tells, where `settings.json` is lost.
+    fn lost_settings(&self) -> Option<Settings> {
+        let mta = self.choose().ok()?;
+        let alternate = mta.alternate().ok()?;
+        let listener = alternate.edits(None).iter().find_map(|edit| {
+            let bytes = self.host.read(&edit.path).ok()??;
+            let block = block::find(&bytes).ok()??;
+            alternate.listener_in(std::str::from_utf8(&bytes[block.inner]).ok()?)
+        })?;
+        let wanted = settings::Wanted::Running;
+        Some(Settings { format: settings::FORMAT, mta: mta.kind(), listener, wanted })
+    }
+
+    /// What can be said of the service in half a sentence.
+    fn state(&self) -> String {
+        let what = match (self.settings(), self.running()) {
+            (Ok(None), _) => "is not configured".to_owned(),
+            (Ok(Some(settings)), Ok(true)) => format!("is running on port {}", settings.listener.port),
+            (Ok(Some(_)), Ok(false)) => "is not running".to_owned(),
+            (Err(error), _) | (_, Err(error)) => format!("is in a state that cannot be seen ({error})"),
+        };
+        format!("the alternate SMTP server {what}")
+    }
+
+    fn mta(&self, kind: Kind) -> &dyn Mta {
+        // `all` holds one of each kind, in this order; a test says so.
+        &*self.mtas[kind as usize]
+    }
+
+    /// The MTA that the configuration asks for.
+    fn choose(&self) -> Result<&dyn Mta, ChangeError> {
+        match self.options.choice {
+            Choice::Only(kind) => Ok(self.mta(kind)),
+            Choice::Auto => detect(&self.mtas, &*self.host).map_err(ChangeError::Unavailable),
+        }
+    }
+
+    /// The MTA that a change acts on: the one that was configured, as long as it is the one that is here.
+    fn acting(&self, before: Option<&Settings>) -> Result<&dyn Mta, ChangeError> {
+        use crate::mta::Presence;
+        let mta = match (before, self.options.choice) {
+            (None, _) => self.choose()?,
+            (Some(before), Choice::Only(kind)) if kind != before.mta => {
+                return Err(ChangeError::OtherMta { configured: before.mta, found: kind });
+            }
+            (Some(before), _) => self.mta(before.mta),
+        };
+        if mta.presence(&*self.host) != Presence::Missing {
+            return Ok(mta);
+        }
+        match detect(&self.mtas, &*self.host) {
+            Ok(other) if self.options.choice == Choice::Auto => {
+                Err(ChangeError::OtherMta { configured: mta.kind(), found: other.kind() })
+            }
+            _ => Err(ChangeError::Unavailable(format!(
+                "{} was not found; looked for {}",
+                mta.kind(),
+                mta.looked_for()
+            ))),
+        }
+    }
+}
+
+/// A refusal of one field.
+fn refuse(field: &str, message: impl Into<String>) -> ChangeError {
+    ChangeError::Refused(vec![FieldFault::new(field, message)])
+}

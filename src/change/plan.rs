@@ -1,0 +1,364 @@
+//! What a change is going to do, decided before the first byte is written; and doing it.
+//!
+//! Answers for: settings after, files after, the order of phases, everything that can be found out beforehand, then
+//! stage, check, intent, apply, tell, prove and settings. Does not know: how to undo; a failure after the intent is
+//! handed to `undo` with what the intent says. Settings are the last thing written: with them the change is made.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::error::{Failure, Undone};
+use super::journal::{Intent, OldBlock, Planned, hash};
+use super::settings::{self, Settings, Wanted};
+use super::{ChangeError, Service, Verb, block, live, prove, refuse, undo};
+use crate::mta::{Alternate, AuthMode, Edit, Listener, Mta, Staged, Tell};
+use crate::sys::{Command, Deadline, Ended, Host, Output};
+use crate::wire::text::foreign;
+
+/// The port of an unconfigured machine (page of the panel).
+const DEFAULT_PORT: u16 = 587;
+/// Where the MTA's check finds the new configuration, below the state directory.
+pub const STAGING: &str = "staged";
+/// Where blocks are kept that somebody else had edited, below the state directory.
+pub const EDITED: &str = "edited";
+
+/// A change that is worth carrying out.
+pub struct Plan<'s> {
+    mta: &'s dyn Mta,
+    alternate: &'s dyn Alternate,
+    addresses: Vec<IpAddr>,
+    after: Option<Settings>,
+    /// What the listener is to be, one after the other.
+    phases: Vec<Option<Listener>>,
+    files: Vec<File>,
+    intent: Intent,
+    /// Whether only the settings change.
+    settings_only: bool,
+}
+
+/// A file of the configuration, before and after each phase.
+struct File {
+    path: PathBuf,
+    mode: u32,
+    old: Option<Vec<u8>>,
+    new: Vec<Option<Vec<u8>>>,
+}
+
+impl<'s> Plan<'s> {
+    /// Decides what there is to do; `None` is nothing.
+    pub fn make(service: &'s Service, verb: Verb, deadline: Deadline) -> Result<Option<Self>, ChangeError> {
+        let host = &*service.host;
+        let before = service.settings()?;
+        if let Some(theirs) =
+            before.as_ref().map(|settings| settings.format).filter(|f| *f > settings::FORMAT)
+        {
+            return Err(ChangeError::Newer { theirs, ours: settings::FORMAT });
+        }
+        if before.is_none() && matches!(verb, Verb::Stop | Verb::Remove) {
+            return Ok(None);
+        }
+        if before.is_none() && matches!(verb, Verb::Start | Verb::Restart) {
+            return Err(ChangeError::Unconfigured);
+        }
+        let mta = service.acting(before.as_ref())?;
+        let alternate = mta.alternate()?;
+        let after = after(verb, before.as_ref(), mta)?;
+        let goal = after.as_ref().and_then(Settings::target).copied();
+        let was = before.as_ref().and_then(Settings::target).copied();
+        let addresses = alternate.addresses(host)?;
+
+        let ran = match &was {
+            Some(was) => prove::glance(host, mta, was, &addresses, deadline)? == prove::Glance::Up,
+            None => false,
+        };
+        if let Some(after) = &after
+            && (goal.is_some() || matches!(verb, Verb::Update { .. }))
+        {
+            port_is_ours(host, mta, after.listener.port, &addresses)?;
+        }
+
+        let phases = match (verb, goal) {
+            (Verb::Restart, Some(_)) if ran => vec![None, goal],
+            _ => vec![goal],
+        };
+        let files = files(host, alternate, &phases)?;
+        let dirty = files.iter().any(|file| file.new.iter().any(|new| *new != file.old));
+        let as_wanted = match goal {
+            Some(_) => ran && goal == was,
+            None => {
+                let port = before.as_ref().map(|settings| settings.listener.port);
+                port.map_or(Ok(true), |port| prove::is_down(host, mta, port, &addresses, deadline))?
+            }
+        };
+        let settings_only = !dirty && as_wanted && verb != Verb::Restart;
+        if settings_only
+            && before == after
+            && host.stamp(&settings::path(&service.options.state_dir))?.is_some()
+        {
+            return Ok(None);
+        }
+        let planned = files.iter().map(File::planned).collect::<Result<_, _>>()?;
+        let intent = Intent::new(verb.name(), before, after.clone(), ran, planned);
+        Ok(Some(Self { mta, alternate, addresses, after, phases, files, intent, settings_only }))
+    }
+
+    /// Does it. After a failure the old state is proven, or the failure says that it is not.
+    pub fn carry_out(self, service: &Service, verb: Verb, deadline: Deadline) -> Result<(), Failure> {
+        let host = &*service.host;
+        let state_dir = &service.options.state_dir;
+        if self.settings_only {
+            return Ok(self.settle(host, state_dir)?);
+        }
+        if self.phases.last().is_some_and(Option::is_some) {
+            self.check(host, state_dir, deadline)?;
+        }
+        self.keep_edited(host, state_dir)?;
+        self.intent.write(host, state_dir)?;
+        let mut wrote = Wrote::Nothing;
+        let result = self.run_phases(host, deadline, &mut wrote).and_then(|()| self.settle(host, state_dir));
+        let Err(error) = result else {
+            if let Err(error) = Intent::remove(host, state_dir) {
+                // The settings say that the change was made; whoever finds the intent will see that.
+                tracing::warn!(%error, action = verb.name(), "the intent of an ended change is left");
+            }
+            return Ok(());
+        };
+        if matches!(wrote, Wrote::Nothing) {
+            Intent::remove(host, state_dir)?;
+            return Err(error.into());
+        }
+        let undone = match undo::take_back(service, &self.intent) {
+            Ok(()) => Undone::All,
+            Err(stuck) => Undone::Stuck(stuck),
+        };
+        Err(Failure { error, undone })
+    }
+
+    fn run_phases(&self, host: &dyn Host, deadline: Deadline, wrote: &mut Wrote) -> Result<(), ChangeError> {
+        for (phase, goal) in self.phases.iter().enumerate() {
+            for file in &self.files {
+                file.apply(host, phase, wrote)?;
+            }
+            *wrote = Wrote::Something;
+            tell(host, self.alternate, goal.as_ref(), deadline)?;
+            self.prove(host, goal.as_ref(), deadline)?;
+        }
+        Ok(())
+    }
+
+    fn prove(&self, host: &dyn Host, goal: Option<&Listener>, deadline: Deadline) -> Result<(), ChangeError> {
+        if let Some(goal) = goal {
+            prove::up(host, self.mta, goal, &self.addresses, deadline)?;
+        }
+        let old = self.intent.before.as_ref().map(|before| before.listener.port);
+        match old.filter(|old| goal.is_none_or(|goal| goal.port != *old)) {
+            Some(old) => prove::down(host, self.mta, old, &self.addresses, deadline),
+            None => Ok(()),
+        }
+    }
+
+    /// The settings are written, or gone: from here on the change is made.
+    fn settle(&self, host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
+        let path = settings::path(state_dir);
+        match &self.after {
+            Some(after) => settings::write(host, &path, after),
+            None => Ok(host.remove(&path)?),
+        }
+    }
+
+    /// The MTA's own check of the configuration as it will be.
+    fn check(&self, host: &dyn Host, state_dir: &Path, deadline: Deadline) -> Result<(), ChangeError> {
+        let staging = state_dir.join(STAGING);
+        let staged = self.files.iter().map(|file| {
+            let bytes = file.new.last().cloned().flatten();
+            Staged { path: file.path.clone(), bytes }
+        });
+        let check = self.alternate.check(&staging, &staged.collect::<Vec<_>>());
+        host.make_dir(&staging)?;
+        for (path, bytes) in &check.files {
+            host.write(path, bytes, 0o600)?;
+        }
+        let output = host.run(&check.command, deadline);
+        host.remove_dir(&staging)?;
+        let output = output?;
+        if output.ended == Ended::Exited(0) {
+            Ok(())
+        } else {
+            Err(ChangeError::Check { message: message(&output) })
+        }
+    }
+
+    /// A block that somebody else edited is rewritten, but not lost.
+    fn keep_edited(&self, host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
+        let was = self.intent.before.as_ref().and_then(Settings::target);
+        let expected = self.alternate.edits(was);
+        for (file, planned) in self.files.iter().zip(&self.intent.files) {
+            let old = file.old.as_deref().unwrap_or_default();
+            let Some(found) = block::find(old).map_err(|source| file.marks(source))? else { continue };
+            let ours =
+                expected.iter().find(|edit| edit.path == file.path).and_then(|edit| edit.block.as_deref());
+            if ours.map(str::as_bytes) != Some(&old[found.inner.clone()]) {
+                let folder = state_dir.join(EDITED);
+                host.make_dir(&folder)?;
+                let name = planned.path.file_name().unwrap_or_default().to_string_lossy();
+                let stamp = humantime::format_rfc3339_seconds(host.now()).to_string().replace(':', "");
+                host.write(&folder.join(format!("{stamp}-{name}")), &old[found.whole], 0o600)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether anything outside the state directory was written or told.
+enum Wrote {
+    Nothing,
+    Something,
+}
+
+impl File {
+    fn planned(&self) -> Result<Planned, ChangeError> {
+        let old = self.old.as_deref();
+        let block = block::find(old.unwrap_or_default()).map_err(|source| self.marks(source))?;
+        let block =
+            block.map(|block| OldBlock::new(block.whole.start, &old.unwrap_or_default()[block.whole]));
+        let new = self.new.iter().map(|new| hash(new.as_deref())).collect();
+        Ok(Planned { path: self.path.clone(), old: hash(old), new, block, mode: self.mode })
+    }
+
+    fn marks(&self, source: block::Unpaired) -> ChangeError {
+        ChangeError::Marks { path: self.path.clone(), source }
+    }
+
+    /// Writes the file as it is to be in this phase, if it still is as we believe.
+    fn apply(&self, host: &dyn Host, phase: usize, wrote: &mut Wrote) -> Result<(), ChangeError> {
+        let believed = if phase == 0 { &self.old } else { &self.new[phase - 1] };
+        let new = &self.new[phase];
+        if host.read(&self.path)? != *believed {
+            return Err(ChangeError::Moved { path: self.path.clone() });
+        }
+        if new == believed {
+            return Ok(());
+        }
+        *wrote = Wrote::Something;
+        put(host, &self.path, new.as_deref(), self.mode)
+    }
+}
+
+/// Writes a file, or removes it.
+pub fn put(host: &dyn Host, path: &Path, bytes: Option<&[u8]>, mode: u32) -> Result<(), ChangeError> {
+    match bytes {
+        Some(bytes) => {
+            if let Some(folder) = path.parent() {
+                host.make_dir(folder)?;
+            }
+            Ok(host.write(path, bytes, mode)?)
+        }
+        None => Ok(host.remove(path)?),
+    }
+}
+
+/// Tells the MTA, and waits for its control command to say that it was heard.
+pub fn tell(
+    host: &dyn Host,
+    alternate: &dyn Alternate,
+    goal: Option<&Listener>,
+    deadline: Deadline,
+) -> Result<(), ChangeError> {
+    for Tell::Daemon(command) in alternate.tell(goal) {
+        let output = host.run(&command, deadline)?;
+        if output.ended != Ended::Exited(0) {
+            return Err(ChangeError::Tell { command: named(&command), message: message(&output) });
+        }
+    }
+    Ok(())
+}
+
+fn message(output: &Output) -> String {
+    let text = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
+    match foreign(text.trim_ascii()) {
+        empty if empty.is_empty() => match output.ended {
+            Ended::Exited(status) => format!("it ended with status {status}"),
+            Ended::Signalled(signal) => format!("it was ended by signal {signal}"),
+        },
+        text => text,
+    }
+}
+
+/// Program and verb of a command, for a sentence.
+fn named(command: &Command) -> String {
+    let words: Vec<String> =
+        command.argv().iter().take(3).map(|word| foreign(word.as_encoded_bytes())).collect();
+    words.join(" ")
+}
+
+/// The settings that the verb leads to; `None` is none.
+fn after(verb: Verb, before: Option<&Settings>, mta: &dyn Mta) -> Result<Option<Settings>, ChangeError> {
+    let wanting = |wanted| before.map(|before| Settings { wanted, ..before.clone() });
+    Ok(match verb {
+        Verb::Remove => None,
+        Verb::Stop => wanting(Wanted::Stopped),
+        Verb::Start | Verb::Restart => wanting(Wanted::Running),
+        Verb::Update { port, auth_mode } => {
+            let Some(auth_mode) = auth_mode.or(before.map(|before| before.listener.auth_mode)) else {
+                let modes = [AuthMode::TlsYes, AuthMode::TlsOptional].map(AuthMode::name).join(" or ");
+                return Err(refuse("auth_mode", format!("must be given once, {modes}: it was never set")));
+            };
+            let port = port.or(before.map(|before| before.listener.port)).unwrap_or(DEFAULT_PORT);
+            Some(Settings {
+                format: settings::FORMAT,
+                mta: mta.kind(),
+                listener: Listener { port, auth_mode },
+                wanted: before.map_or(Wanted::Stopped, |before| before.wanted),
+            })
+        }
+    })
+}
+
+/// Each file of the configuration as it is and as it will be in each phase.
+fn files(
+    host: &dyn Host,
+    alternate: &dyn Alternate,
+    phases: &[Option<Listener>],
+) -> Result<Vec<File>, ChangeError> {
+    let mut files: Vec<File> = Vec::new();
+    for phase in phases {
+        for Edit { path, block, mode } in alternate.edits(phase.as_ref()) {
+            let at = match files.iter().position(|file| file.path == path) {
+                Some(at) => at,
+                None => {
+                    let old = host.read(&path)?;
+                    files.push(File { path, mode, old, new: Vec::new() });
+                    files.len() - 1
+                }
+            };
+            let file = &mut files[at];
+            let from = file.new.last().unwrap_or(&file.old);
+            let new = block::set(from.as_deref(), block.as_deref()).map_err(|source| file.marks(source))?;
+            file.new.push(new);
+        }
+    }
+    Ok(files)
+}
+
+/// Whether the port is free, or the MTA's own already.
+fn port_is_ours(host: &dyn Host, mta: &dyn Mta, port: u16, addresses: &[IpAddr]) -> Result<(), ChangeError> {
+    if let Some((_, holders)) = live::stranger(host, mta, port)? {
+        return Err(ChangeError::PortHeld { port, holder: live::name(&holders) });
+    }
+    if live::listened(host, port)? {
+        return Ok(());
+    }
+    for address in addresses {
+        use std::io::ErrorKind;
+        match host.try_bind(*address, port).map_err(|source| (source.kind(), source)) {
+            Ok(()) | Err((ErrorKind::AddrNotAvailable, _)) => {}
+            Err((ErrorKind::PermissionDenied, _)) => return Err(ChangeError::PortDenied { port }),
+            Err((ErrorKind::AddrInUse, _)) => {
+                let holder = "another program that does not listen on it".to_owned();
+                return Err(ChangeError::PortHeld { port, holder });
+            }
+            Err((_, source)) => return Err(ChangeError::PortOdd { port, source }),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! The proof from outside, before `Success` is said (contract, section 8, step 7).
+//!
+//! Answers for: a listener is up when the MTA itself holds a socket on each address and a client's dialogue there
+//! shows just what the mode promises; it is down when connections are refused. Does not know: how it got there.
+//! Certificates may be self-signed or misnamed; names are not judged.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{ChangeError, live};
+use crate::mta::{AuthMode, Listener, Mta};
+use crate::sys::smtp::{Reply, Upgrade};
+use crate::sys::{AuthTry, Deadline, Dialogue, Host, Session};
+use crate::wire::text::{chain, foreign};
+
+/// How often is looked again.
+const PAUSE: Duration = Duration::from_millis(3);
+/// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Waits until `listener` runs on all `addresses` and behaves.
+///
+/// # Errors
+/// [`ChangeError::Unproven`] with what does not fit, [`ChangeError::Deadline`].
+pub fn up(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    listener: &Listener,
+    addresses: &[IpAddr],
+    deadline: Deadline,
+) -> Result<(), ChangeError> {
+    let patience = deadline.within(PATIENCE);
+    loop {
+        match glance(host, mta, listener, addresses, deadline)? {
+            Glance::Up => return Ok(()),
+            Glance::Absent if deadline.passed() => {
+                return Err(ChangeError::Deadline { step: "waiting for the listener" });
+            }
+            Glance::Odd(what) if patience.passed() => return Err(ChangeError::Unproven(what)),
+            Glance::Absent | Glance::Odd(_) => host.sleep(PAUSE),
+        }
+    }
+}
+
+/// What one look shows.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// It runs and behaves.
+    Up,
+    /// Not on every address.
+    Absent,
+    /// It answers, but not as it should.
+    Odd(String),
+}
+
+/// Looks once.
+///
+/// # Errors
+/// The socket table or a holder cannot be seen.
+pub fn glance(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    listener: &Listener,
+    addresses: &[IpAddr],
+    deadline: Deadline,
+) -> Result<Glance, ChangeError> {
+    let held = live::owned(host, mta, listener.port)?;
+    let covers = |address: &IpAddr| held.iter().any(|held| covers(&held.socket.address, address));
+    if !addresses.iter().all(covers) {
+        return Ok(Glance::Absent);
+    }
+    let auth = match listener.auth_mode {
+        AuthMode::TlsYes => AuthTry::InClear,
+        AuthMode::TlsOptional => AuthTry::Never,
+    };
+    for address in addresses {
+        let at = SocketAddr::new(reachable(*address), listener.port);
+        let wrong = match host.dialogue(at, auth, deadline) {
+            Ok(dialogue) => judge(listener.auth_mode, &dialogue),
+            Err(error) => Some(chain(&error)),
+        };
+        if let Some(wrong) = wrong {
+            return Ok(Glance::Odd(format!("{at}: {wrong}")));
+        }
+    }
+    Ok(Glance::Up)
+}
+
+/// Waits until nobody of `mta` listens on `port` and connections are refused.
+///
+/// # Errors
+/// [`ChangeError::Deadline`]; the socket table or a holder cannot be seen.
+pub fn down(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    port: u16,
+    addresses: &[IpAddr],
+    deadline: Deadline,
+) -> Result<(), ChangeError> {
+    while !is_down(host, mta, port, addresses, deadline)? {
+        if deadline.passed() {
+            return Err(ChangeError::Deadline { step: "waiting for the port to close" });
+        }
+        host.sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Whether it is down, looked at once.
+///
+/// # Errors
+/// The socket table or a holder cannot be seen.
+pub fn is_down(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    port: u16,
+    addresses: &[IpAddr],
+    deadline: Deadline,
+) -> Result<bool, ChangeError> {
+    if live::listened(host, port)? {
+        // Whoever else listens there is none of our business.
+        return Ok(live::owned(host, mta, port)?.is_empty());
+    }
+    let refused = |address: &IpAddr| {
+        // Only an accepted connection speaks against it: an address that is gone refuses in its own way.
+        !matches!(host.refuses(SocketAddr::new(reachable(*address), port), deadline), Ok(false))
+    };
+    Ok(addresses.iter().all(refused))
+}
+
+/// Whether a socket bound to `bound` serves `address`.
+fn covers(bound: &SocketAddr, address: &IpAddr) -> bool {
+    bound.ip() == *address
+}
+
+/// Where a client on this machine reaches a listener that is bound to `address`.
+fn reachable(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(four) if four.is_unspecified() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        IpAddr::V6(six) if six.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        other => other,
+    }
+}
+
+/// What in `dialogue` does not fit `mode`, the first thing.
+fn judge(mode: AuthMode, dialogue: &Dialogue) -> Option<String> {
+    let clear = &dialogue.clear;
+    let complaint = match mode {
+        AuthMode::TlsYes if !clear.auth.is_empty() => Some("AUTH is offered before TLS".to_owned()),
+        AuthMode::TlsYes if clear.auth_try.as_ref().is_none_or(|reply| !refused(reply)) => {
+            Some("AUTH is not refused before TLS".to_owned())
+        }
+        AuthMode::TlsYes if !refused(&clear.mail) => Some("MAIL is not refused before TLS".to_owned()),
+        AuthMode::TlsOptional if clear.auth.is_empty() => Some("AUTH is not offered".to_owned()),
+        _ => None,
+    };
+    complaint.or_else(|| open_without_auth(clear, "in clear")).or_else(|| {
+        let tls = match &dialogue.upgrade {
+            Upgrade::NotOffered => return Some("STARTTLS is not offered".to_owned()),
+            Upgrade::Refused(reply) => {
+                return Some(format!("STARTTLS is refused: {}", foreign(reply.to_string())));
+            }
+            Upgrade::Failed(why) => return Some(format!("TLS cannot be had: {}", foreign(why))),
+            Upgrade::Done(session) => session,
+        };
+        if tls.auth.is_empty() {
+            return Some("AUTH is not offered after TLS".to_owned());
+        }
+        open_without_auth(tls, "after TLS")
+    })
+}
+
+fn refused(reply: &Reply) -> bool {
+    reply.code >= 400
+}
+
+fn open_without_auth(session: &Session, when: &str) -> Option<String> {
+    let closed = refused(&session.mail) || session.rcpt.as_ref().is_some_and(refused);
+    (!closed).then(|| format!("mail is accepted {when} without AUTH"))
+}

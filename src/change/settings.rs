@@ -1,0 +1,98 @@
+//! `settings.json`: the truth for port, mode, wanted and which MTA (contract, section 8).
+//!
+//! Answers for: its format and version, reading and writing it. Does not know: what runs. A newer version's file is
+//! read for what it shares with ours, and refuses to be changed.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::ChangeError;
+use crate::mta::{Kind, Listener};
+use crate::sys::Host;
+
+/// The version of the format that this program writes.
+pub const FORMAT: u32 = 1;
+
+/// Whether the listener is to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    /// It is to run.
+    Running,
+    /// It is not.
+    Stopped,
+}
+
+/// What the administrator wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The version of this format.
+    pub format: u32,
+    /// The MTA that was found when it was configured.
+    pub mta: Kind,
+    /// Port and mode.
+    #[serde(flatten)]
+    pub listener: Listener,
+    /// Running or stopped.
+    pub wanted: Wanted,
+}
+
+impl Settings {
+    /// The listener that is to run, if any.
+    pub fn target(&self) -> Option<&Listener> {
+        (self.wanted == Wanted::Running).then_some(&self.listener)
+    }
+}
+
+/// Where they stand below a state directory.
+pub fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("settings.json")
+}
+
+/// Reads them; `None` on a machine that was never configured.
+///
+/// # Errors
+/// The file cannot be read, or is not what we write.
+pub fn read(host: &dyn Host, path: &Path) -> Result<Option<Settings>, ChangeError> {
+    let Some(bytes) = host.read(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|source| ChangeError::Unreadable { path: path.to_owned(), source })
+}
+
+/// Writes them, durably.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(host: &dyn Host, path: &Path, settings: &Settings) -> Result<(), ChangeError> {
+    let mut bytes = serde_json::to_vec(settings).map_err(ChangeError::Encode)?;
+    bytes.push(b'\n');
+    Ok(host.write(path, &bytes, 0o600)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mta::AuthMode;
+
+    #[test]
+    fn the_format_is_as_it_was_released() {
+        let settings = Settings {
+            format: 1,
+            mta: Kind::Sandbox,
+            listener: Listener { port: 2587, auth_mode: AuthMode::TlsYes },
+            wanted: Wanted::Running,
+        };
+        let text =
+            r#"{"format":1,"mta":"sandbox","port":2587,"auth_mode":"auth_yes/tls_yes","wanted":"running"}"#;
+        assert_eq!(serde_json::to_string(&settings).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Settings>(text).unwrap(), settings);
+    }
+
+    #[test]
+    fn members_of_a_newer_version_are_no_obstacle_to_reading() {
+        let text = r#"{"format":9,"mta":"exim","port":1,"auth_mode":"auth_yes/tls_optional","wanted":"stopped","x":[]}"#;
+        assert_eq!(serde_json::from_str::<Settings>(text).unwrap().format, 9);
+    }
+}

@@ -1,0 +1,92 @@
+//! The way back: from a change that failed, or one whose author died, to a state that is proven.
+//!
+//! Answers for: from an intent alone, the files as they were (byte for byte where nobody else has written since,
+//! otherwise our own block alone), the MTA told, the old state proven. Does not know: why. What cannot be undone
+//! stays in the intent, for the next one to try.
+
+use std::path::Path;
+
+use super::error::{Failure, Undone};
+use super::journal::{Intent, Planned, hash};
+use super::plan::{put, tell};
+use super::settings::{self, Settings};
+use super::{ChangeError, Service, block, prove};
+use crate::sys::{Deadline, Host, files};
+
+/// Ends an interrupted change: it was made if the settings say so, else it is taken back.
+///
+/// # Errors
+/// It could not be taken back.
+pub fn end(service: &Service, intent: &Intent) -> Result<&'static str, Failure> {
+    let host = &*service.host;
+    let path = settings::path(&service.options.state_dir);
+    if intent.before != intent.after && settings::read(host, &path)? == intent.after {
+        Intent::remove(host, &service.options.state_dir)?;
+        return Ok("the interrupted change had been made");
+    }
+    match take_back(service, intent) {
+        Ok(()) => Ok("the interrupted change was taken back"),
+        Err(error) => {
+            let interrupted = ChangeError::Unproven(format!("an interrupted {} was found", intent.action));
+            Err(Failure { error: interrupted, undone: Undone::Stuck(error) })
+        }
+    }
+}
+
+/// Puts everything back as the intent says that it was, and proves it.
+///
+/// # Errors
+/// What could not be put back; the intent stays.
+pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> {
+    let host = &*service.host;
+    // A deadline of its own, and never cut short by the change's.
+    let deadline = Deadline::after(service.options.change);
+    let Some(settings) = intent.before.as_ref().or(intent.after.as_ref()) else {
+        return Intent::remove(host, &service.options.state_dir);
+    };
+    let mta = service.mta(settings.mta);
+    let alternate = mta.alternate()?;
+    let addresses = alternate.addresses(host)?;
+    for planned in &intent.files {
+        restore(host, planned)?;
+    }
+    let goal = intent.before.as_ref().and_then(Settings::target).filter(|_| intent.ran);
+    tell(host, alternate, goal, deadline)?;
+    if let Some(goal) = goal {
+        prove::up(host, mta, goal, &addresses, deadline)?;
+    }
+    let ports = [&intent.before, &intent.after].into_iter().flatten().map(|settings| settings.listener.port);
+    for port in ports.filter(|port| goal.is_none_or(|goal| goal.port != *port)) {
+        prove::down(host, mta, port, &addresses, deadline)?;
+    }
+    Intent::remove(host, &service.options.state_dir)
+}
+
+/// Puts one file back.
+fn restore(host: &dyn Host, planned: &Planned) -> Result<(), ChangeError> {
+    let path = &planned.path;
+    // What a write that was cut short may have left.
+    host.remove(&files::aside(path))?;
+    let now = host.read(path)?;
+    if hash(now.as_deref()) == planned.old {
+        return Ok(());
+    }
+    let marks = |source| ChangeError::Marks { path: path.clone(), source };
+    let old = planned.block.as_ref().and_then(super::journal::OldBlock::decode);
+    let old = old.as_ref().map(|(at, bytes)| (*at, bytes.as_slice()));
+    let back = block::restore(now.as_deref(), old).map_err(marks)?;
+    if hash(back.as_deref()) == planned.old {
+        return put(host, path, back.as_deref(), planned.mode);
+    }
+    // Somebody else has written since: their bytes stay, and only our block is put back as it was.
+    let ours = old.map(|(_, bytes)| inner(bytes, path)).transpose()?;
+    let back = block::set(now.as_deref(), ours.as_deref()).map_err(marks)?;
+    put(host, path, back.as_deref(), planned.mode)
+}
+
+/// The lines of a block without its marks.
+fn inner(whole: &[u8], path: &Path) -> Result<String, ChangeError> {
+    let marks = |source| ChangeError::Marks { path: path.to_owned(), source };
+    let found = block::find(whole).map_err(marks)?.ok_or_else(|| marks(block::Unpaired))?;
+    Ok(String::from_utf8_lossy(&whole[found.inner]).into_owned())
+}
