@@ -18,6 +18,7 @@
 //!
 //! A test reads the sources and fails on an arrow that runs up or sideways.
 
+pub mod action;
 pub mod change;
 pub mod mta;
 pub mod sys;

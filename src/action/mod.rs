@@ -1,0 +1,261 @@
+//! The controller's actions: THE TABLE, one row per action.
+//!
+//! Answers for: name, description, input, payload, lane and scope of every action of `/nodeworx/mail/smtp2`, and what
+//! it does on this machine. Registration, schema documents, OpenRPC, the README's table and the completeness tests
+//! are read off the rows. Does not know: JSON-RPC, validation, other nodes; the permission is checked by the host.
+
+pub mod input;
+pub mod listing;
+pub mod payload;
+pub mod running;
+pub mod settings;
+
+use schemars::{Schema, SchemaGenerator};
+use serde_json::Value;
+
+use crate::change::Service;
+use crate::wire::envelope::Envelope;
+
+/// What the host has to check of its caller before it passes a request on (page of the panel).
+pub const PERMISSION: &str = "EMAIL";
+
+/// Where an action waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Its answer never changes: it waits for nothing.
+    Constant,
+    /// It looks: answered while a change runs, but not before an interrupted change is ended.
+    Read,
+    /// It changes something: one after the other, in the order of arrival.
+    Change,
+}
+
+/// Whom an action is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// This machine.
+    Here,
+    /// The node that `node_id` names: the action of this name is done there.
+    OneNode(&'static str),
+    /// This machine, and every node of the cluster if `cascade_to_nodes` is 1.
+    EveryNodeIfAsked,
+}
+
+/// One action.
+#[derive(Debug)]
+pub struct Row {
+    /// The method's name.
+    pub name: &'static str,
+    /// What it does, in the page's words.
+    pub about: &'static str,
+    /// The panel's version that introduced it; `None` for those that this plugin adds.
+    pub since: Option<&'static str>,
+    /// Where it waits.
+    pub lane: Lane,
+    /// Whom it is for.
+    pub scope: Scope,
+    /// Its inputs, in the order of the page.
+    pub inputs: &'static [&'static str],
+    /// The schema of its input.
+    pub input: fn(&mut SchemaGenerator) -> Schema,
+    /// The schema of its payload when it went well.
+    pub payload: fn(&mut SchemaGenerator) -> Schema,
+    /// What it does here, with input that its schema has admitted.
+    pub run: fn(&Service, &Value) -> Envelope,
+}
+
+/// Every action there is, in the page's order, ours after it.
+pub static TABLE: [Row; 17] = [
+    Row {
+        name: "isRunning",
+        about: "Checks if the service is running or not.",
+        since: Some("4.2.0-260"),
+        lane: Lane::Read,
+        scope: Scope::Here,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: payload::running,
+        run: running::is_running,
+    },
+    Row {
+        name: "isRunningOnNode",
+        about: "Checks if the service is running on a specific node (Clustering only).",
+        since: Some("4.3.0-290"),
+        lane: Lane::Read,
+        scope: Scope::OneNode("isRunning"),
+        inputs: &["node_id"],
+        input: input::schema::<input::OnNode>,
+        payload: payload::running,
+        run: running::is_running,
+    },
+    Row {
+        name: "listGeneralName",
+        about: "Lists the \"normal\" name - ie \"web server\" instead of \"httpd\".",
+        since: Some("4.2.0-260"),
+        lane: Lane::Constant,
+        scope: Scope::Here,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: payload::general_name,
+        run: listing::general_name,
+    },
+    Row {
+        name: "listPortNumbers",
+        about: "Lists a string of the port numbers that this service uses, comma-separated.",
+        since: Some("4.2.0-260"),
+        lane: Lane::Read,
+        scope: Scope::Here,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: payload::ports,
+        run: listing::port_numbers,
+    },
+    Row {
+        name: "listPortNumbersArray",
+        about: "Lists array of port numbers and ranges that this service uses.",
+        since: Some("4.2.0-260"),
+        lane: Lane::Read,
+        scope: Scope::Here,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: payload::ports_array,
+        run: listing::port_numbers_array,
+    },
+    Row {
+        name: "listRequiredPermissions",
+        about: "Lists an array of permissions required to control the service.",
+        since: Some("4.2.0-260"),
+        lane: Lane::Constant,
+        scope: Scope::Here,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: payload::permissions,
+        run: listing::required_permissions,
+    },
+    Row {
+        name: "listServiceInfo",
+        about: "Lists the service name, ports, page, and status.",
+        since: Some("4.2.0-260"),
+        lane: Lane::Read,
+        scope: Scope::Here,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: payload::service_info,
+        run: listing::service_info,
+    },
+    Row {
+        name: "listServiceName",
+        about: "Lists the service name - ie \"httpd\" instead of \"web server\".",
+        since: Some("4.2.0-260"),
+        lane: Lane::Constant,
+        scope: Scope::Here,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: payload::service_name,
+        run: listing::service_name,
+    },
+    Row {
+        name: "listServicePage",
+        about: "Lists the page that controls the service.",
+        since: Some("4.2.0-260"),
+        lane: Lane::Constant,
+        scope: Scope::Here,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: payload::service_page,
+        run: listing::service_page,
+    },
+    Row {
+        name: "restart",
+        about: "Restarts the service.",
+        since: Some("4.2.0-260"),
+        lane: Lane::Change,
+        scope: Scope::EveryNodeIfAsked,
+        inputs: &["cascade_to_nodes"],
+        input: input::schema::<input::Cascade>,
+        payload: payload::success,
+        run: settings::restart,
+    },
+    Row {
+        name: "restartOnNode",
+        about: "Restarts the service on a specific node (Clustering only).",
+        since: Some("4.3.0-290"),
+        lane: Lane::Change,
+        scope: Scope::OneNode("restart"),
+        inputs: &["node_id"],
+        input: input::schema::<input::OnNode>,
+        payload: payload::success,
+        run: settings::restart,
+    },
+    Row {
+        name: "start",
+        about: "Starts the service.",
+        since: Some("4.2.0-260"),
+        lane: Lane::Change,
+        scope: Scope::EveryNodeIfAsked,
+        inputs: &["cascade_to_nodes"],
+        input: input::schema::<input::Cascade>,
+        payload: payload::success,
+        run: settings::start,
+    },
+    Row {
+        name: "startOnNode",
+        about: "Starts the service on a specific node (Clustering only).",
+        since: Some("4.3.0-290"),
+        lane: Lane::Change,
+        scope: Scope::OneNode("start"),
+        inputs: &["node_id"],
+        input: input::schema::<input::OnNode>,
+        payload: payload::success,
+        run: settings::start,
+    },
+    Row {
+        name: "stop",
+        about: "Stops the service.",
+        since: Some("4.2.0-260"),
+        lane: Lane::Change,
+        scope: Scope::EveryNodeIfAsked,
+        inputs: &["cascade_to_nodes"],
+        input: input::schema::<input::Cascade>,
+        payload: payload::success,
+        run: settings::stop,
+    },
+    Row {
+        name: "stopOnNode",
+        about: "Stops the service on a specific node (Clustering only).",
+        since: Some("4.3.0-290"),
+        lane: Lane::Change,
+        scope: Scope::OneNode("stop"),
+        inputs: &["node_id"],
+        input: input::schema::<input::OnNode>,
+        payload: payload::success,
+        run: settings::stop,
+    },
+    Row {
+        name: "update",
+        about: "Change the auth settings for the alternate port SMTP server.",
+        since: Some("4.2.0-260"),
+        lane: Lane::Change,
+        scope: Scope::EveryNodeIfAsked,
+        inputs: &["alternate_smtp_port", "auth_mode", "cascade_to_nodes"],
+        input: input::schema::<input::Update>,
+        payload: payload::success,
+        run: settings::update,
+    },
+    Row {
+        name: "queryUpdate",
+        about: "Answers what update would start from: the settings as they are.",
+        since: None,
+        lane: Lane::Read,
+        scope: Scope::Here,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: payload::query_update,
+        run: listing::query_update,
+    },
+];
+
+/// The row of this name.
+pub fn find(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == name)
+}

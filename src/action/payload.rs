@@ -1,0 +1,135 @@
+//! The payloads of the actions that went well, as schemas.
+//!
+//! Answers for: what a host may expect in `payload` when `status` is 0 (page of the panel, contract section 5). Does
+//! not know: how a payload comes about. On failure every payload is a string.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+
+use super::PERMISSION;
+use crate::mta::AuthMode;
+
+/// What the panel translates into "Alternate inbound SMTP server".
+pub const GENERAL_NAME: &str = "##LG_ALTERNATE_INBOUND_SMTP_SERVER##";
+/// The service's own id.
+pub const SERVICE: &str = "smtp2";
+/// The page that controls the service.
+pub const PAGE: &str = "/nodeworx/mail/mta";
+/// The controller.
+pub const CONTROLLER: &str = "/nodeworx/mail/smtp2";
+
+/// `listServiceInfo`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServiceInfo {
+    /// The service's own id.
+    pub id: &'static str,
+    /// A token that the panel translates.
+    pub name: &'static str,
+    /// The port as a string, empty when unconfigured.
+    pub ports: String,
+    /// The page that controls the service.
+    pub page: &'static str,
+    /// The controller.
+    pub ctrl: &'static str,
+    /// 1 if the service is running, else 0.
+    #[schemars(extend("enum" = [0, 1]))]
+    pub is_running: u8,
+}
+
+/// `queryUpdate`.
+#[derive(Debug, Serialize)]
+pub struct Current {
+    /// The port.
+    pub alternate_smtp_port: u16,
+    /// The mode, `"0"` when unconfigured.
+    pub auth_mode: &'static str,
+}
+
+/// `isRunning`.
+pub fn running(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "boolean", "description": "Whether the MTA itself listens on the configured port." })
+}
+
+/// `listGeneralName`.
+pub fn general_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": [GENERAL_NAME], "description": "A token that the panel translates." })
+}
+
+/// `listPortNumbers`.
+pub fn ports(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "description": "The port, or Success when unconfigured: the panel's word for an empty payload.",
+        "pattern": "^([1-9][0-9]{0,4}|Success)$",
+        "examples": ["587", "Success"],
+    })
+}
+
+/// `listPortNumbersArray`.
+pub fn ports_array(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "description": "The port, or an empty string when unconfigured.",
+        "items": { "anyOf": [
+            { "type": "integer", "minimum": 1, "maximum": 65535 },
+            { "type": "string", "enum": [""] },
+        ] },
+        "minItems": 1,
+        "maxItems": 1,
+        "examples": [[587], [""]],
+    })
+}
+
+/// `listRequiredPermissions`.
+pub fn permissions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "description": "What the host has to check of its caller.",
+        "items": { "type": "string", "enum": [PERMISSION] },
+        "examples": [[PERMISSION]],
+    })
+}
+
+/// `listServiceInfo`.
+pub fn service_info(generator: &mut SchemaGenerator) -> Schema {
+    generator.root_schema_for::<ServiceInfo>()
+}
+
+/// `listServiceName`.
+pub fn service_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": [SERVICE], "description": "The service's own id." })
+}
+
+/// `listServicePage`.
+pub fn service_page(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": [PAGE], "description": "The page that controls the service." })
+}
+
+/// Everything that changes something.
+pub fn success(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": ["Success"], "description": "Done, and proven from outside." })
+}
+
+/// `queryUpdate`.
+pub fn query_update(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "What update would start from.",
+        "properties": {
+            "alternate_smtp_port": {
+                "type": "integer", "minimum": 1, "maximum": 65535,
+                "description": "The port; 587 when unconfigured.",
+            },
+            "auth_mode": {
+                "type": "string",
+                "enum": ["0", AuthMode::TlsYes.name(), AuthMode::TlsOptional.name()],
+                "description": "The mode; the string 0 when unconfigured.",
+            },
+        },
+        "required": ["alternate_smtp_port", "auth_mode"],
+        "examples": [
+            { "alternate_smtp_port": 587, "auth_mode": "auth_yes/tls_yes" },
+            { "alternate_smtp_port": 587, "auth_mode": "0" },
+        ],
+    })
+}
