@@ -20,6 +20,8 @@
 
 pub mod action;
 pub mod change;
+pub mod cluster;
 pub mod mta;
+pub mod schema;
 pub mod sys;
 pub mod wire;
