@@ -22,6 +22,7 @@ pub mod action;
 pub mod change;
 pub mod cluster;
 pub mod mta;
+pub mod rpc;
 pub mod schema;
 pub mod sys;
 pub mod wire;

@@ -1,0 +1,228 @@
+//! The two lanes: reads are answered at once, changes one after the other.
+//!
+//! Answers for: which of the two a message takes, the queue and its bounds, and what becomes of the queue when the
+//! session ends. Does not know: what a change is. A reply of the change lane goes to `send`; replies may overtake
+//! each other. An interrupted change of a dead plugin is ended first, and whatever is not constant waits for that.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::dispatch::{Dispatch, Refusal, error};
+use crate::action::Lane;
+use crate::wire::call::{self, Message};
+use crate::wire::framing::{Framing, encode};
+use crate::wire::text::foreign;
+
+/// How many changes may wait.
+const QUEUE_LIMIT: usize = 64;
+/// How many bytes of requests may wait.
+const QUEUE_BYTES: usize = 8 << 20;
+
+/// Where the change lane's replies go.
+pub type Send = Box<dyn Fn(&[u8]) + std::marker::Send + Sync>;
+/// What ends an interrupted change.
+pub type Recover = Box<dyn FnOnce() + std::marker::Send>;
+
+/// The lanes of one session.
+pub struct Lanes {
+    dispatch: Dispatch,
+    send: Send,
+    state: Mutex<State>,
+    news: Condvar,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    /// Bytes of the messages that wait.
+    bytes: usize,
+    recover: Option<Recover>,
+    worker: Worker,
+    closing: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worker {
+    /// Not started yet.
+    Absent,
+    Idle,
+    Running,
+    /// Done, but the host has not taken the reply yet.
+    Sending,
+}
+
+struct Job {
+    message: Vec<u8>,
+    framing: Framing,
+}
+
+impl std::fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lanes").field("dispatch", &self.dispatch).finish_non_exhaustive()
+    }
+}
+
+impl Lanes {
+    /// Lanes whose change lane begins with `recover`, if there is something to recover.
+    pub fn new(dispatch: Dispatch, send: Send, recover: Option<Recover>) -> Arc<Self> {
+        let recovering = recover.is_some();
+        let state =
+            State { jobs: VecDeque::new(), bytes: 0, recover, worker: Worker::Absent, closing: false };
+        let lanes = Arc::new(Self { dispatch, send, state: Mutex::new(state), news: Condvar::new() });
+        if recovering {
+            lanes.start_worker(&mut lanes.lock());
+        }
+        lanes
+    }
+
+    /// Takes one message; what can be answered at once is appended to `out`.
+    pub fn accept(self: &Arc<Self>, bytes: &[u8], framing: Framing, out: &mut Vec<u8>) {
+        let message = match call::parse(bytes) {
+            Ok(message) => message,
+            Err(e) => {
+                let why = format!("Parse error: {}", foreign(e.to_string()));
+                return encode(out, framing, |out| error(out, None, Refusal::NotJson, &why));
+            }
+        };
+        let lane = self.dispatch.lane(&message);
+        let refusal = {
+            let mut state = self.lock();
+            let waits = match lane {
+                Lane::Constant => false,
+                // The recovery has been taken up but not ended: it is what the worker is at.
+                Lane::Read => state.recover.is_some(),
+                Lane::Change => true,
+            };
+            if state.closing {
+                Some((Refusal::ShuttingDown, "the plugin is shutting down"))
+            } else if !waits {
+                None
+            } else if state.jobs.len() >= QUEUE_LIMIT || state.bytes + bytes.len() > QUEUE_BYTES {
+                Some((Refusal::Busy, "too many changes are waiting; try again later"))
+            } else {
+                state.bytes += bytes.len();
+                state.jobs.push_back(Job { message: bytes.to_vec(), framing });
+                self.start_worker(&mut state);
+                self.news.notify_all();
+                return;
+            }
+        };
+        encode(out, framing, |out| match refusal {
+            Some((refusal, why)) => self.dispatch.refuse(&message, refusal, why, out),
+            None => self.dispatch.answer(&message, out),
+        });
+    }
+
+    /// Everything that waits is carried out; returns when nothing is left.
+    pub fn drain(&self) {
+        let mut state = self.lock();
+        while !state.jobs.is_empty() || !matches!(state.worker, Worker::Absent | Worker::Idle) {
+            state = self.wait(state);
+        }
+    }
+
+    /// Nothing more is begun; what waits is answered "shutting down". Returns when what had begun has ended, and its
+    /// reply has been taken or could not be delivered within `patience`.
+    pub fn close(&self, patience: Duration) {
+        let waiting = self.shut();
+        let mut out = Vec::new();
+        for Job { message, framing } in &waiting {
+            if let Ok(message) = call::parse(message) {
+                self.refuse_shutting_down(&message, *framing, &mut out);
+            }
+        }
+        // The change first: a host that takes nothing any more must not keep it from ending.
+        self.wait_for_the_running_one(patience);
+        if !out.is_empty() {
+            (self.send)(&out);
+        }
+    }
+
+    /// Nothing more is begun, what waits is dropped; returns when what had begun has ended.
+    pub fn abandon(&self) {
+        self.shut();
+        self.wait_for_the_running_one(Duration::ZERO);
+    }
+
+    fn refuse_shutting_down(&self, message: &Message<'_>, framing: Framing, out: &mut Vec<u8>) {
+        let why = "the plugin is shutting down; this change was not begun";
+        encode(out, framing, |out| self.dispatch.refuse(message, Refusal::ShuttingDown, why, out));
+    }
+
+    fn shut(&self) -> VecDeque<Job> {
+        let mut state = self.lock();
+        state.closing = true;
+        state.bytes = 0;
+        std::mem::take(&mut state.jobs)
+    }
+
+    fn wait_for_the_running_one(&self, patience: Duration) {
+        let mut state = self.lock();
+        while state.worker == Worker::Running {
+            state = self.wait(state);
+        }
+        let until = Instant::now() + patience;
+        while state.worker == Worker::Sending && Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            state = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn start_worker(self: &Arc<Self>, state: &mut State) {
+        if state.worker != Worker::Absent {
+            return;
+        }
+        let lanes = Arc::clone(self);
+        match std::thread::Builder::new().name("changes".into()).spawn(move || lanes.work()) {
+            Ok(_) => state.worker = Worker::Idle,
+            Err(error) => tracing::error!(%error, "the change lane cannot be started"),
+        }
+    }
+
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(recover) = state.recover.take() {
+                // Put back as a mark until it is over, so that reads go on waiting.
+                state.recover = Some(Box::new(|| {}));
+                state = self.busy(state, recover);
+                state.recover = None;
+                continue;
+            }
+            let Some(job) = state.jobs.pop_front() else {
+                state.worker = Worker::Idle;
+                self.news.notify_all();
+                state = self.wait(state);
+                continue;
+            };
+            state.bytes = state.bytes.saturating_sub(job.message.len());
+            let mut out = Vec::new();
+            state = self.busy(state, || {
+                if let Ok(message) = call::parse(&job.message) {
+                    encode(&mut out, job.framing, |out| self.dispatch.answer(&message, out));
+                }
+            });
+            state.worker = Worker::Sending;
+            self.news.notify_all();
+            drop(state);
+            (self.send)(&out);
+            state = self.lock();
+        }
+    }
+
+    /// Does something without holding the lock.
+    fn busy<'s>(&'s self, mut state: MutexGuard<'s, State>, work: impl FnOnce()) -> MutexGuard<'s, State> {
+        state.worker = Worker::Running;
+        drop(state);
+        work();
+        self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'s>(&'s self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.news.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,46 @@
+//! The rows of the table on jsonrpsee's `RpcModule`.
+//!
+//! Answers for: one registered method per row, plus `rpc.discover`; each admits its parameters and hands them to the
+//! router. Does not know: ids, batches, lanes. Refused input is a result with an envelope, not an error object.
+
+use std::sync::Arc;
+
+use jsonrpsee::RpcModule;
+use jsonrpsee::core::{RegisterMethodError, RpcResult};
+use serde_json::Value;
+
+use crate::action::TABLE;
+use crate::change::Service;
+use crate::cluster::route::Cluster;
+use crate::schema::{admit, openrpc};
+use crate::wire::envelope::Envelope;
+
+/// The method that answers the OpenRPC document (OpenRPC 1.2.6, "Service Discovery Method").
+pub const DISCOVER: &str = "rpc.discover";
+
+/// What the methods work on.
+#[derive(Debug)]
+pub struct Plugin {
+    /// The service on this machine.
+    pub service: Service,
+    /// The cluster around it.
+    pub cluster: Cluster,
+}
+
+/// All methods.
+///
+/// # Errors
+/// Two rows of one name.
+pub fn module(plugin: Arc<Plugin>) -> Result<RpcModule<Plugin>, RegisterMethodError> {
+    let mut module = RpcModule::from_arc(plugin);
+    for row in &TABLE {
+        module.register_method(row.name, move |params, plugin, _| -> RpcResult<Envelope> {
+            Ok(match admit::admit(row, params.as_str()) {
+                Ok(input) => plugin.cluster.run(&plugin.service, row, input),
+                Err(faults) => Envelope::refused(&faults),
+            })
+        })?;
+    }
+    module.register_method(DISCOVER, |_, _, _| -> RpcResult<&'static Value> { Ok(openrpc::document()) })?;
+    Ok(module)
+}
