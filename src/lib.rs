@@ -25,4 +25,5 @@ pub mod mta;
 pub mod rpc;
 pub mod schema;
 pub mod sys;
+pub mod transport;
 pub mod wire;

@@ -1,1 +1,352 @@
-fn main() {}
+//! The program: flags, log, configuration; then serve, or one of the subcommands.
+//!
+//! Answers for: the command line of the contract's section 10 and its exit codes. Does not know: what any of it does.
+//! stdout belongs to the protocol and to what a subcommand was asked to print; everything else goes to stderr.
+
+mod config;
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+use config::MtaKind;
+use mail_smtp2::change::{Choice, Options, Service, Verb};
+use mail_smtp2::cluster::route::Cluster;
+use mail_smtp2::mta::sandbox::{self, Sandbox, daemon::Companion};
+use mail_smtp2::mta::{self, Kind};
+use mail_smtp2::rpc::dispatch::Dispatch;
+use mail_smtp2::rpc::lanes::Recover;
+use mail_smtp2::rpc::module::{Plugin, module};
+use mail_smtp2::schema::documents;
+use mail_smtp2::sys::{Host, Local, command};
+use mail_smtp2::transport::{self, Pipes};
+use mail_smtp2::wire::call;
+use mail_smtp2::wire::envelope::Envelope;
+use mail_smtp2::wire::status::Status;
+use mail_smtp2::wire::text::{chain, foreign};
+use serde_json::value::RawValue;
+
+/// The panel's alternate inbound SMTP server, as a JSON-RPC 2.0 plugin: reads requests from stdin, one a line, and
+/// writes replies to stdout.
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Try it: mail-smtp2 --mta sandbox call listServiceInfo")]
+struct Flags {
+    /// The configuration file [default: /etc/mail-smtp2.toml, which need not exist]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The mail server: auto, postfix, exim, qmail, opensmtpd, sendmail or sandbox
+    #[arg(long, value_name = "KIND", global = true)]
+    mta: Option<MtaKind>,
+    /// Where settings, history and journal are kept [default: /var/lib/mail-smtp2; sandbox: a throw-away folder]
+    #[arg(long, value_name = "DIR", global = true)]
+    state_dir: Option<PathBuf>,
+    /// What is logged: off, error, warn, info, debug, trace, or target=level,... [default: RUST_LOG, else warn]
+    #[arg(long, value_name = "FILTER", global = true)]
+    log: Option<Targets>,
+    /// How it is logged, on stderr
+    #[arg(long, value_name = "FORMAT", default_value = "text", global = true)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    verb: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one action and print its envelope; exit 0 if its status is 0, else 1
+    Call {
+        /// The action, such as listServiceInfo
+        action: String,
+        /// Its parameters, a JSON object or array
+        json: Option<String>,
+    },
+    /// Write the published JSON documents, or say how they differ from what they should be
+    Schema {
+        /// Only compare; exit 1 if anything differs
+        #[arg(long)]
+        check: bool,
+        /// Where the documents are
+        #[arg(default_value = "schema")]
+        dir: PathBuf,
+    },
+    /// Stop the service and take every byte of ours out of this machine
+    Remove,
+    #[command(subcommand, hide = true)]
+    Sandbox(SandboxCommand),
+}
+
+/// The sandbox's own program.
+#[derive(Debug, Subcommand)]
+enum SandboxCommand {
+    Check { file: PathBuf },
+    Daemon(Life),
+    Serve(Life),
+    End { dir: PathBuf },
+    Stdio { dir: Option<PathBuf> },
+}
+
+#[derive(Debug, clap::Args)]
+struct Life {
+    dir: PathBuf,
+    #[arg(long, value_name = "PID")]
+    with: Option<i32>,
+    #[arg(long, value_name = "PATH", requires = "with")]
+    and_remove: Option<PathBuf>,
+}
+
+impl Life {
+    fn companion(&self) -> Option<Companion> {
+        self.with.map(|pid| Companion { pid, and_remove: self.and_remove.clone() })
+    }
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    if let Some(Command::Sandbox(verb)) = &flags.verb {
+        return match verb {
+            SandboxCommand::Check { file } => sandbox::daemon::check(file),
+            SandboxCommand::Daemon(life) => sandbox::daemon::daemon(&life.dir, life.companion().as_ref()),
+            SandboxCommand::Serve(life) => sandbox::daemon::serve(&life.dir, life.companion().as_ref()),
+            SandboxCommand::End { dir } => sandbox::daemon::end(dir),
+            SandboxCommand::Stdio { dir } => sandbox::server::stdio(dir.as_deref()),
+        };
+    }
+    if let Err(error) = log_to_stderr(&flags) {
+        return complain(&error, 2);
+    }
+    if let Some(Command::Schema { check, dir }) = &flags.verb {
+        return schema(dir, *check);
+    }
+    command::seal_inherited();
+    match Program::new(&flags) {
+        Err(error) => complain(&error, 1),
+        Ok(program) => match &flags.verb {
+            Some(Command::Call { action, json }) => program.call(action, json.as_deref()),
+            Some(Command::Remove) => program.remove(),
+            _ => program.serve(),
+        },
+    }
+}
+
+/// What the flags and the configuration come to.
+struct Program {
+    plugin: Arc<Plugin>,
+    /// The greatest length of a message, in bytes.
+    limit: usize,
+    /// Of the sandbox without a state directory: goes at the end.
+    throw_away: Option<tempfile::TempDir>,
+}
+
+impl Program {
+    fn new(flags: &Flags) -> Result<Self, String> {
+        let config = config::read(flags.config.as_deref()).map_err(|e| e.to_string())?;
+        let choice = flags.mta.unwrap_or(config.mta.kind).choice();
+        let in_sandbox = choice == Choice::Only(Kind::Sandbox);
+        let throw_away = match &flags.state_dir {
+            None if in_sandbox => {
+                let made = tempfile::Builder::new().prefix("mail-smtp2-").tempdir();
+                Some(made.map_err(|e| format!("cannot make a folder for the sandbox: {e}"))?)
+            }
+            _ => None,
+        };
+        let asked = throw_away.as_ref().map(tempfile::TempDir::path).or(flags.state_dir.as_deref());
+        let state_dir = std::path::absolute(asked.unwrap_or(Path::new(config::DEFAULT_STATE)))
+            .map_err(|e| format!("the state directory: {e}"))?;
+        config::trust(&state_dir)?;
+        let sandbox = Sandbox {
+            program: std::env::current_exe().map_err(|e| format!("our own program: {e}"))?,
+            dir: state_dir.join("sandbox"),
+            with: throw_away.as_ref().map(|dir| (std::process::id().cast_signed(), dir.path().to_owned())),
+        };
+        let lock = if in_sandbox { state_dir.join("lock") } else { config::MACHINE_LOCK.into() };
+        let options = Options {
+            state_dir,
+            lock,
+            choice,
+            lock_wait: config.deadlines.lock,
+            change: config.deadlines.change,
+        };
+        let host: Arc<dyn Host> = Arc::new(Local::default());
+        let service = Service::new(host, mta::all(sandbox), options);
+        let cluster = Cluster { own: config::own_id(&config) };
+        Ok(Self { plugin: Arc::new(Plugin { service, cluster }), limit: config.wire.max_message, throw_away })
+    }
+
+    fn serve(self) -> ExitCode {
+        if std::io::stdin().is_terminal() {
+            say(concat!(
+                "mail-smtp2 ",
+                env!("CARGO_PKG_VERSION"),
+                " speaks JSON-RPC 2.0 on stdin and stdout, for a hosting panel; end it with ctrl-D.\n",
+                "Try: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"listServiceInfo\"}   or: mail-smtp2 --help",
+            ));
+        }
+        let pipes = match Pipes::take() {
+            Ok(pipes) => pipes,
+            Err(error) => return complain(&format!("stdin and stdout: {error}"), 1),
+        };
+        let Self { plugin, limit, throw_away } = self;
+        let dispatch = match module(Arc::clone(&plugin)) {
+            Ok(module) => Dispatch::new(module),
+            Err(error) => return complain(&error.to_string(), 1),
+        };
+        let recover =
+            plugin.service.interrupted().then(|| Box::new(move || plugin.service.recover()) as Recover);
+        let farewell = Box::new(move || {
+            drop(throw_away);
+            flush_log();
+        });
+        transport::serve(pipes, dispatch, recover, limit, farewell)
+    }
+
+    fn call(self, action: &str, json: Option<&str>) -> ExitCode {
+        let params = json.map(|json| format!(",\"params\":{json}")).unwrap_or_default();
+        let name = serde_json::Value::from(action);
+        let request = format!("{{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":{name}{params}}}");
+        let message = match call::parse(request.as_bytes()) {
+            Ok(message) => message,
+            Err(error) => return complain(&format!("the parameters are not JSON: {}", chain(&error)), 2),
+        };
+        let dispatch = match module(Arc::clone(&self.plugin)) {
+            Ok(module) => Dispatch::new(module),
+            Err(error) => return complain(&error.to_string(), 1),
+        };
+        if self.plugin.service.interrupted() {
+            self.plugin.service.recover();
+        }
+        let mut reply = Vec::new();
+        dispatch.answer(&message, &mut reply);
+        flush_log();
+        match serde_json::from_slice(&reply) {
+            Ok(Reply { result: Some(result), .. }) => {
+                print(&format!("{result}\n"));
+                // Of rpc.discover the result is a document, and no envelope that could have failed.
+                let failed = serde_json::from_str(result.get())
+                    .is_ok_and(|envelope: Envelope| envelope.status != Status::Done);
+                ExitCode::from(u8::from(failed))
+            }
+            Ok(Reply { error: Some(error), .. }) => complain(&foreign(error.message), 2),
+            _ => complain("there was no answer", 1),
+        }
+    }
+
+    fn remove(self) -> ExitCode {
+        if self.plugin.service.interrupted() {
+            self.plugin.service.recover();
+        }
+        let envelope = self.plugin.service.change(Verb::Remove, &serde_json::json!({}));
+        flush_log();
+        if envelope.status == Status::Done {
+            say("every byte of mail-smtp2 has been taken out of this machine");
+            return ExitCode::SUCCESS;
+        }
+        complain(envelope.payload.as_str().unwrap_or_default(), 1)
+    }
+}
+
+/// A reply, as far as `call` looks into it.
+#[derive(serde::Deserialize)]
+struct Reply<'a> {
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<Fault>,
+}
+
+#[derive(serde::Deserialize)]
+struct Fault {
+    message: String,
+}
+
+fn schema(dir: &Path, check: bool) -> ExitCode {
+    if !check {
+        return match documents::write(dir) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&format!("{}: {error}", dir.display()), 1),
+        };
+    }
+    match documents::check(dir) {
+        Ok(differences) if differences.is_empty() => ExitCode::SUCCESS,
+        Ok(differences) => {
+            complain(&format!("{differences}to write them anew: mail-smtp2 schema {}", dir.display()), 1)
+        }
+        Err(error) => complain(&format!("{}: {error}", dir.display()), 1),
+    }
+}
+
+/// Says what is wrong, on stderr.
+fn complain(what: &str, status: u8) -> ExitCode {
+    say(&format!("mail-smtp2: {}", what.trim_end()));
+    flush_log();
+    ExitCode::from(status)
+}
+
+/// A line for whoever started us; one that cannot be written is no reason to stop.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// What a subcommand was asked to print.
+#[allow(clippy::disallowed_methods, reason = "a subcommand that prints serves no session")]
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// The log's way to stderr, made at its first line: most sessions never log one.
+static LOG: OnceLock<NonBlocking> = OnceLock::new();
+static LOG_THREAD: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+
+/// Lines to stderr through a thread of its own, so that a stderr that nobody reads holds nothing up; what does not
+/// fit into its queue is lost.
+struct Stderr;
+
+impl MakeWriter<'_> for Stderr {
+    type Writer = NonBlocking;
+
+    fn make_writer(&self) -> NonBlocking {
+        let make = || {
+            let builder = NonBlockingBuilder::default().buffered_lines_limit(1024).lossy(true);
+            let (writer, thread) = builder.finish(std::io::stderr());
+            *LOG_THREAD.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+            writer
+        };
+        LOG.get_or_init(make).clone()
+    }
+}
+
+/// Gives the last lines a moment to get out.
+fn flush_log() {
+    drop(LOG_THREAD.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+fn log_to_stderr(flags: &Flags) -> Result<(), String> {
+    let filter = match (&flags.log, config::log_filter()) {
+        (Some(filter), _) => filter.clone(),
+        (None, Some(text)) => text.parse().map_err(|e| format!("RUST_LOG: {e}"))?,
+        (None, None) => Targets::new().with_default(tracing::Level::WARN),
+    };
+    let lines = fmt::layer().with_writer(Stderr).with_ansi(false);
+    let layer = match flags.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
+    std::panic::set_hook(Box::new(|panic| {
+        let what = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(what, at = panic.location().map(tracing::field::display), "a fault of ours");
+    }));
+    Ok(())
+}

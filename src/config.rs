@@ -1,0 +1,212 @@
+//! One TOML file and a few flags, made into each floor's own settings.
+//!
+//! Answers for: names, defaults and bounds of the configuration, and an error that names file, line, key and value.
+//! Does not know: what the settings do. The only place that reads the environment.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use mail_smtp2::change::Choice;
+use mail_smtp2::mta::Kind;
+use mail_smtp2::sys::files;
+use mail_smtp2::wire::text::foreign;
+
+/// Where the configuration is, unless `--config` says otherwise.
+pub(crate) const DEFAULT_PATH: &str = "/etc/mail-smtp2.toml";
+/// Where the state is, unless `--state-dir` says otherwise.
+pub(crate) const DEFAULT_STATE: &str = "/var/lib/mail-smtp2";
+/// The lock that all plugins of a machine share.
+pub(crate) const MACHINE_LOCK: &str = "/run/mail-smtp2/lock";
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) mta: Mta,
+    pub(crate) wire: Wire,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) cluster: Cluster,
+}
+
+/// `[mta]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Mta {
+    pub(crate) kind: MtaKind,
+}
+
+/// A mail server's name, or `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct MtaKind(pub(crate) Option<Kind>);
+
+impl MtaKind {
+    pub(crate) fn choice(self) -> Choice {
+        self.0.map_or(Choice::Auto, Choice::Only)
+    }
+}
+
+impl std::str::FromStr for MtaKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self(None));
+        }
+        let known = Kind::ALL.into_iter().find(|kind| kind.name() == text);
+        known.map(|kind| Self(Some(kind))).ok_or_else(|| {
+            let names = Kind::ALL.map(Kind::name).join(", ");
+            format!("unknown mail server {}, expected auto, {names}", foreign(text))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for MtaKind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// `[wire]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Wire {
+    /// The greatest length of a message, in bytes.
+    #[serde(deserialize_with = "bytes")]
+    pub(crate) max_message: usize,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self { max_message: 1 << 20 }
+    }
+}
+
+fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let (least, most) = (1 << 10, 1 << 30);
+    let value = i64::deserialize(deserializer)?;
+    match usize::try_from(value) {
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
+        _ => Err(serde::de::Error::custom(format_args!("expected {least} to {most} bytes"))),
+    }
+}
+
+/// `[deadlines]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Deadlines {
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) lock: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) change: Duration,
+    /// A node's; nodes cannot be configured yet, so that it is only checked.
+    #[serde(deserialize_with = "seconds", rename = "node")]
+    pub(crate) _node: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            lock: Duration::from_secs(10),
+            change: Duration::from_secs(20),
+            _node: Duration::from_secs(50),
+        }
+    }
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    if value > 0.0 && value <= 3600.0 {
+        Ok(Duration::from_secs_f64(value))
+    } else {
+        Err(serde::de::Error::custom("expected a number of seconds above 0, at most 3600"))
+    }
+}
+
+/// `[cluster]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Cluster {
+    /// This machine's own id.
+    #[serde(rename = "self")]
+    pub(crate) own: Option<String>,
+    /// The program that reaches nodes; there are none yet.
+    #[serde(rename = "ssh_program")]
+    _ssh_program: Option<IgnoredAny>,
+}
+
+/// Where a configuration is wrong.
+#[derive(Debug)]
+pub(crate) struct ConfigError {
+    path: PathBuf,
+    line: Option<usize>,
+    what: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+/// Reads the configuration; a default path that does not exist is an empty file.
+pub(crate) fn read(path: Option<&Path>) -> Result<Config, ConfigError> {
+    let asked = path.is_some();
+    let path = path.unwrap_or(Path::new(DEFAULT_PATH));
+    let wrong = |line, what: String| ConfigError { path: path.to_owned(), line, what };
+    trust(path).map_err(|what| wrong(None, what))?;
+    let bytes = match std::fs::read(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !asked => return Ok(Config::default()),
+        result => result.map_err(|e| wrong(None, format!("cannot be read: {e}")))?,
+    };
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|e| wrong(Some(line(&bytes, e.valid_up_to())), "not UTF-8".into()))?;
+    let said = |error: &toml::de::Error| {
+        let at = error.span().map(|span| line(&bytes, span.start));
+        let value = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+        (at, foreign(value), foreign(error.message()))
+    };
+    let deserializer = toml::Deserializer::parse(text).map_err(|error| {
+        let (at, _, message) = said(&error);
+        wrong(at, message)
+    })?;
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let (at, value, message) = said(error.inner());
+        wrong(at, format!("{} = {value}: {message}", foreign(error.path().to_string())))
+    })
+}
+
+fn line(text: &[u8], at: usize) -> usize {
+    1 + text.iter().take(at).filter(|b| **b == b'\n').count()
+}
+
+/// As root, a path that others can bend is not relied upon.
+pub(crate) fn trust(path: &Path) -> Result<(), String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let path = std::path::absolute(path).map_err(|e| e.to_string())?;
+    files::trusted(&path).map_err(|e| format!("not to be trusted: {}", mail_smtp2::wire::text::chain(&e)))
+}
+
+/// This machine's own id: the configured one, or its host name.
+pub(crate) fn own_id(config: &Config) -> String {
+    config.cluster.own.clone().unwrap_or_else(|| {
+        nix::unistd::gethostname()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_else(|_| "localhost".into())
+    })
+}
+
+/// The log filter of the environment.
+#[allow(clippy::disallowed_methods, reason = "the one place")]
+pub(crate) fn log_filter() -> Option<String> {
+    std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty())
+}

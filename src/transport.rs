@@ -1,0 +1,231 @@
+//! Bytes in, bytes out: the session on stdin and stdout.
+//!
+//! Answers for: reading in portions, one write per portion, back-pressure (a host that stops reading blocks our
+//! writing, then our reading), and every way in which a session ends (contract, section 2). Does not know: what is
+//! in a message. The only holder of stdout: what anything else prints there goes to stderr.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use crate::rpc::dispatch::{Dispatch, Refusal, error};
+use crate::rpc::lanes::{Lanes, Recover};
+use crate::sys::watch::{Ending, Watch};
+use crate::wire::framing::{Decoder, Frame, Framing, encode};
+
+/// Replies are written when this much has come together, or the portion is worked off.
+const FLUSH: usize = 64 * 1024;
+/// How long a host may take to accept the last bytes of a session that is asked to end.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// How long after the end of input the news of a dead parent may come, in milliseconds.
+const NEWS: u8 = 10;
+
+/// What is done once, at the end of the session, whichever way it comes.
+pub type Farewell = Box<dyn FnOnce() + Send>;
+
+/// The session's two ends.
+#[derive(Debug)]
+pub struct Pipes {
+    input: OwnedFd,
+    output: OwnedFd,
+    watch: Watch,
+}
+
+impl Pipes {
+    /// Takes stdin and stdout, and begins to watch for the end. To be called before any other thread exists.
+    ///
+    /// # Errors
+    /// A descriptor cannot be duplicated, or the kernel refuses to watch.
+    pub fn take() -> io::Result<Self> {
+        let input = rustix::stdio::stdin().try_clone_to_owned()?;
+        let output = rustix::stdio::stdout().try_clone_to_owned()?;
+        let watch = Watch::start(output.as_fd())?;
+        rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+        Ok(Self { input, output, watch })
+    }
+}
+
+/// The session while it lasts.
+struct Session {
+    pipes: Pipes,
+    lanes: OnceLock<Arc<Lanes>>,
+    /// Held while bytes go out.
+    writing: Mutex<()>,
+    /// Held while a portion is worked off, so that an end does not fall into the middle of one.
+    turn: Mutex<()>,
+    farewell: Mutex<Option<Farewell>>,
+}
+
+/// Serves until the session ends; `limit` is the greatest length of a message, in bytes.
+pub fn serve(
+    pipes: Pipes,
+    dispatch: Dispatch,
+    recover: Option<Recover>,
+    limit: usize,
+    farewell: Farewell,
+) -> ExitCode {
+    let session = Arc::new(Session {
+        pipes,
+        lanes: OnceLock::new(),
+        writing: Mutex::new(()),
+        turn: Mutex::new(()),
+        farewell: Mutex::new(Some(farewell)),
+    });
+    let sender = Arc::clone(&session);
+    let send = Box::new(move |bytes: &[u8]| sender.send(bytes));
+    let lanes = session.lanes.get_or_init(|| Lanes::new(dispatch, send, recover));
+    let watched = Arc::clone(&session);
+    let watching = std::thread::Builder::new().name("watch".into()).spawn(move || {
+        let ending = watched.pipes.watch.wait();
+        watched.end(ending)
+    });
+    if let Err(error) = watching {
+        tracing::error!(%error, "cannot watch for the end of the session");
+        return ExitCode::FAILURE;
+    }
+    session.read(lanes, limit);
+    if session.pipes.watch.hung_up_within(NEWS) {
+        session.end(Ending::HungUp);
+    }
+    lanes.drain();
+    session.leave(0)
+}
+
+impl Session {
+    /// Reads and answers until the end of input.
+    fn read(&self, lanes: &Arc<Lanes>, limit: usize) {
+        let mut decoder = Decoder::new(limit);
+        let mut out = Vec::new();
+        loop {
+            let count = match self.receive(decoder.room()) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) => {
+                    tracing::warn!(%error, "reading the input failed; taken for its end");
+                    break;
+                }
+            };
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            decoder.filled(count);
+            let framing = loop {
+                let framing = decoder.framing();
+                let Some(frame) = decoder.next() else { break framing };
+                self.take(lanes, &frame, framing, &mut out);
+            };
+            let _ = framing;
+            self.flush(&mut out);
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let framing = decoder.framing();
+        if let Some(frame) = decoder.finish() {
+            self.take(lanes, &frame, framing, &mut out);
+        }
+        self.flush(&mut out);
+    }
+
+    fn take(&self, lanes: &Arc<Lanes>, frame: &Frame<'_>, framing: Framing, out: &mut Vec<u8>) {
+        let fault = |out: &mut Vec<u8>, refusal, why: &str| {
+            encode(out, framing, |out| error(out, None, refusal, why))
+        };
+        match frame {
+            Frame::Message(bytes) => lanes.accept(bytes, framing, out),
+            Frame::TooBig => fault(out, Refusal::TooBig, "Request is too big"),
+            Frame::BadHeader => {
+                fault(out, Refusal::NotJson, "Parse error: a header block without Content-Length")
+            }
+        }
+        if out.len() > FLUSH {
+            self.flush(out);
+        }
+    }
+
+    fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::read(&self.pipes.input, &mut *room) {
+                Ok(count) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait_for(&self.pipes.input, PollFlags::IN),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn flush(&self, out: &mut Vec<u8>) {
+        if !out.is_empty() {
+            self.send(out);
+            out.clear();
+            // One large reply must not be paid for in memory for ever.
+            out.shrink_to(2 * FLUSH);
+        }
+    }
+
+    /// Writes all of it, however long the host takes. A host that is gone ends the session.
+    fn send(&self, mut bytes: &[u8]) {
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        while !bytes.is_empty() {
+            match rustix::io::write(&self.pipes.output, bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait_for(&self.pipes.output, PollFlags::OUT),
+                // The watch sees the same and ends the session; there is nobody to say anything to.
+                Err(error) => return tracing::debug!(%error, "the host takes nothing any more"),
+            }
+        }
+        drop(writing);
+    }
+
+    /// Ends the session, from the thread that learned of it.
+    fn end(&self, ending: Ending) -> ! {
+        let lanes = self.lanes.wait();
+        match ending {
+            Ending::Asked => {
+                lanes.close(PATIENCE);
+                self.leave(0)
+            }
+            Ending::HungUp => {
+                lanes.abandon();
+                self.leave(1)
+            }
+        }
+    }
+
+    /// The last step: nobody is in the middle of anything that can still be finished.
+    fn leave(&self, status: i32) -> ! {
+        let until = Instant::now() + PATIENCE;
+        let _turn = within(&self.turn, until);
+        let _writing = within(&self.writing, until);
+        let farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match farewell {
+            Some(farewell) => farewell(),
+            // Another thread is saying it, and will end the process.
+            None => loop {
+                std::thread::park();
+            },
+        }
+        std::process::exit(status)
+    }
+}
+
+/// The lock, if it can be had in time.
+fn within(lock: &Mutex<()>, until: Instant) -> Option<std::sync::MutexGuard<'_, ()>> {
+    loop {
+        match lock.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(1))
+            }
+            Err(TryLockError::WouldBlock) => return None,
+        }
+    }
+}
+
+/// A descriptor that the host has set to non-blocking is waited for all the same.
+fn wait_for(fd: &OwnedFd, what: PollFlags) {
+    let _ = poll(&mut [PollFd::new(fd, what)], None);
+}
