@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use mail_smtp2::change::Choice;
 use mail_smtp2::mta::Kind;
@@ -102,7 +101,7 @@ pub(crate) struct Deadlines {
     pub(crate) lock: Duration,
     #[serde(deserialize_with = "seconds")]
     pub(crate) change: Duration,
-    /// A node's; nodes cannot be configured yet, so that it is only checked.
+    /// A node's; nodes cannot be reached yet, so that it is only checked.
     #[serde(deserialize_with = "seconds", rename = "node")]
     pub(crate) _node: Duration,
 }
@@ -133,9 +132,22 @@ pub(crate) struct Cluster {
     /// This machine's own id.
     #[serde(rename = "self")]
     pub(crate) own: Option<String>,
-    /// The program that reaches nodes; there are none yet.
+    /// The program that reaches nodes, which nothing calls yet.
     #[serde(rename = "ssh_program")]
-    _ssh_program: Option<IgnoredAny>,
+    _ssh_program: Option<String>,
+    /// The other nodes.
+    pub(crate) node: Vec<Node>,
+}
+
+/// `[[cluster.node]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Node {
+    /// Its id.
+    pub(crate) id: String,
+    /// The destination for ssh, which nothing is sent to yet.
+    #[serde(rename = "ssh")]
+    _ssh: String,
 }
 
 /// Where a configuration is wrong.

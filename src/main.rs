@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
@@ -115,7 +115,10 @@ impl Life {
 }
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => return misused(&error),
+    };
     if let Some(Command::Sandbox(verb)) = &flags.verb {
         return match verb {
             SandboxCommand::Check { file } => sandbox::daemon::check(file),
@@ -132,6 +135,9 @@ fn main() -> ExitCode {
         return schema(dir, *check);
     }
     command::seal_inherited();
+    if let Err(error) = command::hear_of_children() {
+        return complain(&format!("SIGCHLD: {error}"), 1);
+    }
     match Program::new(&flags) {
         Err(error) => complain(&error, 1),
         Ok(program) => match &flags.verb {
@@ -182,7 +188,10 @@ impl Program {
         };
         let host: Arc<dyn Host> = Arc::new(Local::default());
         let service = Service::new(host, mta::all(sandbox), options);
-        let cluster = Cluster { own: config::own_id(&config) };
+        let own = config::own_id(&config);
+        // An entry that is this machine is no other node.
+        let others = config.cluster.node.iter().map(|node| node.id.clone()).filter(|id| *id != own).collect();
+        let cluster = Cluster { own, others };
         Ok(Self { plugin: Arc::new(Plugin { service, cluster }), limit: config.wire.max_message, throw_away })
     }
 
@@ -287,6 +296,18 @@ fn schema(dir: &Path, check: bool) -> ExitCode {
     }
 }
 
+/// Help and version as asked for, or what is wrong with the flags, never without the usage.
+fn misused(error: &clap::Error) -> ExitCode {
+    let told = error.print();
+    if error.exit_code() == 0 {
+        return told.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    if !error.to_string().contains("Usage") {
+        say(&Flags::command().render_usage().to_string());
+    }
+    ExitCode::from(2)
+}
+
 /// Says what is wrong, on stderr.
 fn complain(what: &str, status: u8) -> ExitCode {
     say(&format!("mail-smtp2: {}", what.trim_end()));
@@ -345,8 +366,13 @@ fn log_to_stderr(flags: &Flags) -> Result<(), String> {
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
     std::panic::set_hook(Box::new(|panic| {
-        let what = panic.payload_as_str().unwrap_or("no message");
-        tracing::error!(what, at = panic.location().map(tracing::field::display), "a fault of ours");
+        let what = panic.payload();
+        let what = what.downcast_ref::<&str>().copied().or(what.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(
+            what = what.unwrap_or("no message"),
+            at = panic.location().map(tracing::field::display),
+            "a fault of ours"
+        );
     }));
     Ok(())
 }

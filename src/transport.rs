@@ -112,17 +112,13 @@ impl Session {
             };
             let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
             decoder.filled(count);
-            let framing = loop {
-                let framing = decoder.framing();
-                let Some(frame) = decoder.next() else { break framing };
+            while let Some((frame, framing)) = decoder.frame() {
                 self.take(lanes, &frame, framing, &mut out);
-            };
-            let _ = framing;
+            }
             self.flush(&mut out);
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let framing = decoder.framing();
-        if let Some(frame) = decoder.finish() {
+        if let Some((frame, framing)) = decoder.finish() {
             self.take(lanes, &frame, framing, &mut out);
         }
         self.flush(&mut out);

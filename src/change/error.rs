@@ -40,6 +40,14 @@ pub enum ChangeError {
         /// Program and pid.
         holder: String,
     },
+    /// The port is spoken of elsewhere in the MTA's configuration.
+    #[error("port {port} is meant by {by}")]
+    PortMeant {
+        /// The port.
+        port: u16,
+        /// The entry.
+        by: String,
+    },
     /// The port may not be bound.
     #[error(
         "port {port} may not be bound by this user; take one above 1023, such as 2587, or run the plugin as root"
@@ -135,7 +143,9 @@ impl ChangeError {
             Self::Refused(_) => Status::Refused,
             Self::Unconfigured => Status::Unconfigured,
             Self::Unavailable(_) => Status::Unavailable,
-            Self::OtherMta { .. } | Self::PortHeld { .. } | Self::Moved { .. } => Status::Conflict,
+            Self::OtherMta { .. } | Self::PortHeld { .. } | Self::PortMeant { .. } | Self::Moved { .. } => {
+                Status::Conflict
+            }
             Self::PortDenied { .. } => Status::Denied,
             Self::Marks { .. } | Self::Check { .. } => Status::Broken,
             Self::Unproven(_) | Self::Tell { .. } => Status::Unproven,
@@ -162,21 +172,21 @@ pub enum Undone {
     /// It was taken back, and the old state is proven.
     All,
     /// It could not be taken back.
-    Stuck(ChangeError),
+    Stuck(Box<ChangeError>),
 }
 
 /// A change that failed.
 #[derive(Debug)]
 pub struct Failure {
     /// Why.
-    pub error: ChangeError,
+    pub error: Box<ChangeError>,
     /// What became of it.
     pub undone: Undone,
 }
 
 impl<E: Into<ChangeError>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: error.into(), undone: Undone::Nothing }
+        Self { error: Box::new(error.into()), undone: Undone::Nothing }
     }
 }
 
@@ -191,13 +201,18 @@ impl Failure {
         }
     }
 
+    /// Whether nothing was written because a file was not as it had been read.
+    pub fn moved(&self) -> bool {
+        matches!((&*self.error, &self.undone), (ChangeError::Moved { .. }, Undone::Nothing))
+    }
+
     /// What is wrong.
     pub fn sentence(&self) -> String {
         match &self.undone {
-            Undone::Nothing => format!("{}; nothing was changed", chain(&self.error)),
-            Undone::All => format!("{}; the change was rolled back", chain(&self.error)),
+            Undone::Nothing => format!("{}; nothing was changed", chain(&*self.error)),
+            Undone::All => format!("{}; the change was rolled back", chain(&*self.error)),
             Undone::Stuck(error) => {
-                format!("{}; and it could not be rolled back: {}", chain(&self.error), chain(error))
+                format!("{}; and it could not be rolled back: {}", chain(&*self.error), chain(&**error))
             }
         }
     }

@@ -154,8 +154,10 @@ impl Service {
         let result = self.locked(verb);
         let envelope = match &result {
             Ok(()) => Envelope::done(Value::Null),
-            Err(Failure { error: ChangeError::Refused(faults), .. }) => return Envelope::refused(faults),
-            Err(failure) => Envelope::failed(failure.status(), failure.told(&self.state())),
+            Err(failure) => match &*failure.error {
+                ChangeError::Refused(faults) => return Envelope::refused(faults),
+                _ => Envelope::failed(failure.status(), failure.told(&self.state())),
+            },
         };
         if verb == Verb::Remove && result.is_ok() {
             return envelope;
@@ -181,16 +183,12 @@ impl Service {
         let lock = self.lock(self.options.lock_wait)?;
         self.end_interrupted(&lock)?;
         let deadline = Deadline::after(self.options.change);
-        loop {
-            let Some(plan) = plan::Plan::make(self, verb, deadline)? else { break };
+        while let Some(plan) = plan::Plan::make(self, verb, deadline)? {
             match plan.carry_out(self, verb, deadline) {
-                // An administrator wrote the file between our read and our write: what is to be done is decided anew.
-                Err(Failure { error: ChangeError::Moved { .. }, undone: error::Undone::Nothing })
-                    if !deadline.passed() => {}
-                result => {
-                    result?;
-                    break;
-                }
+                // Somebody wrote the file between our read and our write: what there is to do is decided anew.
+                Err(failure) if failure.moved() && !deadline.passed() => {}
+                Err(failure) => return Err(failure),
+                Ok(()) => break,
             }
         }
         if verb == Verb::Remove { self.forget(lock) } else { Ok(()) }
@@ -302,6 +300,7 @@ impl Service {
             }
             (Some(before), _) => self.mta(before.mta),
         };
+        mta.alternate()?;
         if mta.presence(&*self.host) != Presence::Missing {
             return Ok(mta);
         }

@@ -11,7 +11,7 @@ use super::error::{Failure, Undone};
 use super::journal::{Intent, OldBlock, Planned, hash};
 use super::settings::{self, Settings, Wanted};
 use super::{ChangeError, Service, Verb, block, live, prove, refuse, undo};
-use crate::mta::{Alternate, AuthMode, Edit, Listener, Mta, Staged, Tell};
+use crate::mta::{Alternate, AuthMode, By, Edit, Listener, Meant, Mta, Staged, Tell};
 use crate::sys::{Command, Deadline, Ended, Host, Output};
 use crate::wire::text::foreign;
 
@@ -74,6 +74,7 @@ impl<'s> Plan<'s> {
         if let Some(after) = &after
             && (goal.is_some() || matches!(verb, Verb::Update { .. }))
         {
+            port_is_unmeant(host, alternate, verb, after.listener.port)?;
             port_is_ours(host, mta, after.listener.port, &addresses)?;
         }
 
@@ -129,9 +130,9 @@ impl<'s> Plan<'s> {
         }
         let undone = match undo::take_back(service, &self.intent) {
             Ok(()) => Undone::All,
-            Err(stuck) => Undone::Stuck(stuck),
+            Err(stuck) => Undone::Stuck(Box::new(stuck)),
         };
-        Err(Failure { error, undone })
+        Err(Failure { error: Box::new(error), undone })
     }
 
     fn run_phases(&self, host: &dyn Host, deadline: Deadline, wrote: &mut Wrote) -> Result<(), ChangeError> {
@@ -338,6 +339,28 @@ fn files(
         }
     }
     Ok(files)
+}
+
+/// Whether nothing else in the MTA's configuration speaks of the port.
+fn port_is_unmeant(
+    host: &dyn Host,
+    alternate: &dyn Alternate,
+    verb: Verb,
+    port: u16,
+) -> Result<(), ChangeError> {
+    let foreign = files(host, alternate, &[None])?;
+    let foreign =
+        foreign.into_iter().map(|mut file| Staged { path: file.path, bytes: file.new.pop().flatten() });
+    match alternate.meant(&foreign.collect::<Vec<_>>()).into_iter().find(|meant| meant.port == port) {
+        None => Ok(()),
+        Some(Meant { by: By::Entry(by), .. }) => Err(ChangeError::PortMeant { port, by }),
+        Some(Meant { by: By::Primary, .. }) if matches!(verb, Verb::Update { port: Some(_), .. }) => {
+            Err(refuse("alternate_smtp_port", format!("{port} is the primary server's own port")))
+        }
+        Some(Meant { by: By::Primary, .. }) => {
+            Err(ChangeError::PortMeant { port, by: "the primary server".to_owned() })
+        }
+    }
 }
 
 /// Whether the port is free, or the MTA's own already.

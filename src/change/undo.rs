@@ -28,7 +28,7 @@ pub fn end(service: &Service, intent: &Intent) -> Result<&'static str, Failure> 
         Ok(()) => Ok("the interrupted change was taken back"),
         Err(error) => {
             let interrupted = ChangeError::Unproven(format!("an interrupted {} was found", intent.action));
-            Err(Failure { error: interrupted, undone: Undone::Stuck(error) })
+            Err(Failure { error: Box::new(interrupted), undone: Undone::Stuck(Box::new(error)) })
         }
     }
 }

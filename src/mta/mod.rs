@@ -123,6 +123,24 @@ pub struct Check {
     pub command: Command,
 }
 
+/// A port that the configuration without our block speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meant {
+    /// The port.
+    pub port: u16,
+    /// Whose it is.
+    pub by: By,
+}
+
+/// Who means a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// The primary server.
+    Primary,
+    /// An entry of the administrator's, as a sentence names it.
+    Entry(String),
+}
+
 /// How an MTA is told that its configuration has changed.
 #[derive(Debug, Clone)]
 pub enum Tell {
@@ -189,6 +207,9 @@ pub trait Mta: Debug + Send + Sync {
 pub trait Alternate: Debug + Send + Sync {
     /// The addresses that the listener binds.
     fn addresses(&self, host: &dyn Host) -> Result<Vec<IpAddr>, MtaError>;
+
+    /// The ports that the configuration speaks of; `foreign` are its files without our block.
+    fn meant(&self, foreign: &[Staged]) -> Vec<Meant>;
 
     /// What has to stand in which file, for this listener or for none.
     fn edits(&self, listener: Option<&Listener>) -> Vec<Edit>;

@@ -37,7 +37,7 @@ pub fn admit(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> 
     let input = Value::Object(normalised(members, &ready.document["properties"]));
     let mut faults = BTreeMap::new();
     for error in ready.validator.iter_errors(&input) {
-        for fault in told(row, &error) {
+        for fault in told(row, &input, &error) {
             // One line a field: the first thing that is wrong with it.
             faults.entry(fault.field.clone()).or_insert(fault);
         }
@@ -108,13 +108,22 @@ fn integer(value: Value) -> Value {
 }
 
 /// What is wrong, by field.
-fn told(row: &Row, error: &ValidationError<'_>) -> Vec<FieldFault> {
-    if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+fn told(row: &Row, input: &Value, error: &ValidationError<'_>) -> Vec<FieldFault> {
+    // A schema without members reports its first unknown one as a plain `false`.
+    if matches!(
+        error.kind(),
+        ValidationErrorKind::AdditionalProperties { .. } | ValidationErrorKind::FalseSchema
+    ) {
         let known = match row.inputs {
             [] => format!("{} takes no input", row.name),
             inputs => format!("{} takes {}", row.name, inputs.join(", ")),
         };
-        return unexpected.iter().map(|name| FieldFault::new(name, format!("is unknown; {known}"))).collect();
+        let unknown = input
+            .as_object()
+            .into_iter()
+            .flat_map(Map::keys)
+            .filter(|name| !row.inputs.contains(&name.as_str()));
+        return unknown.map(|name| FieldFault::new(name, format!("is unknown; {known}"))).collect();
     }
     let path = error.instance_path().to_string();
     let field = path.trim_start_matches('/').split('/').next().filter(|field| !field.is_empty());

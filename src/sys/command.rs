@@ -10,6 +10,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use process_wrap::std::{ChildWrapper, CommandWrap, ResetSigmask};
@@ -131,6 +133,18 @@ pub enum CommandError {
 /// called once, first thing in the program; what we open ourselves is marked from the start.
 pub fn seal_inherited() {
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
+}
+
+/// Takes SIGCHLD back from a host that ignores it, which would have the kernel forget how our commands ended. To be
+/// called once, before the first command.
+///
+/// # Errors
+///
+/// No handler can be set.
+pub fn hear_of_children() -> io::Result<()> {
+    // Any handler will do: with one the signal is not ignored, and a command that is executed starts with the default.
+    let heard = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGCHLD, heard).map(|_| ())
 }
 
 /// Runs `command` to its end.

@@ -296,11 +296,26 @@ pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
                 std::thread::sleep(Duration::from_millis(5));
             }
             Err((back, nix::errno::Errno::EWOULDBLOCK)) => {
-                return Err(LockError::Held { holder: pid_in(back) });
+                return Err(LockError::Held { holder: flock_holder(&back).or_else(|| pid_in(back)) });
             }
             Err((_, e)) => return Err(writing(path)(e.into()).into()),
         }
     }
+}
+
+/// Who holds a flock on `file`, from `/proc/locks` (proc(5)): what the file itself says may be its last holder's.
+fn flock_holder(file: &File) -> Option<i32> {
+    let inode = file.metadata().ok()?.ino().to_string();
+    fs::read_to_string("/proc/locks").ok()?.lines().find_map(|line| {
+        // `1: FLOCK ADVISORY WRITE 708 00:13:15012 0 EOF`; the device is left out, for some file systems name another
+        // one there than stat does.
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, place, ..] = words[..] else { return None };
+        if place.rsplit(':').next() != Some(&inode) {
+            return None;
+        }
+        pid.parse().ok().filter(|pid| *pid > 0)
+    })
 }
 
 fn pid_in(mut file: File) -> Option<i32> {

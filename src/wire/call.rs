@@ -141,7 +141,7 @@ impl<'a> Members<'a> {
         if self.doubled {
             return Item::Invalid(id, Fault::Doubled);
         }
-        if !self.jsonrpc.and_then(string).is_some_and(|version| version == "2.0") {
+        if self.jsonrpc.and_then(string).is_none_or(|version| version != "2.0") {
             return Item::Invalid(id, Fault::Version);
         }
         let Some(method) = self.method.and_then(string) else {

@@ -64,11 +64,6 @@ impl Decoder {
         Self { framing: None, limit, buffer: Vec::new(), start: 0, end: 0, scanned: 0, skip: Skip::Nothing }
     }
 
-    /// The framing of this session; lines, as long as nothing has arrived.
-    pub fn framing(&self) -> Framing {
-        self.framing.unwrap_or(Framing::Lines)
-    }
-
     /// Room for the next read, at least 64 KiB.
     pub fn room(&mut self) -> &mut [u8] {
         if self.start > 0 {
@@ -92,26 +87,29 @@ impl Decoder {
         self.end += count;
     }
 
-    /// The next message that is complete.
-    pub fn next(&mut self) -> Option<Frame<'_>> {
+    /// The next message that is complete, and the framing of its reply.
+    pub fn frame(&mut self) -> Option<(Frame<'_>, Framing)> {
         if self.framing.is_none() {
             self.framing = self.recognise();
         }
-        match self.framing? {
+        let framing = self.framing?;
+        let frame = match framing {
             Framing::Lines => self.next_line(),
             Framing::Headers => self.next_body(),
-        }
+        };
+        frame.map(|frame| (frame, framing))
     }
 
     /// What is left when the input has ended: an unterminated line is a message.
-    pub fn finish(&mut self) -> Option<Frame<'_>> {
+    pub fn finish(&mut self) -> Option<(Frame<'_>, Framing)> {
         if self.framing == Some(Framing::Headers) || self.skip != Skip::Nothing {
             return None;
         }
         let rest = self.start..self.end;
         self.start = self.end;
         let line = self.buffer[rest].trim_ascii();
-        (!line.is_empty()).then_some(Frame::Message(line))
+        let frame = if line.len() > self.limit { Frame::TooBig } else { Frame::Message(line) };
+        (!line.is_empty()).then_some((frame, Framing::Lines))
     }
 
     /// The first bytes decide; `None` while there are too few.
@@ -267,11 +265,11 @@ mod tests {
         for part in bytes.chunks(step) {
             decoder.room()[..part.len()].copy_from_slice(part);
             decoder.filled(part.len());
-            while let Some(frame) = decoder.next() {
+            while let Some((frame, _)) = decoder.frame() {
                 found.push(say(frame));
             }
         }
-        found.extend(decoder.finish().map(say));
+        found.extend(decoder.finish().map(|(frame, _)| say(frame)));
         found
     }
 

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use super::{Alternate, Check, Edit, Kind, Listener, Mta, MtaError, Presence, Staged, Tell};
+use super::{Alternate, By, Check, Edit, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell};
 use crate::sys::{Command, Host};
 
 /// The sandbox of one state directory.
@@ -73,6 +73,21 @@ impl Alternate for Sandbox {
         let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
         addresses.extend(host.try_bind(six, 0).is_ok().then_some(six));
         Ok(addresses)
+    }
+
+    fn meant(&self, foreign: &[Staged]) -> Vec<Meant> {
+        // There is no primary here, but hosts that try the plugin should meet the refusal of a real machine.
+        let mut meant = vec![Meant { port: 25, by: By::Primary }];
+        for file in foreign {
+            let text =
+                file.bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+            // What is broken is the check's business.
+            if let Some(listener) = conf::parse(text).ok().and_then(|conf| conf.listener) {
+                let by = By::Entry(format!("the table [listener] in {}", file.path.display()));
+                meant.push(Meant { port: listener.port, by });
+            }
+        }
+        meant
     }
 
     fn edits(&self, listener: Option<&Listener>) -> Vec<Edit> {
