@@ -1,0 +1,573 @@
+//! Sections 9 and 10 of the contract, as far as they can be seen without a real MTA: flags, exit codes, `call`,
+//! `schema`, `remove`, a bad configuration, paths that may not be trusted, a terminal.
+
+use super::support::plugin::{Killed, Launch, Run, request, wait, well_formed};
+use super::support::process::is_root;
+use super::support::sandbox::{NOBODY, Sandbox};
+use super::support::smtp::{is_closed, is_open};
+use super::support::{
+    ACTIONS, ONE_SECOND, PATIENCE, TLS_YES, eventually, names_number, skip, status, within,
+};
+use nix::pty::openpty;
+use serde_json::{Value, json};
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
+
+/// Runs the program in a fresh sandbox with these arguments after the sandbox's own.
+#[track_caller]
+fn run(arguments: &[&str]) -> Run {
+    Sandbox::new().launch().args(arguments).run()
+}
+
+/// Checks that a wrong use is told on stderr, with exit code 2 and a silent stdout.
+#[track_caller]
+fn assert_misuse(arguments: &[&str]) {
+    let run = run(arguments);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{arguments:?}");
+    assert!(run.stderr.to_lowercase().contains("usage"), "{arguments:?}: {}", run.stderr);
+}
+
+/// Checks that the program will not begin, and names the path.
+#[track_caller]
+fn assert_refuses_to_begin(launch: Launch, path: &Path) {
+    let run = launch.run();
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{}", run.stderr);
+    assert!(run.stderr.contains(&*path.to_string_lossy()), "no {} in {}", path.display(), run.stderr);
+}
+
+/// Checks that a configuration is refused with its file and these words.
+#[track_caller]
+fn assert_bad_config(toml: &str, words: &[&str]) {
+    let sandbox = Sandbox::with_config(toml);
+    let run = sandbox.launch().run();
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{toml}: {}", run.stderr);
+    for word in words.iter().copied().chain([&*sandbox.config().to_string_lossy()]) {
+        assert!(run.stderr.contains(word), "{toml}: no {word} in {}", run.stderr);
+    }
+}
+
+#[track_caller]
+fn envelope_of(run: &Run) -> Value {
+    serde_json::from_str(&run.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {:?} {}", run.stdout, run.stderr))
+}
+
+// Flags.
+
+#[test]
+fn the_version_is_told() {
+    let run = run(&["--version"]);
+    assert_eq!((run.code, run.stdout.trim()), (Some(0), concat!("mail-smtp2 ", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn the_help_names_every_flag_and_subcommand() {
+    let run = run(&["--help"]);
+    assert_eq!(run.code, Some(0));
+    for word in
+        ["--config", "--mta", "--state-dir", "--log", "--log-format", "--version", "call", "schema", "remove"]
+    {
+        assert!(run.stdout.contains(word), "no {word} in {}", run.stdout);
+    }
+}
+
+#[test]
+fn a_bad_flag_is_a_misuse() {
+    assert_misuse(&["--no-such-flag"]);
+}
+
+#[test]
+fn an_unknown_subcommand_is_a_misuse() {
+    assert_misuse(&["no-such-subcommand"]);
+}
+
+#[test]
+fn a_flag_without_its_value_is_a_misuse() {
+    let run = run(&["--log"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    assert!(run.stderr.contains("--log"), "{}", run.stderr);
+}
+
+#[test]
+fn an_unknown_kind_of_mta_is_a_misuse() {
+    let run = Sandbox::new().launch_plain().args(&["--mta", "no-such-mta"]).run();
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn an_unknown_log_format_is_a_misuse() {
+    let run = run(&["--log-format", "xml"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn a_call_without_an_action_is_a_misuse() {
+    assert_misuse(&["call"]);
+}
+
+#[test]
+fn logs_go_to_stderr_as_json_if_asked_for() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.launch().args(&["--log", "trace", "--log-format", "json"]).spawn();
+    sandbox.configure(&mut plugin, TLS_YES);
+    eventually(PATIENCE, "a line is logged", || plugin.stderr().contains('\n'));
+    let logged = plugin.stderr();
+    for line in logged.lines().take(logged.matches('\n').count()) {
+        assert!(serde_json::from_str::<Value>(line).is_ok_and(|value| value.is_object()), "{line}");
+    }
+}
+
+#[test]
+fn without_logs_stderr_is_empty() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.launch().args(&["--log", "off"]).run_with(b"{}\n");
+    assert!(run.stdout.contains("-32600"), "{}", run.stdout);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn recognised_mtas_that_are_not_built_answer_reads() {
+    for kind in ["opensmtpd", "sendmail"] {
+        let sandbox = Sandbox::new();
+        let mut plugin =
+            sandbox.launch_plain().args(&["--mta", kind, "--state-dir"]).arg(sandbox.state()).spawn();
+        assert_eq!(plugin.payload("isRunning", Value::Null), false, "{kind}");
+        assert_eq!(plugin.payload("listPortNumbersArray", Value::Null), json!([""]), "{kind}");
+    }
+}
+
+#[test]
+fn recognised_mtas_that_are_not_built_make_no_change() {
+    if !is_root() {
+        return skip("without root, a change of a real MTA is forbidden before anything else");
+    }
+    for kind in ["opensmtpd", "sendmail"] {
+        let sandbox = Sandbox::new();
+        let mut plugin =
+            sandbox.launch_plain().args(&["--mta", kind, "--state-dir"]).arg(sandbox.state()).spawn();
+        let params = json!({"alternate_smtp_port": sandbox.port(), "auth_mode": TLS_YES});
+        let answer = plugin.call("update", params);
+        assert!([501, 503].contains(&status(&answer)), "neither not built nor not found: {answer}");
+    }
+}
+
+#[test]
+fn reads_need_no_mta_at_all() {
+    let sandbox = Sandbox::new();
+    let mut plugin =
+        sandbox.launch_plain().args(&["--mta", "auto", "--state-dir"]).arg(sandbox.state()).spawn();
+    for method in ACTIONS.iter().filter(|name| name.starts_with("list") || **name == "isRunning") {
+        plugin.payload(method, Value::Null);
+    }
+}
+
+// The configuration file.
+
+#[test]
+fn a_configuration_that_is_no_toml_is_told_with_its_line() {
+    assert_bad_config("[wire]\nmax_message = = 3\n", &["2"]);
+}
+
+#[test]
+fn a_configured_value_of_the_wrong_type_is_told_with_key_value_and_line() {
+    assert_bad_config("[wire]\n\nmax_message = \"plenty\"\n", &["max_message", "plenty", "3"]);
+}
+
+#[test]
+fn an_unknown_kind_of_mta_in_the_configuration_is_told() {
+    assert_bad_config("[mta]\nkind = \"no-such-mta\"\n", &["kind", "no-such-mta", "2"]);
+}
+
+#[test]
+fn an_unknown_key_of_the_configuration_is_told() {
+    assert_bad_config("[deadlines]\nlunch = 3\n", &["lunch", "2"]);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_told() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.base().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let launch = Launch::of(Path::new(env!("CARGO_BIN_EXE_mail-smtp2"))).arg("--config").arg(&folder);
+    assert_refuses_to_begin(launch.args(&["--mta", "sandbox"]), &folder);
+}
+
+#[test]
+fn a_bad_configuration_is_told_to_every_subcommand_that_needs_it() {
+    let sandbox = Sandbox::with_config("[wire]\nmax_message = \"plenty\"\n");
+    for arguments in [&["call", "isRunning"][..], &["remove"]] {
+        let run = sandbox.launch().args(arguments).run();
+        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{arguments:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn the_configuration_may_name_the_mta() {
+    let sandbox = Sandbox::with_config("[mta]\nkind = \"sandbox\"\n");
+    let mut plugin = sandbox.launch_plain().arg("--state-dir").arg(sandbox.state()).spawn();
+    let port = sandbox.run(&mut plugin, TLS_YES);
+    assert!(is_open(port));
+}
+
+#[test]
+fn the_flag_wins_over_the_configuration() {
+    let sandbox = Sandbox::with_config("[mta]\nkind = \"opensmtpd\"\n");
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.run(&mut plugin, TLS_YES);
+    assert!(is_open(port));
+}
+
+#[test]
+fn the_whole_example_of_a_configuration_is_taken() {
+    let sandbox = Sandbox::with_config(
+        r#"
+[mta]
+kind = "auto"
+
+[wire]
+max_message = 1048576
+
+[deadlines]            # seconds
+lock = 10
+change = 20
+node = 50
+
+[cluster]
+self = "node1.example.com"       # default: the host name
+ssh_program = "/usr/bin/ssh"
+
+[[cluster.node]]
+id = "node2.example.com"
+ssh = "root@node2.example.com"   # any destination ssh understands; ~/.ssh/config applies
+"#,
+    );
+    sandbox.plugin().assert_answers();
+}
+
+// call.
+
+#[test]
+fn a_call_prints_the_envelope_of_a_success_and_exits_with_0() {
+    let run = run(&["call", "listServiceName"]);
+    assert_eq!((run.code, envelope_of(&run)), (Some(0), json!({"status": 0, "payload": "smtp2"})));
+}
+
+#[test]
+fn a_call_that_answers_false_is_a_success() {
+    let run = run(&["call", "isRunning"]);
+    assert_eq!((run.code, envelope_of(&run)), (Some(0), json!({"status": 0, "payload": false})));
+}
+
+#[test]
+fn a_call_that_fails_prints_the_envelope_and_exits_otherwise() {
+    for (arguments, expected) in
+        [(&["call", "start"][..], 412), (&["call", "update", r#"{"alternate_smtp_port":0}"#], 11)]
+    {
+        let run = run(arguments);
+        assert_eq!(status(&envelope_of(&run)), expected, "{arguments:?}");
+        assert_ne!(run.code, Some(0), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_call_of_an_unknown_action_is_no_success() {
+    assert_ne!(run(&["call", "noSuchAction"]).code, Some(0));
+}
+
+#[test]
+fn a_call_with_bad_json_is_no_success() {
+    for json in ["{", "5", r#"{"a":{"b":1,"b":2}}"#] {
+        assert_ne!(run(&["call", "isRunning", json]).code, Some(0), "{json}");
+    }
+}
+
+#[test]
+fn calls_do_the_whole_job() {
+    let sandbox = Sandbox::new();
+    let port = sandbox.port();
+    let settings = json!({"alternate_smtp_port": port, "auth_mode": TLS_YES}).to_string();
+    for arguments in [&["call", "update", &settings][..], &["call", "start"]] {
+        let run = sandbox.launch().args(arguments).run();
+        assert_eq!(run.code, Some(0), "{arguments:?}: {} {}", run.stdout, run.stderr);
+    }
+    assert!(is_open(port));
+    assert_eq!(sandbox.launch().args(&["call", "stop"]).run().code, Some(0));
+    assert!(is_closed(port));
+}
+
+#[test]
+fn a_call_reads_nothing_from_stdin() {
+    let sandbox = Sandbox::new();
+    let line = format!("{}\n", request(1, "listServicePage", Value::Null));
+    let run = sandbox.launch().args(&["call", "listServiceName"]).run_with(line.as_bytes());
+    assert_eq!(envelope_of(&run)["payload"], "smtp2");
+}
+
+// schema.
+
+#[test]
+fn the_schema_documents_are_written_into_a_folder() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.base().join("documents");
+    let run = sandbox.launch().arg("schema").arg(&folder).run();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let actions =
+        ACTIONS.iter().flat_map(|action| [format!("params/{action}.json"), format!("payload/{action}.json")]);
+    let others = ["envelope.json", "status-codes.json", "openrpc.json"].map(str::to_owned);
+    for name in actions.chain(others) {
+        let text = fs::read(folder.join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(serde_json::from_slice::<Value>(&text).is_ok(), "{name} is not JSON");
+    }
+}
+
+#[test]
+fn the_schema_folder_has_a_default() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.launch().arg("schema").in_folder(sandbox.base()).run();
+    assert_eq!(
+        (run.code, sandbox.base().join("schema/envelope.json").exists()),
+        (Some(0), true),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_check_of_documents_just_written_finds_nothing() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.base().join("documents");
+    sandbox.launch().arg("schema").arg(&folder).run();
+    let check = sandbox.launch().args(&["schema", "--check"]).arg(&folder).run();
+    assert_eq!(check.code, Some(0), "{} {}", check.stdout, check.stderr);
+}
+
+#[test]
+fn a_check_says_which_document_differs_and_writes_nothing() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.base().join("documents");
+    sandbox.launch().arg("schema").arg(&folder).run();
+    fs::write(folder.join("envelope.json"), "{}\n").unwrap();
+    let check = sandbox.launch().args(&["schema", "--check"]).arg(&folder).run();
+    assert_eq!(check.code, Some(1));
+    assert!(
+        format!("{}{}", check.stdout, check.stderr).contains("envelope.json"),
+        "{} {}",
+        check.stdout,
+        check.stderr
+    );
+    assert_eq!(fs::read(folder.join("envelope.json")).unwrap(), b"{}\n");
+}
+
+#[test]
+fn a_check_says_which_document_is_missing() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.base().join("documents");
+    sandbox.launch().arg("schema").arg(&folder).run();
+    fs::remove_file(folder.join("params/update.json")).unwrap();
+    let check = sandbox.launch().args(&["schema", "--check"]).arg(&folder).run();
+    assert_eq!(check.code, Some(1));
+    assert!(
+        format!("{}{}", check.stdout, check.stderr).contains("update.json"),
+        "{} {}",
+        check.stdout,
+        check.stderr
+    );
+}
+
+// remove.
+
+#[test]
+fn remove_stops_the_service_and_deletes_the_state() {
+    let sandbox = Sandbox::new();
+    let port = sandbox.run(&mut sandbox.plugin(), TLS_YES);
+    let run = sandbox.launch().arg("remove").run();
+    assert_eq!((run.code, is_closed(port)), (Some(0), true), "{}", run.stderr);
+    for name in ["settings.json", "history.jsonl", "intent"] {
+        assert!(!sandbox.state().join(name).exists(), "{name} is still there");
+    }
+}
+
+#[test]
+fn after_remove_the_service_is_unconfigured() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&mut sandbox.plugin(), TLS_YES);
+    sandbox.launch().arg("remove").run();
+    assert_eq!(sandbox.plugin().payload("listPortNumbersArray", Value::Null), json!([""]));
+}
+
+#[test]
+fn a_service_can_be_configured_again_after_remove() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&mut sandbox.plugin(), TLS_YES);
+    sandbox.launch().arg("remove").run();
+    let port = sandbox.run(&mut sandbox.plugin(), TLS_YES);
+    assert!(is_open(port));
+}
+
+#[test]
+fn remove_has_nothing_to_do_where_nothing_is() {
+    let sandbox = Sandbox::new();
+    for _ in 0..2 {
+        let run = sandbox.launch().arg("remove").run();
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn remove_exits_with_1_when_another_change_keeps_the_lock() {
+    let sandbox = Sandbox::with_config("[deadlines]\nlock = 1\n");
+    let port = sandbox.run(&mut sandbox.plugin(), TLS_YES);
+    let _lock = sandbox.hold_lock();
+    let run = sandbox.launch().arg("remove").run();
+    assert_eq!((run.code, is_open(port)), (Some(1), true), "{}", run.stderr);
+    assert!(names_number(&run.stderr, std::process::id()), "{}", run.stderr);
+}
+
+// Paths that may not be trusted.
+
+#[test]
+fn a_state_directory_that_others_may_write_is_not_trusted() {
+    if !is_root() {
+        return skip("only root distrusts paths");
+    }
+    for mode in [0o777, 0o770, 0o702] {
+        let sandbox = Sandbox::new();
+        sandbox.make_state();
+        fs::set_permissions(sandbox.state(), Permissions::from_mode(mode)).unwrap();
+        assert_refuses_to_begin(sandbox.launch(), &sandbox.state());
+    }
+}
+
+#[test]
+fn a_state_directory_of_another_user_is_not_trusted() {
+    if !is_root() {
+        return skip("only root distrusts paths");
+    }
+    let sandbox = Sandbox::new();
+    sandbox.make_state();
+    chown(sandbox.state(), Some(NOBODY), None).unwrap();
+    assert_refuses_to_begin(sandbox.launch(), &sandbox.state());
+}
+
+#[test]
+fn a_state_directory_below_a_folder_that_others_may_write_is_not_trusted() {
+    if !is_root() {
+        return skip("only root distrusts paths");
+    }
+    let sandbox = Sandbox::new();
+    let open = sandbox.base().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+    assert_refuses_to_begin(sandbox.launch_ephemeral().arg("--state-dir").arg(open.join("state")), &open);
+}
+
+#[test]
+fn a_sticky_folder_passes_as_a_parent() {
+    let sandbox = Sandbox::new();
+    let sticky = sandbox.base().join("sticky");
+    fs::create_dir(&sticky).unwrap();
+    fs::set_permissions(&sticky, Permissions::from_mode(0o1777)).unwrap();
+    sandbox.launch_ephemeral().arg("--state-dir").arg(sticky.join("state")).spawn().assert_answers();
+}
+
+#[test]
+fn a_state_directory_that_is_a_link_is_not_followed() {
+    if !is_root() {
+        return skip("only root distrusts paths");
+    }
+    let sandbox = Sandbox::new();
+    let elsewhere = sandbox.base().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::set_permissions(&elsewhere, Permissions::from_mode(0o700)).unwrap();
+    symlink(&elsewhere, sandbox.state()).unwrap();
+    assert_refuses_to_begin(sandbox.launch(), &sandbox.state());
+}
+
+#[test]
+fn a_configuration_that_others_may_write_is_not_trusted() {
+    if !is_root() {
+        return skip("only root distrusts paths");
+    }
+    for mode in [0o666, 0o620] {
+        let sandbox = Sandbox::new();
+        fs::set_permissions(sandbox.config(), Permissions::from_mode(mode)).unwrap();
+        assert_refuses_to_begin(sandbox.launch(), &sandbox.config());
+    }
+}
+
+#[test]
+fn a_configuration_of_another_user_is_not_trusted() {
+    if !is_root() {
+        return skip("only root distrusts paths");
+    }
+    let sandbox = Sandbox::new();
+    chown(sandbox.config(), Some(NOBODY), None).unwrap();
+    assert_refuses_to_begin(sandbox.launch(), &sandbox.config());
+}
+
+#[test]
+fn a_configuration_that_is_a_link_is_not_followed() {
+    if !is_root() {
+        return skip("only root distrusts paths");
+    }
+    let sandbox = Sandbox::new();
+    let real = sandbox.base().join("real.toml");
+    fs::rename(sandbox.config(), &real).unwrap();
+    symlink(&real, sandbox.config()).unwrap();
+    assert_refuses_to_begin(sandbox.launch(), &sandbox.config());
+}
+
+// A terminal.
+
+/// What a terminal shows, line by line as it comes.
+fn watch(terminal: OwnedFd) -> std::sync::mpsc::Receiver<Vec<u8>> {
+    let (sender, shown) = channel();
+    let mut terminal = File::from(terminal);
+    thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(length @ 1..) = terminal.read(&mut piece) {
+            if sender.send(piece[..length].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    shown
+}
+
+#[test]
+fn on_a_terminal_two_lines_say_what_it_is_and_it_still_serves() {
+    let sandbox = Sandbox::new();
+    let [dialogue, remarks] = [openpty(None, None).unwrap(), openpty(None, None).unwrap()];
+    let mut command = sandbox.launch().args(&["--log", "off"]).command();
+    command.stdin(dialogue.slave.try_clone().unwrap()).stdout(dialogue.slave).stderr(remarks.slave);
+    let mut child = Killed(command.spawn().unwrap());
+    drop(command);
+    let mut keyboard = File::from(dialogue.master.try_clone().unwrap());
+    let [screen, told] = [watch(dialogue.master), watch(remarks.master)];
+    writeln!(keyboard, "{}", request(1, "listServiceName", Value::Null)).unwrap();
+
+    let (mut shown, mut remarked) = (Vec::new(), Vec::new());
+    let answered = within(PATIENCE, || {
+        shown.extend(screen.try_iter().flatten());
+        let text = String::from_utf8_lossy(&shown).into_owned();
+        text.lines().any(|line| line.contains("\"result\"") && well_formed(line.trim().as_bytes())["id"] == 1)
+    });
+    assert!(answered, "no answer in {}", String::from_utf8_lossy(&shown));
+    keyboard.write_all(&[4]).unwrap();
+    assert_eq!(wait(&mut child.0, ONE_SECOND).code(), Some(0));
+    eventually(ONE_SECOND, "something is said on stderr", || {
+        remarked.extend(told.try_iter().flatten());
+        !remarked.is_empty()
+    });
+    assert_eq!(
+        String::from_utf8_lossy(&remarked).lines().count(),
+        2,
+        "{}",
+        String::from_utf8_lossy(&remarked)
+    );
+}

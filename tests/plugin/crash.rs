@@ -1,0 +1,130 @@
+//! Plugins killed at random instants of update, start and stop: each time the next process tells the truth, and the
+//! next change succeeds.
+//!
+//! `MAIL_SMTP2_KILLS` is the number of kills (200). Each of two workers has a sandbox of its own and half of the kills.
+//! The seed is printed and can be given as `MAIL_SMTP2_SEED`; it repeats the choices, not the scheduler.
+
+use super::support::plugin::Plugin;
+use super::support::sandbox::Sandbox;
+use super::support::smtp::{is_closed, is_open};
+use super::support::{TLS_OPTIONAL, TLS_YES, success};
+use fastrand::Rng;
+use serde_json::{Value, json};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// One change that a worker asks for.
+#[derive(Clone, Debug)]
+enum Change {
+    Update { port: u16, mode: &'static str },
+    Start,
+    Stop,
+}
+
+impl Change {
+    fn any(random: &mut Rng, ports: &[u16]) -> Self {
+        match random.u8(0..4) {
+            0 => Self::Start,
+            1 => Self::Stop,
+            _ => Self::Update {
+                port: ports[random.usize(..ports.len())],
+                mode: [TLS_YES, TLS_OPTIONAL][random.usize(..2)],
+            },
+        }
+    }
+
+    fn method(&self) -> &'static str {
+        match self {
+            Self::Update { .. } => "update",
+            Self::Start => "start",
+            Self::Stop => "stop",
+        }
+    }
+
+    fn params(&self) -> Value {
+        match self {
+            Self::Update { port, mode } => json!({"alternate_smtp_port": port, "auth_mode": mode}),
+            Self::Start | Self::Stop => json!({}),
+        }
+    }
+}
+
+/// What the plugin says, after comparing it with what connecting shows on every port that was ever used.
+#[track_caller]
+fn truth(plugin: &mut Plugin, ports: &[u16], after: &str) -> (bool, Value) {
+    let running = plugin.payload("isRunning", Value::Null).as_bool().unwrap();
+    let settings = plugin.payload("queryUpdate", Value::Null);
+    for port in ports {
+        let expected = running && settings["alternate_smtp_port"] == *port;
+        let shown = if expected { is_open(*port) } else { is_closed(*port) };
+        assert!(
+            shown,
+            "after {after}: isRunning {running} with {settings}, but port {port} shows the contrary"
+        );
+    }
+    (running, settings)
+}
+
+/// The longest of the changes without a kill, so that kills fall into every part of them.
+fn longest_change(plugin: &mut Plugin, ports: &[u16]) -> Duration {
+    let changes =
+        [Change::Start, Change::Update { port: ports[1], mode: TLS_YES }, Change::Stop, Change::Start];
+    let spans = changes.iter().map(|change| {
+        let begun = Instant::now();
+        plugin.succeed(change.method(), change.params());
+        begun.elapsed()
+    });
+    spans.max().unwrap()
+}
+
+fn kill_again_and_again(kills: u64, mut random: Rng) {
+    let sandbox = Sandbox::new();
+    let ports = [sandbox.port(), sandbox.port(), sandbox.port()];
+    let mut plugin = sandbox.plugin();
+    plugin.succeed("update", json!({"alternate_smtp_port": ports[0], "auth_mode": TLS_YES}));
+    let span = longest_change(&mut plugin, &ports);
+    let (mut running, mut settings) = truth(&mut plugin, &ports, "the first changes");
+    for kill in 0..kills {
+        let change = Change::any(&mut random, &ports);
+        let delay = span.mul_f64(random.f64() * 1.1);
+        let story = format!("kill {kill}, {delay:?} into {change:?}");
+        plugin.post(change.method(), change.params());
+        thread::sleep(delay);
+        plugin.kill();
+
+        plugin = sandbox.plugin();
+        let found = truth(&mut plugin, &ports, &story);
+        assert!(
+            is_old_or_new(&change, (running, &settings), (found.0, &found.1)),
+            "{story}: {running} {settings} became {found:?}"
+        );
+        assert!(!sandbox.intent().exists(), "{story}: the intent is left over");
+
+        let next = Change::any(&mut random, &ports);
+        assert_eq!(plugin.call(next.method(), next.params()), success(), "{story}, then {next:?}");
+        (running, settings) = truth(&mut plugin, &ports, &format!("{story}, then {next:?}"));
+    }
+}
+
+/// A change that was killed is finished or undone, and nothing else happened.
+fn is_old_or_new(change: &Change, old: (bool, &Value), now: (bool, &Value)) -> bool {
+    let new = match change {
+        Change::Update { .. } => (old.0, change.params()),
+        Change::Start => (true, old.1.clone()),
+        Change::Stop => (false, old.1.clone()),
+    };
+    now == old || now == (new.0, &new.1)
+}
+
+#[test]
+fn after_each_of_many_kills_the_next_process_tells_the_truth_and_the_next_change_succeeds() {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let kills = number("MAIL_SMTP2_KILLS").unwrap_or(200);
+    let seed = number("MAIL_SMTP2_SEED").unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("MAIL_SMTP2_SEED={seed} MAIL_SMTP2_KILLS={kills}");
+    thread::scope(|scope| {
+        for (worker, share) in [(0, kills / 2), (1, kills - kills / 2)] {
+            scope.spawn(move || kill_again_and_again(share, Rng::with_seed(seed.wrapping_add(worker))));
+        }
+    });
+}

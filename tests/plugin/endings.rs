@@ -1,0 +1,257 @@
+//! How a session ends (section 2): end of input, signals, a dead parent, a host that hangs up; and what becomes of
+//! the change that has begun.
+//!
+//! A change is kept under way by holding the lock of all changes. Where a parent dies, a shell plays it and the test
+//! adopts the orphan, to learn its exit code.
+
+use super::support::parent::{ALIVE, LONG_GONE, under};
+use super::support::plugin::{Plugin, request};
+use super::support::process::{alive, as_pid};
+use super::support::sandbox::Sandbox;
+use super::support::{ONE_SECOND, PATIENCE, TLS_YES, eventually, fault, success, within};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use serde_json::{Value, json};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+/// Queues another update behind the one that has begun.
+fn queue_a_change(sandbox: &Sandbox, plugin: &Plugin) {
+    plugin.send_request(
+        "queued",
+        "update",
+        json!({"alternate_smtp_port": sandbox.port(), "auth_mode": TLS_YES}),
+    );
+}
+
+/// While this is held, orphans of the test come back to it, and their exit codes can be read.
+struct Adoption(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
+
+impl Adoption {
+    fn begin() -> Self {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        nix::sys::prctl::set_child_subreaper(true).unwrap();
+        Self(guard)
+    }
+
+    #[track_caller]
+    fn exit_code(&self, pid: u32, limit: Duration) -> i32 {
+        let mut code = None;
+        eventually(limit, "the orphan ends", || {
+            if let Ok(WaitStatus::Exited(_, number)) = waitpid(as_pid(pid), Some(WaitPidFlag::WNOHANG)) {
+                code = Some(number);
+            }
+            code.is_some()
+        });
+        code.unwrap()
+    }
+}
+
+impl Drop for Adoption {
+    fn drop(&mut self) {
+        let _ = nix::sys::prctl::set_child_subreaper(false);
+    }
+}
+
+// End of input.
+
+#[test]
+fn at_the_end_of_input_everything_received_is_answered() {
+    let sandbox = Sandbox::new();
+    let plugin = sandbox.plugin();
+    for id in 0..1000 {
+        plugin.send_request(id, "isRunning", Value::Null);
+    }
+    let ending = plugin.end();
+    assert_eq!((ending.replies.len(), ending.status.code()), (1000, Some(0)));
+}
+
+#[test]
+fn at_the_end_of_input_changes_that_wait_are_answered_too() {
+    let sandbox = Sandbox::patient();
+    let mut plugin = sandbox.plugin();
+    let (lock, _) = sandbox.begin_a_change(&plugin, plugin.pid());
+    queue_a_change(&sandbox, &plugin);
+    plugin.send_request("last", "isRunningOnNode", Value::Null);
+    plugin.close_stdin();
+    drop(lock);
+    let ending = plugin.drain();
+    let done = ending.values().iter().filter(|reply| reply["result"]["status"] == 0).count();
+    assert_eq!((done, ending.status.code()), (3, Some(0)));
+}
+
+#[test]
+fn an_idle_plugin_ends_with_its_input() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    plugin.close_stdin();
+    assert_eq!(plugin.wait_a_second().code(), Some(0));
+}
+
+// Signals.
+
+#[test]
+fn an_idle_plugin_ends_at_a_signal() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let sandbox = Sandbox::new();
+        let mut plugin = sandbox.plugin();
+        plugin.assert_answers();
+        plugin.signal(signal);
+        assert_eq!(plugin.wait_a_second().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_change_that_has_begun_is_answered_after_a_signal() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let sandbox = Sandbox::patient();
+        let mut plugin = sandbox.plugin();
+        let (lock, port) = sandbox.begin_a_change(&plugin, plugin.pid());
+        plugin.signal(signal);
+        drop(lock);
+        assert_eq!(plugin.receive_reply("begun")["result"], success(), "{signal}");
+        assert_eq!(
+            (sandbox.settings()["port"].clone(), plugin.wait().code()),
+            (json!(port), Some(0)),
+            "{signal}"
+        );
+    }
+}
+
+#[test]
+fn a_change_that_waits_is_told_of_the_shutdown() {
+    let sandbox = Sandbox::patient();
+    let mut plugin = sandbox.plugin();
+    let (lock, port) = sandbox.begin_a_change(&plugin, plugin.pid());
+    queue_a_change(&sandbox, &plugin);
+    plugin.assert_answers();
+    plugin.signal(Signal::SIGTERM);
+    drop(lock);
+    assert_eq!(fault(&plugin.receive_reply("queued")), -32099);
+    assert_eq!((plugin.drain().status.code(), sandbox.settings()["port"].clone()), (Some(0), json!(port)));
+}
+
+#[test]
+fn a_signal_ends_a_plugin_whose_host_reads_nothing() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let many = format!("{}\n", request(1, "listServiceInfo", Value::Null)).repeat(100_000);
+    plugin.send_raw(many);
+    let mut last = 0;
+    eventually(PATIENCE, "the plugin takes nothing more", || {
+        let before = std::mem::replace(&mut last, plugin.taken());
+        !within(Duration::from_millis(300), || plugin.taken() > before) && before > 0
+    });
+    plugin.signal(Signal::SIGTERM);
+    plugin.wait_a_second();
+}
+
+// A host that hangs up.
+
+#[test]
+fn an_idle_plugin_ends_when_stdout_is_closed() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    plugin.close_stdout();
+    assert_eq!(plugin.wait_a_second().code(), Some(1));
+}
+
+#[test]
+fn an_answer_that_nobody_can_read_ends_the_plugin() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    plugin.close_stdout();
+    plugin.send_request(1, "isRunning", Value::Null);
+    assert_eq!(plugin.wait_a_second().code(), Some(1));
+}
+
+#[test]
+fn a_closed_stdout_wins_over_the_end_of_input() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    plugin.close_stdout();
+    plugin.close_stdin();
+    assert_eq!(plugin.wait_a_second().code(), Some(1));
+}
+
+#[test]
+fn a_change_that_has_begun_runs_to_its_end_when_stdout_is_closed() {
+    let sandbox = Sandbox::patient();
+    let mut plugin = sandbox.plugin();
+    let (lock, port) = sandbox.begin_a_change(&plugin, plugin.pid());
+    plugin.close_stdout();
+    drop(lock);
+    assert_eq!((plugin.wait().code(), sandbox.settings()["port"].clone()), (Some(1), json!(port)));
+}
+
+#[test]
+fn changes_that_wait_are_dropped_when_stdout_is_closed() {
+    let sandbox = Sandbox::patient();
+    let mut plugin = sandbox.plugin();
+    let (lock, port) = sandbox.begin_a_change(&plugin, plugin.pid());
+    queue_a_change(&sandbox, &plugin);
+    plugin.close_stdout();
+    drop(lock);
+    plugin.wait();
+    assert_eq!(sandbox.settings()["port"], port);
+}
+
+// A parent that dies.
+
+#[test]
+fn an_idle_plugin_ends_with_its_parent_though_the_pipes_stay_open() {
+    let sandbox = Sandbox::new();
+    let adoption = Adoption::begin();
+    let (mut shell, plugin) = under(&sandbox, sandbox.launch(), ALIVE);
+    shell.assert_answers();
+    shell.signal(Signal::SIGKILL);
+    shell.wait();
+    assert_eq!(adoption.exit_code(plugin, ONE_SECOND), 1);
+}
+
+#[test]
+fn a_dead_parent_wins_over_the_end_of_input() {
+    let sandbox = Sandbox::patient();
+    let adoption = Adoption::begin();
+    let (mut shell, plugin) = under(&sandbox, sandbox.launch(), ALIVE);
+    let (lock, _) = sandbox.begin_a_change(&shell, plugin);
+    shell.signal(Signal::SIGKILL);
+    shell.wait();
+    shell.close_stdin();
+    drop(lock);
+    assert_eq!(adoption.exit_code(plugin, PATIENCE), 1);
+}
+
+#[test]
+fn a_change_that_has_begun_runs_to_its_end_when_the_parent_dies() {
+    let sandbox = Sandbox::patient();
+    let (mut shell, plugin) = under(&sandbox, sandbox.launch(), ALIVE);
+    let (lock, port) = sandbox.begin_a_change(&shell, plugin);
+    queue_a_change(&sandbox, &shell);
+    shell.signal(Signal::SIGKILL);
+    shell.wait();
+    drop(lock);
+    eventually(PATIENCE, "the plugin ends", || !alive(plugin));
+    assert_eq!(sandbox.settings()["port"], port);
+}
+
+#[test]
+fn a_parent_that_was_gone_at_the_start_is_no_reason_to_end() {
+    let sandbox = Sandbox::new();
+    let (mut shell, plugin) = under(&sandbox, sandbox.launch(), LONG_GONE);
+    shell.wait();
+    shell.assert_answers();
+    shell.close_stdin();
+    eventually(ONE_SECOND, "the plugin ends with its input", || !alive(plugin));
+}
+
+#[test]
+fn the_end_of_the_thread_that_spawned_the_plugin_is_no_reason_to_end() {
+    let sandbox = Sandbox::new();
+    let mut plugin = std::thread::scope(|scope| scope.spawn(|| sandbox.plugin()).join().unwrap());
+    for _ in 0..3 {
+        plugin.assert_answers();
+    }
+    assert_eq!(plugin.end().status.code(), Some(0));
+}

@@ -1,0 +1,22 @@
+//! The protocol tests: the real binary over real pipes, judged by the contract alone.
+//!
+//! One module per part of the contract, none of which knows the code behind the pipe. What they share stands in
+//! `support`. A test that needs root (or its absence) and does not have it says so on stderr and passes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "bans for the program; a test spawns it, reads its own environment and fails by panicking"
+)]
+
+mod cli;
+mod crash;
+mod endings;
+mod envelope;
+mod hostile;
+mod lanes;
+mod service;
+mod support;
+mod wire;

@@ -1,0 +1,121 @@
+//! What every test module shares: how long to wait, how to poll, and how to read an answer.
+//!
+//! `plugin` spawns the program and talks to it, `parent` puts a shell between, `sandbox` is a throw-away state
+//! directory with its ports, `smtp` is the independent mail client, `process` reads /proc. Nothing here knows a test.
+
+pub(crate) mod parent;
+pub(crate) mod plugin;
+pub(crate) mod process;
+pub(crate) mod sandbox;
+pub(crate) mod smtp;
+
+use serde_json::{Value, json};
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test calls it a hang: more than a change and its rollback together.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the contract calls one second, on a machine that is busy with other tests.
+pub(crate) const ONE_SECOND: Duration = Duration::from_secs(10);
+
+/// The two values of `auth_mode`.
+pub(crate) const TLS_YES: &str = "auth_yes/tls_yes";
+pub(crate) const TLS_OPTIONAL: &str = "auth_yes/tls_optional";
+
+/// Every action of the panel's page, and the one we added.
+pub(crate) const ACTIONS: [&str; 17] = [
+    "isRunning",
+    "isRunningOnNode",
+    "listGeneralName",
+    "listPortNumbers",
+    "listPortNumbersArray",
+    "listRequiredPermissions",
+    "listServiceInfo",
+    "listServiceName",
+    "listServicePage",
+    "restart",
+    "restartOnNode",
+    "start",
+    "startOnNode",
+    "stop",
+    "stopOnNode",
+    "update",
+    "queryUpdate",
+];
+
+/// Polls until the condition holds; says whether it did within the limit.
+pub(crate) fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    loop {
+        if condition() {
+            return true;
+        }
+        if begun.elapsed() > limit {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Polls until the condition holds, and fails the test when it never does.
+#[track_caller]
+pub(crate) fn eventually(limit: Duration, what: &str, condition: impl FnMut() -> bool) {
+    assert!(within(limit, condition), "not within {limit:?}: {what}");
+}
+
+/// Says why a test proves nothing on this machine: on stderr, and in the file where `tests/run` collects it.
+pub(crate) fn skip(reason: &str) {
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("skipped: {reason}");
+    if let Some(path) = std::env::var_os("MAIL_SMTP2_SKIPPED") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{test}: {reason}").unwrap();
+    }
+}
+
+/// The envelope of a success that has nothing to tell.
+pub(crate) fn success() -> Value {
+    json!({"status": 0, "payload": "Success"})
+}
+
+/// The status of an envelope.
+#[track_caller]
+pub(crate) fn status(envelope: &Value) -> i64 {
+    envelope["status"].as_i64().unwrap_or_else(|| panic!("no integer status in {envelope}"))
+}
+
+/// The payload of an envelope that holds text.
+#[track_caller]
+pub(crate) fn text(envelope: &Value) -> &str {
+    envelope["payload"].as_str().unwrap_or_else(|| panic!("no text in {envelope}"))
+}
+
+/// The text of a failure, after checking its status.
+#[track_caller]
+pub(crate) fn failure(envelope: &Value, expected: i64) -> &str {
+    assert_eq!(status(envelope), expected, "{envelope}");
+    text(envelope)
+}
+
+/// The fields that a refused input names, in the order of its lines.
+#[track_caller]
+pub(crate) fn refused_fields(envelope: &Value) -> Vec<&str> {
+    let lines = failure(envelope, 11).lines().skip(1);
+    lines
+        .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("not `field: message`: {line}")).0)
+        .collect()
+}
+
+/// The error number of a reply, for faults of the conversation.
+#[track_caller]
+pub(crate) fn fault(reply: &Value) -> i64 {
+    reply["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error object in {reply}"))
+}
+
+/// Whether the text holds the number as a word of its own.
+pub(crate) fn names_number(text: &str, number: u32) -> bool {
+    let number = number.to_string();
+    text.split(|letter: char| !letter.is_ascii_digit()).any(|word| word == number)
+}
