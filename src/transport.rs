@@ -79,16 +79,10 @@ pub fn serve(
     let sender = Arc::clone(&session);
     let send = Box::new(move |bytes: &[u8]| sender.send(bytes));
     let lanes = session.lanes.get_or_init(|| Lanes::new(dispatch, send, recover));
-    let watched = Arc::clone(&session);
-    let watching = std::thread::Builder::new().name("watch".into()).spawn(move || {
-        let ending = watched.pipes.watch.wait();
-        watched.end(ending)
-    });
-    if let Err(error) = watching {
+    if let Err(error) = session.read(lanes, limit) {
         tracing::error!(%error, "cannot watch for the end of the session");
         return ExitCode::FAILURE;
     }
-    session.read(lanes, limit);
     if session.pipes.watch.hung_up_within(NEWS) {
         session.end(Ending::HungUp);
     }
@@ -98,9 +92,17 @@ pub fn serve(
 
 impl Session {
     /// Reads and answers until the end of input.
-    fn read(&self, lanes: &Arc<Lanes>, limit: usize) {
+    ///
+    /// # Errors
+    /// The thread cannot be had that watches for other ends.
+    fn read(self: &Arc<Self>, lanes: &Arc<Lanes>, limit: usize) -> io::Result<()> {
         let mut decoder = Decoder::new(limit);
         let mut out = Vec::new();
+        // Until something arrives there is nothing that an end could interrupt: one thread waits for both.
+        if let Some(ending) = self.pipes.watch.wait_or_input(self.pipes.input.as_fd()) {
+            self.end(ending);
+        }
+        let mut watching = false;
         loop {
             let count = match self.receive(decoder.room()) {
                 Ok(0) => break,
@@ -116,12 +118,27 @@ impl Session {
                 self.take(lanes, &frame, framing, &mut out);
             }
             self.flush(&mut out);
+            if !watching {
+                self.watch()?;
+                watching = true;
+            }
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((frame, framing)) = decoder.finish() {
             self.take(lanes, &frame, framing, &mut out);
         }
         self.flush(&mut out);
+        if watching { Ok(()) } else { self.watch() }
+    }
+
+    /// From now on a thread waits for the ends that do not come through the input.
+    fn watch(self: &Arc<Self>) -> io::Result<()> {
+        let session = Arc::clone(self);
+        let wait = move || {
+            let ending = session.pipes.watch.wait();
+            session.end(ending)
+        };
+        std::thread::Builder::new().name("watch".into()).spawn(wait).map(|_| ())
     }
 
     fn take(&self, lanes: &Arc<Lanes>, frame: &Frame<'_>, framing: Framing, out: &mut Vec<u8>) {

@@ -47,12 +47,9 @@ fn document(kind: &str, row: &Row, about: &str, make: fn(&mut SchemaGenerator) -
     let mut generator = settings.into_generator();
     let mut value = plain(make(&mut generator).to_value());
     if let Value::Object(members) = &mut value {
-        if let Some(own) = members.get("description").and_then(Value::as_str) {
-            let own = own.to_owned();
-            members.insert("description".into(), format!("{about} {own}").into());
-        } else {
-            members.insert("description".into(), about.into());
-        }
+        let own = members.get("description").and_then(Value::as_str).filter(|_| kind == "payload");
+        let about = own.map_or(about.to_owned(), |own| format!("{about} {own}"));
+        members.insert("description".into(), about.into());
         members.insert("$schema".into(), DIALECT.into());
         members.insert("$id".into(), format!("urn:mail-smtp2:1:{kind}:{}", row.name).into());
         members.insert("title".into(), format!("{}{}", capitalised(row.name), capitalised(kind)).into());
@@ -67,7 +64,13 @@ fn capitalised(name: &str) -> String {
 /// A schema as strict readers accept it.
 fn plain(value: Value) -> Value {
     match value {
-        Value::Object(members) => Value::Object(members.into_iter().filter_map(plain_member).collect()),
+        Value::Object(mut members) => {
+            if members.contains_key("enum") {
+                // What the Rust type could hold beyond the enum is of no interest.
+                members.retain(|name, _| !matches!(name.as_str(), "minimum" | "maximum"));
+            }
+            Value::Object(members.into_iter().filter_map(plain_member).collect())
+        }
         Value::Array(items) => Value::Array(items.into_iter().map(plain).collect()),
         other => other,
     }

@@ -47,8 +47,19 @@ impl Watch {
     /// Waits until one of the three happens.
     pub fn wait(&self) -> Ending {
         loop {
-            if let Some(ending) = self.poll(PollTimeout::NONE) {
+            if let (Some(ending), _) = self.poll(None, PollTimeout::NONE) {
                 return ending;
+            }
+        }
+    }
+
+    /// Waits until one of the three happens, or something (an end, too) can be read from `input`: then `None`.
+    pub fn wait_or_input(&self, input: BorrowedFd<'_>) -> Option<Ending> {
+        loop {
+            match self.poll(Some(input), PollTimeout::NONE) {
+                (_, true) => return None,
+                (Some(ending), false) => return Some(ending),
+                (None, false) => {}
             }
         }
     }
@@ -56,24 +67,34 @@ impl Watch {
     /// Whether nobody is there any more, waiting for the news at most `milliseconds`: a dying parent's pipes close
     /// a moment before it counts as dead.
     pub fn hung_up_within(&self, milliseconds: u8) -> bool {
-        self.poll(PollTimeout::from(milliseconds)) == Some(Ending::HungUp)
+        self.poll(None, PollTimeout::from(milliseconds)).0 == Some(Ending::HungUp)
     }
 
-    fn poll(&self, timeout: PollTimeout) -> Option<Ending> {
+    /// What has happened, and whether `input` can be read.
+    fn poll(&self, input: Option<BorrowedFd<'_>>, timeout: PollTimeout) -> (Option<Ending>, bool) {
+        let hang_up = self.parent.iter().map(|parent| PollFd::new(parent.as_fd(), PollFlags::POLLIN));
+        let input = input.map(|input| PollFd::new(input, PollFlags::POLLIN));
         let mut watched = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             // No event is asked for: an error or a hang-up is reported all the same.
             PollFd::new(self.output.as_fd(), PollFlags::empty()),
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
         ];
-        watched.extend(self.parent.iter().map(|parent| PollFd::new(parent.as_fd(), PollFlags::POLLIN)));
+        watched.extend(hang_up);
+        let hung_up = 1..watched.len();
+        watched.extend(input);
         match poll(&mut watched, timeout) {
-            Ok(0) | Err(nix::errno::Errno::EINTR) => return None,
+            Ok(0) | Err(nix::errno::Errno::EINTR) => return (None, false),
             Ok(_) => {}
             // Without poll there is no watching, and an unwatched session must not go on for ever.
-            Err(_) => return Some(Ending::HungUp),
+            Err(_) => return (Some(Ending::HungUp), false),
         }
-        let fired = |at: usize| watched.get(at).and_then(PollFd::any).unwrap_or(false);
-        if fired(0) || fired(2) { Some(Ending::HungUp) } else { fired(1).then_some(Ending::Asked) }
+        let fired = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
+        let ending = if watched[hung_up.clone()].iter().any(fired) {
+            Some(Ending::HungUp)
+        } else {
+            fired(&watched[0]).then_some(Ending::Asked)
+        };
+        (ending, watched[hung_up.end..].iter().any(fired))
     }
 }
 

@@ -28,8 +28,10 @@ pub enum Frame<'a> {
 
 /// The most that a header block may hold.
 const HEADER_LIMIT: usize = 8 * 1024;
-/// What one read asks for.
-const CHUNK: usize = 64 * 1024;
+/// What the first read asks for: a session that only ever sends single requests never needs more.
+const LEAST: usize = 4 * 1024;
+/// What a read asks for at the most.
+const MOST: usize = 64 * 1024;
 /// The name that tells the framings apart.
 const CONTENT: &[u8] = b"content-";
 
@@ -43,6 +45,8 @@ pub struct Decoder {
     start: usize,
     /// Where the bytes end that have arrived.
     end: usize,
+    /// What the next read asks for.
+    portion: usize,
     /// How far the search for a line's end has come.
     scanned: usize,
     skip: Skip,
@@ -61,10 +65,11 @@ enum Skip {
 impl Decoder {
     /// For messages of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { framing: None, limit, buffer: Vec::new(), start: 0, end: 0, scanned: 0, skip: Skip::Nothing }
+        let (framing, buffer, skip) = (None, Vec::new(), Skip::Nothing);
+        Self { framing, limit, buffer, start: 0, end: 0, portion: LEAST, scanned: 0, skip }
     }
 
-    /// Room for the next read, at least 64 KiB.
+    /// Room for the next read, 4 to 64 KiB.
     pub fn room(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -72,19 +77,22 @@ impl Decoder {
             self.scanned = self.scanned.saturating_sub(self.start);
             self.start = 0;
         }
-        if self.end == 0 && self.buffer.len() > 4 * CHUNK {
+        if self.end == 0 && self.buffer.len() > 4 * MOST {
             // A large message has passed; its memory goes back.
             self.buffer = Vec::new();
         }
-        if self.buffer.len() < self.end + CHUNK {
-            self.buffer.resize(self.end + CHUNK, 0);
+        if self.buffer.len() < self.end + self.portion {
+            self.buffer.resize(self.end + self.portion, 0);
         }
-        &mut self.buffer[self.end..]
+        &mut self.buffer[self.end..self.end + self.portion]
     }
 
     /// `count` bytes of the room have been filled.
     pub fn filled(&mut self, count: usize) {
         self.end += count;
+        if count == self.portion {
+            self.portion = MOST.min(2 * self.portion);
+        }
     }
 
     /// The next message that is complete, and the framing of its reply.
