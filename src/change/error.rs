@@ -92,6 +92,22 @@ pub enum ChangeError {
         /// Its message.
         message: String,
     },
+    /// A process could not be signalled.
+    #[error("{name} (pid {pid}) could not be signalled")]
+    Signal {
+        /// Its name.
+        name: String,
+        /// Its pid.
+        pid: i32,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The lock of the MTA's own tools was not to be had in time.
+    #[error("the deadline passed while somebody else kept {} locked", path.display())]
+    EditLock {
+        /// The lock.
+        path: PathBuf,
+    },
     /// It runs, but does not do what the mode promises.
     #[error("the listener could not be proven: {0}")]
     Unproven(String),
@@ -148,8 +164,10 @@ impl ChangeError {
             }
             Self::PortDenied { .. } => Status::Denied,
             Self::Marks { .. } | Self::Check { .. } => Status::Broken,
-            Self::Unproven(_) | Self::Tell { .. } => Status::Unproven,
-            Self::Deadline { .. } | Self::Command(CommandError::TimedOut { .. }) => Status::Deadline,
+            Self::Unproven(_) | Self::Tell { .. } | Self::Signal { .. } => Status::Unproven,
+            Self::Deadline { .. } | Self::EditLock { .. } | Self::Command(CommandError::TimedOut { .. }) => {
+                Status::Deadline
+            }
             Self::Lock(LockError::Held { .. }) => Status::Conflict,
             Self::Lock(LockError::File(e)) | Self::File(e) if e.denied() => Status::Denied,
             Self::Mta(e) => e.status(),

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use crate::sys::Host;
 
 /// The version of the intent's format.
-const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 /// When the history is put aside.
 const HISTORY_LIMIT: usize = 1 << 20;
 
@@ -33,6 +33,8 @@ pub struct Intent {
     pub after: Option<Settings>,
     /// Whether the listener ran before.
     pub ran: bool,
+    /// Whether the primary server ran before.
+    pub primary_ran: bool,
     /// The files that are changed.
     pub files: Vec<Planned>,
 }
@@ -50,6 +52,8 @@ pub struct Planned {
     pub block: Option<OldBlock>,
     /// Permission bits, if the file has to be made again.
     pub mode: u32,
+    /// The lock that the MTA's own tools take before they write it.
+    pub lock: Option<PathBuf>,
 }
 
 /// A block of ours as it stood.
@@ -79,17 +83,6 @@ pub fn hash(bytes: Option<&[u8]>) -> Option<String> {
 }
 
 impl Intent {
-    /// An intent of this version.
-    pub fn new(
-        action: &str,
-        before: Option<Settings>,
-        after: Option<Settings>,
-        ran: bool,
-        files: Vec<Planned>,
-    ) -> Self {
-        Self { format: FORMAT, action: action.to_owned(), before, after, ran, files }
-    }
-
     /// Where it stands below a state directory.
     pub fn path(state_dir: &Path) -> PathBuf {
         state_dir.join("intent")

@@ -23,7 +23,7 @@ pub use error::{ChangeError, Failure};
 use journal::{Intent, Record};
 use settings::Settings;
 
-use crate::mta::{AuthMode, Kind, Mta, detect};
+use crate::mta::{AuthMode, Desk, Kind, Mta, detect};
 use crate::sys::{Deadline, Host, Lock, Stamp};
 use crate::wire::envelope::{Envelope, FieldFault};
 
@@ -183,15 +183,32 @@ impl Service {
         let lock = self.lock(self.options.lock_wait)?;
         self.end_interrupted(&lock)?;
         let deadline = Deadline::after(self.options.change);
-        while let Some(plan) = plan::Plan::make(self, verb, deadline)? {
+        let staging = self.staging();
+        let result = self.attempt(verb, Desk { host: &*self.host, staging: &staging, deadline });
+        self.host.remove_dir(&staging)?;
+        result?;
+        if verb == Verb::Remove { self.forget(lock) } else { Ok(()) }
+    }
+
+    /// Plans and carries out, again if somebody else wrote meanwhile.
+    fn attempt(&self, verb: Verb, desk: Desk<'_>) -> Result<(), Failure> {
+        let deadline = desk.deadline;
+        // What a plugin that died here may have left.
+        self.host.remove_dir(desk.staging)?;
+        self.host.make_dir(desk.staging)?;
+        while let Some(plan) = plan::Plan::make(self, verb, desk)? {
             match plan.carry_out(self, verb, deadline) {
                 // Somebody wrote the file between our read and our write: what there is to do is decided anew.
                 Err(failure) if failure.moved() && !deadline.passed() => {}
-                Err(failure) => return Err(failure),
-                Ok(()) => break,
+                result => return result,
             }
         }
-        if verb == Verb::Remove { self.forget(lock) } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Where copies are laid that an MTA's program is to read.
+    fn staging(&self) -> PathBuf {
+        self.options.state_dir.join("staged")
     }
 
     fn lock(&self, wait: Duration) -> Result<Lock, ChangeError> {
@@ -231,16 +248,14 @@ impl Service {
     fn forget(&self, lock: Lock) -> Result<(), Failure> {
         let state_dir = &self.options.state_dir;
         for mta in &self.mtas {
-            if let Ok(alternate) = mta.alternate() {
-                for path in alternate.belongings() {
-                    self.host.remove_dir(&path)?;
-                }
+            for path in mta.belongings() {
+                self.host.remove_dir(&path)?;
             }
         }
         for name in journal::FILES {
             self.host.remove(&state_dir.join(name))?;
         }
-        self.host.remove_dir(&state_dir.join(plan::STAGING))?;
+        self.host.remove_dir(&self.staging())?;
         self.host.remove_dir(&state_dir.join(plan::EDITED))?;
         self.host.remove(&self.options.lock)?;
         drop(lock);
@@ -256,11 +271,10 @@ impl Service {
     /// The settings that our block in an MTA's configuration tells, where `settings.json` is lost.
     fn lost_settings(&self) -> Option<Settings> {
         let mta = self.choose().ok()?;
-        let alternate = mta.alternate().ok()?;
-        let listener = alternate.edits(None).iter().find_map(|edit| {
-            let bytes = self.host.read(&edit.path).ok()??;
+        let listener = mta.blocks().iter().find_map(|path| {
+            let bytes = self.host.read(path).ok()??;
             let block = block::find(&bytes).ok()??;
-            alternate.listener_in(std::str::from_utf8(&bytes[block.inner]).ok()?)
+            mta.listener_in(std::str::from_utf8(&bytes[block.inner]).ok()?)
         })?;
         let wanted = settings::Wanted::Running;
         Some(Settings { format: settings::FORMAT, mta: mta.kind(), listener, wanted })
@@ -300,7 +314,7 @@ impl Service {
             }
             (Some(before), _) => self.mta(before.mta),
         };
-        mta.alternate()?;
+        mta.changeable()?;
         if mta.presence(&*self.host) != Presence::Missing {
             return Ok(mta);
         }

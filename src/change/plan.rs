@@ -6,26 +6,28 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::{Failure, Undone};
-use super::journal::{Intent, OldBlock, Planned, hash};
+use super::journal::{self, Intent, OldBlock, Planned, hash};
 use super::settings::{self, Settings, Wanted};
 use super::{ChangeError, Service, Verb, block, live, prove, refuse, undo};
-use crate::mta::{Alternate, AuthMode, By, Edit, Listener, Meant, Mta, Staged, Tell};
-use crate::sys::{Command, Deadline, Ended, Host, Output};
+use crate::mta::{Alternate, AuthMode, By, Desk, Edit, Listener, Meant, Mta, Staged, Tell};
+use crate::sys::{Command, Deadline, EditLock, Ended, Host, Output};
 use crate::wire::text::foreign;
 
 /// The port of an unconfigured machine (page of the panel).
 const DEFAULT_PORT: u16 = 587;
-/// Where the MTA's check finds the new configuration, below the state directory.
-pub const STAGING: &str = "staged";
+/// How long an MTA that keeps a socket is given to be rid of the processes that still serve it as before; one that is
+/// asked too early answers as it was (a Postfix whose helpers are just being replaced takes two seconds for it).
+const SETTLE: Duration = Duration::from_millis(40);
 /// Where blocks are kept that somebody else had edited, below the state directory.
 pub const EDITED: &str = "edited";
 
 /// A change that is worth carrying out.
 pub struct Plan<'s> {
     mta: &'s dyn Mta,
-    alternate: &'s dyn Alternate,
+    alternate: Box<dyn Alternate + 's>,
     addresses: Vec<IpAddr>,
     after: Option<Settings>,
     /// What the listener is to be, one after the other.
@@ -40,14 +42,15 @@ pub struct Plan<'s> {
 struct File {
     path: PathBuf,
     mode: u32,
+    lock: Option<PathBuf>,
     old: Option<Vec<u8>>,
     new: Vec<Option<Vec<u8>>>,
 }
 
 impl<'s> Plan<'s> {
     /// Decides what there is to do; `None` is nothing.
-    pub fn make(service: &'s Service, verb: Verb, deadline: Deadline) -> Result<Option<Self>, ChangeError> {
-        let host = &*service.host;
+    pub fn make(service: &'s Service, verb: Verb, desk: Desk<'s>) -> Result<Option<Self>, ChangeError> {
+        let Desk { host, deadline, .. } = desk;
         let before = service.settings()?;
         if let Some(theirs) =
             before.as_ref().map(|settings| settings.format).filter(|f| *f > settings::FORMAT)
@@ -61,31 +64,28 @@ impl<'s> Plan<'s> {
             return Err(ChangeError::Unconfigured);
         }
         let mta = service.acting(before.as_ref())?;
-        let alternate = mta.alternate()?;
+        let alternate = mta.alternate(desk)?;
         let after = after(verb, before.as_ref(), mta)?;
         let goal = after.as_ref().and_then(Settings::target).copied();
         let was = before.as_ref().and_then(Settings::target).copied();
-        let addresses = alternate.addresses(host)?;
+        let addresses = alternate.addresses()?;
 
         let ran = match &was {
-            Some(was) => prove::glance(host, mta, was, &addresses, deadline)? == prove::Glance::Up,
+            Some(was) => prove::listens(host, mta, was.port, &addresses)?,
             None => false,
         };
-        if let Some(after) = &after
-            && (goal.is_some() || matches!(verb, Verb::Update { .. }))
-        {
-            port_is_unmeant(host, alternate, verb, after.listener.port)?;
-            port_is_ours(host, mta, after.listener.port, &addresses)?;
-        }
-
         let phases = match (verb, goal) {
             (Verb::Restart, Some(_)) if ran => vec![None, goal],
             _ => vec![goal],
         };
-        let files = files(host, alternate, &phases)?;
+        let files = files(host, &*alternate, &phases)?;
         let dirty = files.iter().any(|file| file.new.iter().any(|new| *new != file.old));
         let as_wanted = match goal {
-            Some(_) => ran && goal == was,
+            // What listens may still be stuck, or not do what it should: only a client can tell.
+            Some(goal) if !dirty && ran && Some(goal) == was => {
+                prove::glance(host, mta, &goal, &addresses, deadline)? == prove::Glance::Up
+            }
+            Some(_) => false,
             None => {
                 let port = before.as_ref().map(|settings| settings.listener.port);
                 port.map_or(Ok(true), |port| prove::is_down(host, mta, port, &addresses, deadline))?
@@ -98,8 +98,26 @@ impl<'s> Plan<'s> {
         {
             return Ok(None);
         }
+        if let Some(after) = &after
+            && (goal.is_some() || matches!(verb, Verb::Update { .. }))
+        {
+            port_is_unmeant(host, &*alternate, verb, after.listener.port)?;
+            port_is_ours(host, mta, after.listener.port, &addresses)?;
+        }
+        if let Some(goal) = &goal {
+            alternate.ready(goal)?;
+        }
         let planned = files.iter().map(File::planned).collect::<Result<_, _>>()?;
-        let intent = Intent::new(verb.name(), before, after.clone(), ran, planned);
+        let primary_ran = alternate.primary_runs()?;
+        let intent = Intent {
+            format: journal::FORMAT,
+            action: verb.name().to_owned(),
+            before,
+            after: after.clone(),
+            ran,
+            primary_ran,
+            files: planned,
+        };
         Ok(Some(Self { mta, alternate, addresses, after, phases, files, intent, settings_only }))
     }
 
@@ -111,7 +129,7 @@ impl<'s> Plan<'s> {
             return Ok(self.settle(host, state_dir)?);
         }
         if self.phases.last().is_some_and(Option::is_some) {
-            self.check(host, state_dir, deadline)?;
+            self.check(host, deadline)?;
         }
         self.keep_edited(host, state_dir)?;
         self.intent.write(host, state_dir)?;
@@ -138,13 +156,22 @@ impl<'s> Plan<'s> {
     fn run_phases(&self, host: &dyn Host, deadline: Deadline, wrote: &mut Wrote) -> Result<(), ChangeError> {
         for (phase, goal) in self.phases.iter().enumerate() {
             for file in &self.files {
-                file.apply(host, phase, wrote)?;
+                file.apply(host, phase, wrote, deadline)?;
             }
             *wrote = Wrote::Something;
-            tell(host, self.alternate, goal.as_ref(), deadline)?;
+            tell(host, &self.alternate.tell(goal.as_ref())?, deadline)?;
+            if self.keeps_socket(goal.as_ref()) {
+                host.sleep(SETTLE);
+            }
             self.prove(host, goal.as_ref(), deadline)?;
         }
         Ok(())
+    }
+
+    /// Whether the listener goes on listening where it does, so that no socket shows when it has changed.
+    fn keeps_socket(&self, goal: Option<&Listener>) -> bool {
+        let was = self.intent.before.as_ref().and_then(Settings::target).filter(|_| self.intent.ran);
+        self.phases.len() == 1 && was.map(|was| was.port) == goal.map(|goal| goal.port) && goal.is_some()
     }
 
     fn prove(&self, host: &dyn Host, goal: Option<&Listener>, deadline: Deadline) -> Result<(), ChangeError> {
@@ -168,20 +195,13 @@ impl<'s> Plan<'s> {
     }
 
     /// The MTA's own check of the configuration as it will be.
-    fn check(&self, host: &dyn Host, state_dir: &Path, deadline: Deadline) -> Result<(), ChangeError> {
-        let staging = state_dir.join(STAGING);
+    fn check(&self, host: &dyn Host, deadline: Deadline) -> Result<(), ChangeError> {
         let staged = self.files.iter().map(|file| {
             let bytes = file.new.last().cloned().flatten();
             Staged { path: file.path.clone(), bytes }
         });
-        let check = self.alternate.check(&staging, &staged.collect::<Vec<_>>());
-        host.make_dir(&staging)?;
-        for (path, bytes) in &check.files {
-            host.write(path, bytes, 0o600)?;
-        }
-        let output = host.run(&check.command, deadline);
-        host.remove_dir(&staging)?;
-        let output = output?;
+        let command = self.alternate.check(&staged.collect::<Vec<_>>())?;
+        let output = host.run(&command, deadline)?;
         if output.ended == Ended::Exited(0) {
             Ok(())
         } else {
@@ -192,7 +212,7 @@ impl<'s> Plan<'s> {
     /// A block that somebody else edited is rewritten, but not lost.
     fn keep_edited(&self, host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
         let was = self.intent.before.as_ref().and_then(Settings::target);
-        let expected = self.alternate.edits(was);
+        let expected = self.alternate.edits(was)?;
         for (file, planned) in self.files.iter().zip(&self.intent.files) {
             let old = file.old.as_deref().unwrap_or_default();
             let Some(found) = block::find(old).map_err(|source| file.marks(source))? else { continue };
@@ -223,7 +243,8 @@ impl File {
         let block =
             block.map(|block| OldBlock::new(block.whole.start, &old.unwrap_or_default()[block.whole]));
         let new = self.new.iter().map(|new| hash(new.as_deref())).collect();
-        Ok(Planned { path: self.path.clone(), old: hash(old), new, block, mode: self.mode })
+        let (path, lock, mode) = (self.path.clone(), self.lock.clone(), self.mode);
+        Ok(Planned { path, lock, old: hash(old), new, block, mode })
     }
 
     fn marks(&self, source: block::Unpaired) -> ChangeError {
@@ -231,17 +252,44 @@ impl File {
     }
 
     /// Writes the file as it is to be in this phase, if it still is as we believe.
-    fn apply(&self, host: &dyn Host, phase: usize, wrote: &mut Wrote) -> Result<(), ChangeError> {
+    fn apply(
+        &self,
+        host: &dyn Host,
+        phase: usize,
+        wrote: &mut Wrote,
+        deadline: Deadline,
+    ) -> Result<(), ChangeError> {
         let believed = if phase == 0 { &self.old } else { &self.new[phase - 1] };
         let new = &self.new[phase];
-        if host.read(&self.path)? != *believed {
-            return Err(ChangeError::Moved { path: self.path.clone() });
-        }
         if new == believed {
             return Ok(());
         }
-        *wrote = Wrote::Something;
-        put(host, &self.path, new.as_deref(), self.mode)
+        let _lock = edit_lock(host, self.lock.as_deref(), deadline)?;
+        if host.read(&self.path)? != *believed {
+            return Err(ChangeError::Moved { path: self.path.clone() });
+        }
+        let result = put(host, &self.path, new.as_deref(), self.mode);
+        // A write that failed before the file was replaced has changed nothing.
+        if result.is_ok() || host.read(&self.path)? != *believed {
+            *wrote = Wrote::Something;
+        }
+        result
+    }
+}
+
+/// The lock that the MTA's own tools take before they write a file.
+pub fn edit_lock(
+    host: &dyn Host,
+    path: Option<&Path>,
+    deadline: Deadline,
+) -> Result<Option<EditLock>, ChangeError> {
+    match path {
+        None => Ok(None),
+        Some(path) if deadline.passed() => Err(ChangeError::EditLock { path: path.to_owned() }),
+        Some(path) => match host.edit_lock(path, deadline.left())? {
+            Some(lock) => Ok(Some(lock)),
+            None => Err(ChangeError::EditLock { path: path.to_owned() }),
+        },
     }
 }
 
@@ -258,14 +306,19 @@ pub fn put(host: &dyn Host, path: &Path, bytes: Option<&[u8]>, mode: u32) -> Res
     }
 }
 
-/// Tells the MTA, and waits for its control command to say that it was heard.
-pub fn tell(
-    host: &dyn Host,
-    alternate: &dyn Alternate,
-    goal: Option<&Listener>,
-    deadline: Deadline,
-) -> Result<(), ChangeError> {
-    for Tell::Daemon(command) in alternate.tell(goal) {
+/// Tells the MTA, and waits for its control commands to say that it was heard.
+pub fn tell(host: &dyn Host, tells: &[Tell], deadline: Deadline) -> Result<(), ChangeError> {
+    for tell in tells {
+        let command = match tell {
+            Tell::Daemon(command) => command.clone(),
+            Tell::Unit { verb, unit } => Command::new("systemctl").arg(verb).arg("--").arg(unit),
+            Tell::Signal(process, signal) => {
+                let failed =
+                    |source| ChangeError::Signal { name: foreign(&process.name), pid: process.pid, source };
+                host.signal(process, *signal).map_err(failed)?;
+                continue;
+            }
+        };
         let output = host.run(&command, deadline)?;
         if output.ended != Ended::Exited(0) {
             return Err(ChangeError::Tell { command: named(&command), message: message(&output) });
@@ -323,12 +376,12 @@ fn files(
 ) -> Result<Vec<File>, ChangeError> {
     let mut files: Vec<File> = Vec::new();
     for phase in phases {
-        for Edit { path, block, mode } in alternate.edits(phase.as_ref()) {
+        for Edit { path, block, mode, lock } in alternate.edits(phase.as_ref())? {
             let at = match files.iter().position(|file| file.path == path) {
                 Some(at) => at,
                 None => {
                     let old = host.read(&path)?;
-                    files.push(File { path, mode, old, new: Vec::new() });
+                    files.push(File { path, mode, lock, old, new: Vec::new() });
                     files.len() - 1
                 }
             };
@@ -351,7 +404,7 @@ fn port_is_unmeant(
     let foreign = files(host, alternate, &[None])?;
     let foreign =
         foreign.into_iter().map(|mut file| Staged { path: file.path, bytes: file.new.pop().flatten() });
-    match alternate.meant(&foreign.collect::<Vec<_>>()).into_iter().find(|meant| meant.port == port) {
+    match alternate.meant(&foreign.collect::<Vec<_>>())?.into_iter().find(|meant| meant.port == port) {
         None => Ok(()),
         Some(Meant { by: By::Entry(by), .. }) => Err(ChangeError::PortMeant { port, by }),
         Some(Meant { by: By::Primary, .. }) if matches!(verb, Verb::Update { port: Some(_), .. }) => {

@@ -16,7 +16,7 @@ use crate::wire::text::{chain, foreign};
 /// How often is looked again.
 const PAUSE: Duration = Duration::from_millis(3);
 /// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Waits until `listener` runs on all `addresses` and behaves.
 ///
@@ -64,9 +64,7 @@ pub fn glance(
     addresses: &[IpAddr],
     deadline: Deadline,
 ) -> Result<Glance, ChangeError> {
-    let held = live::owned(host, mta, listener.port)?;
-    let covers = |address: &IpAddr| held.iter().any(|held| covers(&held.socket.address, address));
-    if !addresses.iter().all(covers) {
+    if !listens(host, mta, listener.port, addresses)? {
         return Ok(Glance::Absent);
     }
     let auth = match listener.auth_mode {
@@ -128,9 +126,13 @@ pub fn is_down(
     Ok(addresses.iter().all(refused))
 }
 
-/// Whether a socket bound to `bound` serves `address`.
-fn covers(bound: &SocketAddr, address: &IpAddr) -> bool {
-    bound.ip() == *address
+/// Whether `mta` itself holds a listening socket on `port` at each of `addresses`.
+///
+/// # Errors
+/// The socket table or a holder cannot be seen.
+pub fn listens(host: &dyn Host, mta: &dyn Mta, port: u16, addresses: &[IpAddr]) -> Result<bool, ChangeError> {
+    let held = live::owned(host, mta, port)?;
+    Ok(addresses.iter().all(|address| held.iter().any(|held| held.socket.address.ip() == *address)))
 }
 
 /// Where a client on this machine reaches a listener that is bound to `address`.

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use super::error::{Failure, Undone};
 use super::journal::{Intent, Planned, hash};
-use super::plan::{put, tell};
+use super::plan::{edit_lock, put, tell};
 use super::settings::{self, Settings};
 use super::{ChangeError, Service, block, prove};
+use crate::mta::Desk;
 use crate::sys::{Deadline, Host, files};
 
 /// Ends an interrupted change: it was made if the settings say so, else it is taken back.
@@ -45,13 +46,18 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
         return Intent::remove(host, &service.options.state_dir);
     };
     let mta = service.mta(settings.mta);
-    let alternate = mta.alternate()?;
-    let addresses = alternate.addresses(host)?;
     for planned in &intent.files {
-        restore(host, planned)?;
+        restore(host, planned, deadline)?;
     }
+    let staging = service.staging();
+    host.make_dir(&staging)?;
+    let alternate = mta.alternate(Desk { host, staging: &staging, deadline })?;
+    if intent.primary_ran && !alternate.primary_runs()? {
+        tell(host, &alternate.revive(), deadline)?;
+    }
+    let addresses = alternate.addresses()?;
     let goal = intent.before.as_ref().and_then(Settings::target).filter(|_| intent.ran);
-    tell(host, alternate, goal, deadline)?;
+    tell(host, &alternate.tell(goal)?, deadline)?;
     if let Some(goal) = goal {
         prove::up(host, mta, goal, &addresses, deadline)?;
     }
@@ -63,8 +69,9 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
 }
 
 /// Puts one file back.
-fn restore(host: &dyn Host, planned: &Planned) -> Result<(), ChangeError> {
+fn restore(host: &dyn Host, planned: &Planned, deadline: Deadline) -> Result<(), ChangeError> {
     let path = &planned.path;
+    let _lock = edit_lock(host, planned.lock.as_deref(), deadline)?;
     // What a write that was cut short may have left.
     host.remove(&files::aside(path))?;
     let now = host.read(path)?;

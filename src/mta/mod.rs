@@ -1,8 +1,8 @@
 //! Mail servers as answer sheets: what each is recognised by, what a listener of it is made of, how it is told.
 //!
 //! Answers for: the trait [`Mta`], the list of all there are, and which of them this machine runs. Does not know:
-//! locks, journals, proofs, the panel. An answer sheet writes no file and waits for nothing; `change` does, once, for
-//! all of them.
+//! locks, journals, proofs, the panel. An answer sheet writes nothing but the copies that
+//! an MTA's program is to read, and waits for nothing; `change` does, once, for all of them.
 
 pub mod exim;
 pub mod opensmtpd;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sys::{Command, FileError, Host, SocketError};
+use crate::sys::{Command, CommandError, Deadline, FileError, Host, Process, Signal, SocketError};
 use crate::wire::status::Status;
 
 /// Which mail server.
@@ -103,6 +103,8 @@ pub struct Edit {
     pub block: Option<String>,
     /// Permission bits, if the file has to be made.
     pub mode: u32,
+    /// The file whose lock the MTA's own tools take before they write this one.
+    pub lock: Option<PathBuf>,
 }
 
 /// A file as it would stand after the edit.
@@ -112,15 +114,6 @@ pub struct Staged {
     pub path: PathBuf,
     /// Its bytes; `None` when it would be gone.
     pub bytes: Option<Vec<u8>>,
-}
-
-/// The MTA's own check of what is staged.
-#[derive(Debug, Clone)]
-pub struct Check {
-    /// What to write for it, inside the staging directory.
-    pub files: Vec<(PathBuf, Vec<u8>)>,
-    /// The command; exit 0 accepts, and its stderr is the MTA's message.
-    pub command: Command,
 }
 
 /// A port that the configuration without our block speaks of.
@@ -144,6 +137,15 @@ pub enum By {
 /// How an MTA is told that its configuration has changed.
 #[derive(Debug, Clone)]
 pub enum Tell {
+    /// A signal to a process of its own.
+    Signal(Process, Signal),
+    /// What systemd is asked to do with one of its units.
+    Unit {
+        /// `reload`, `start`, `stop` or `restart`.
+        verb: &'static str,
+        /// The unit.
+        unit: String,
+    },
     /// A control command that ends or starts a daemon of its own and returns when that is done.
     Daemon(Command),
 }
@@ -165,6 +167,23 @@ pub enum MtaError {
     /// A listener of this kind cannot be had here.
     #[error("{0}")]
     Unsupported(String),
+    /// The MTA itself does not run.
+    #[error("{0}")]
+    Down(String),
+    /// Something is missing that a listener needs.
+    #[error("{0}")]
+    Precondition(String),
+    /// The administrator's configuration is broken already.
+    #[error("the configuration of {kind} is broken: {message}")]
+    Broken {
+        /// Which MTA.
+        kind: Kind,
+        /// What its own program says.
+        message: String,
+    },
+    /// One of its programs did not run.
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -178,6 +197,11 @@ impl MtaError {
     pub fn status(&self) -> Status {
         match self {
             Self::Unsupported(_) => Status::Unsupported,
+            Self::Down(_) => Status::Unavailable,
+            Self::Precondition(_) => Status::Precondition,
+            Self::Broken { .. } => Status::Broken,
+            Self::Command(CommandError::TimedOut { .. }) => Status::Deadline,
+            Self::Command(_) => Status::Fault,
             Self::File(e) if e.denied() => Status::Denied,
             Self::Socket(SocketError::Denied { .. }) => Status::Denied,
             Self::File(_) | Self::Socket(_) => Status::Fault,
@@ -199,38 +223,93 @@ pub trait Mta: Debug + Send + Sync {
     /// The processes that may own the listener's socket, as they are now.
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError>;
 
-    /// How to change it, or the sentence that says why that cannot be done.
-    fn alternate(&self) -> Result<&dyn Alternate, MtaError>;
-}
+    /// Whether it can be changed here.
+    ///
+    /// # Errors
+    /// The sentence that says why not.
+    fn changeable(&self) -> Result<(), MtaError>;
 
-/// How an alternate listener of this MTA is made and taken away.
-pub trait Alternate: Debug + Send + Sync {
-    /// The addresses that the listener binds.
-    fn addresses(&self, host: &dyn Host) -> Result<Vec<IpAddr>, MtaError>;
-
-    /// The ports that the configuration speaks of; `foreign` are its files without our block.
-    fn meant(&self, foreign: &[Staged]) -> Vec<Meant>;
-
-    /// What has to stand in which file, for this listener or for none.
-    fn edits(&self, listener: Option<&Listener>) -> Vec<Edit>;
+    /// The files in which a block of ours may stand, where they usually are.
+    fn blocks(&self) -> Vec<PathBuf>;
 
     /// The listener that a block of ours describes, if it can be read.
     fn listener_in(&self, block: &str) -> Option<Listener>;
 
-    /// The check of a staged configuration, to be run with files written below `staging`.
-    fn check(&self, staging: &Path, staged: &[Staged]) -> Check;
+    /// What of ours lies outside its configuration and goes with `remove`.
+    fn belongings(&self) -> Vec<PathBuf>;
+
+    /// Its answers about an alternate listener, as they are on the desk's machine now; whatever has to be asked of the
+    /// MTA's own programs is asked only when it is needed.
+    ///
+    /// # Errors
+    /// It cannot be changed here.
+    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError>;
+}
+
+/// What an answer sheet has at hand while it answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Desk<'a> {
+    /// The machine.
+    pub host: &'a dyn Host,
+    /// A folder for copies that the MTA's own programs are to read; it need not exist, and goes afterwards.
+    pub staging: &'a Path,
+    /// Until when the MTA's programs may take.
+    pub deadline: Deadline,
+}
+
+/// How an alternate listener of this MTA is made and taken away.
+pub trait Alternate {
+    /// The addresses that the listener binds.
+    ///
+    /// # Errors
+    /// They cannot be found out.
+    fn addresses(&self) -> Result<Vec<IpAddr>, MtaError>;
+
+    /// The ports that the configuration speaks of; `foreign` are its files without our block.
+    ///
+    /// # Errors
+    /// They cannot be found out.
+    fn meant(&self, foreign: &[Staged]) -> Result<Vec<Meant>, MtaError>;
+
+    /// What has to stand in which file, for this listener or for none.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn edits(&self, listener: Option<&Listener>) -> Result<Vec<Edit>, MtaError>;
+
+    /// Whether everything is there that this listener will need.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn ready(&self, listener: &Listener) -> Result<(), MtaError>;
+
+    /// The MTA's own check of a configuration that is not live yet: a command that exits with 0 to accept it, and
+    /// whose stderr is the MTA's message.
+    ///
+    /// # Errors
+    /// The copies that it is to read cannot be written.
+    fn check(&self, staged: &[Staged]) -> Result<Command, MtaError>;
 
     /// What to tell, in this order, so that this listener runs as configured, or none does.
-    fn tell(&self, listener: Option<&Listener>) -> Vec<Tell>;
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn tell(&self, listener: Option<&Listener>) -> Result<Vec<Tell>, MtaError>;
 
-    /// What of ours lies outside the configuration and goes with `remove`.
-    fn belongings(&self) -> Vec<PathBuf>;
+    /// Whether the primary server runs.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn primary_runs(&self) -> Result<bool, MtaError>;
+
+    /// What to tell so that a primary server runs again that died of a change.
+    fn revive(&self) -> Vec<Tell>;
 }
 
 /// All mail servers, in the order of [`Kind::ALL`], with the sandbox at home in `state_dir`.
 pub fn all(sandbox: sandbox::Sandbox) -> Vec<Box<dyn Mta>> {
     vec![
-        Box::new(postfix::POSTFIX),
+        Box::new(postfix::Postfix),
         Box::new(exim::EXIM),
         Box::new(qmail::QMAIL),
         Box::new(opensmtpd::OPENSMTPD),

@@ -1,13 +1,509 @@
-//! Postfix: recognised and read; changes are still to be built.
+//! Postfix: one marked block in `master.cf`, a service keyed by the port, all settings as `-o` overrides.
 //!
-//! Answers for: the paths by which it is known. Does not know: how a listener of it would be made.
+//! Answers for: what that service looks like (bind addresses and chroot as the primary's), what it needs of Postfix,
+//! which ports the rest of `master.cf` means, how master is told. Does not know: writing, waiting, proving. Everything
+//! is read through Postfix's own `postconf`, for the default instance only; a broken configuration is quoted.
+//! Source: master(5), postconf(1), postconf(5), and how Postfix 3.7 was seen to behave.
 
-use super::Kind;
-use super::recognised::Recognised;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use super::{
+    Alternate, AuthMode, By, Desk, Edit, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell,
+};
+use crate::sys::{Command, Ended, Host, Output, Process, Signal};
+use crate::wire::text::foreign;
+
+/// Where master's binary may be.
+const MASTERS: [&str; 4] = [
+    "/usr/lib/postfix/sbin/master",
+    "/usr/libexec/postfix/master",
+    "/usr/lib/postfix/master",
+    "/usr/lib/postfix/bin/master",
+];
+/// Where the default instance usually keeps its configuration.
+const USUAL: &str = "/etc/postfix";
+/// By this a service of ours is known, in `master.cf` and in the log.
+const SYSLOG_NAME: &str = "postfix/smtp2";
+/// The primary server's port.
+const SMTP: u16 = 25;
+/// Names that every machine knows, whatever its `/etc/services` says (RFC 6409, RFC 8314).
+const NAMES: [(&str, u16); 4] = [("smtp", SMTP), ("submission", 587), ("smtps", 465), ("submissions", 465)];
+/// There is a systemd that runs this machine (sd_booted(3)).
+const SYSTEMD: &str = "/run/systemd/system";
+/// The parameters of `main.cf` that matter here.
+const PARAMETERS: [&str; 10] = [
+    "daemon_directory",
+    "master_service_disable",
+    "queue_directory",
+    "smtpd_sasl_path",
+    "smtpd_sasl_type",
+    "smtpd_sender_login_maps",
+    "smtpd_tls_cert_file",
+    "smtpd_tls_chain_files",
+    "smtpd_tls_eccert_file",
+    "smtpd_tls_key_file",
+];
+/// Where Cyrus SASL looks for what Postfix offers.
+const CYRUS: [&str; 4] = [
+    "/etc/postfix/sasl/smtpd.conf",
+    "/etc/sasl2/smtpd.conf",
+    "/usr/lib/sasl2/smtpd.conf",
+    "/usr/lib64/sasl2/smtpd.conf",
+];
 
 /// Postfix.
-pub const POSTFIX: Recognised = Recognised {
-    kind: Kind::Postfix,
-    daemons: &["/usr/lib/postfix/sbin/master", "/usr/libexec/postfix/master", "/usr/lib/postfix/master"],
-    configurations: &["/etc/postfix/master.cf"],
-};
+#[derive(Debug, Clone, Copy)]
+pub struct Postfix;
+
+impl Mta for Postfix {
+    fn kind(&self) -> Kind {
+        Kind::Postfix
+    }
+
+    fn looked_for(&self) -> String {
+        format!("{} with {USUAL}/master.cf", MASTERS.join(" or "))
+    }
+
+    fn presence(&self, host: &dyn Host) -> Presence {
+        let there = |path: &Path| matches!(host.meta(path), Ok(Some(_)));
+        if !MASTERS.iter().any(|path| there(Path::new(path))) || !there(&Path::new(USUAL).join("master.cf")) {
+            Presence::Missing
+        } else if masters(host).is_empty() {
+            Presence::Installed
+        } else {
+            Presence::Runs
+        }
+    }
+
+    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
+        Ok(masters(host).into_iter().map(|master| master.pid).collect())
+    }
+
+    fn changeable(&self) -> Result<(), MtaError> {
+        Ok(())
+    }
+
+    fn blocks(&self) -> Vec<PathBuf> {
+        vec![Path::new(USUAL).join("master.cf")]
+    }
+
+    fn listener_in(&self, block: &str) -> Option<Listener> {
+        let service = block.split_ascii_whitespace().next()?;
+        let port = service.rsplit(':').next()?.parse().ok().filter(|port| *port > 0)?;
+        let says = |level: &str| block.contains(&format!("smtpd_tls_security_level={level}"));
+        let auth_mode = match (says("encrypt"), says("may")) {
+            (true, false) => AuthMode::TlsYes,
+            (false, true) => AuthMode::TlsOptional,
+            _ => return None,
+        };
+        Some(Listener { port, auth_mode })
+    }
+
+    fn belongings(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+        let asked = run(desk, Command::new("postconf").args(["-d", "-h", "config_directory"]))?;
+        let config = match String::from_utf8_lossy(&asked.stdout).trim() {
+            "" => PathBuf::from(USUAL),
+            path => PathBuf::from(path),
+        };
+        Ok(Box::new(Here { desk, config, parameters: OnceCell::new(), services: OnceCell::new() }))
+    }
+}
+
+/// The masters that run here.
+fn masters(host: &dyn Host) -> Vec<Process> {
+    host.processes(&MASTERS.map(Path::new))
+}
+
+fn run(desk: Desk<'_>, command: Command) -> Result<Output, MtaError> {
+    let output = desk.host.run(&command, desk.deadline)?;
+    if output.ended == Ended::Exited(0) {
+        return Ok(output);
+    }
+    let said = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
+    Err(MtaError::Broken { kind: Kind::Postfix, message: foreign(said) })
+}
+
+/// The default instance on a machine.
+struct Here<'a> {
+    desk: Desk<'a>,
+    config: PathBuf,
+    parameters: OnceCell<BTreeMap<String, String>>,
+    services: OnceCell<Vec<Service>>,
+}
+
+/// An internet service of `master.cf`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Service {
+    /// The first column without its port: the address that it binds, if it names one.
+    address: Option<String>,
+    /// The port, a number or a name.
+    port: String,
+    /// The column that says whether it runs in the chroot.
+    chroot: String,
+    /// The program, the first word of the command.
+    program: String,
+    /// Whether it is a service of ours.
+    ours: bool,
+}
+
+/// The internet services in what `postconf -M` prints: one a line, seven columns and the command's arguments.
+fn parse(text: &str) -> Vec<Service> {
+    let service = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [name, "inet", _private, _unpriv, chroot, _wakeup, _limit, program, ..] = words[..] else {
+            return None;
+        };
+        let (address, port) = match name.rsplit_once(':') {
+            Some((address, port)) => (Some(address.to_owned()), port),
+            None => (None, name),
+        };
+        Some(Service {
+            address,
+            port: port.to_owned(),
+            chroot: chroot.to_owned(),
+            program: program.to_owned(),
+            ours: line.contains(&format!("syslog_name={SYSLOG_NAME}")),
+        })
+    };
+    text.lines().filter_map(service).collect()
+}
+
+impl Here<'_> {
+    fn master_cf(&self) -> PathBuf {
+        self.config.join("master.cf")
+    }
+
+    /// The parameter's value as Postfix itself computes it.
+    fn parameter(&self, name: &str) -> Result<&str, MtaError> {
+        if self.parameters.get().is_none() {
+            let config = self.config.as_os_str();
+            let command = Command::new("postconf").arg("-c").arg(config).arg("-x").args(PARAMETERS);
+            let output = run(self.desk, command)?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            let pairs = text.lines().filter_map(|line| line.split_once('='));
+            let pairs = pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+            let _ = self.parameters.set(pairs.collect());
+        }
+        Ok(self.parameters.get().and_then(|all| all.get(name)).map_or("", String::as_str))
+    }
+
+    /// The internet services, as Postfix reads them.
+    fn services(&self) -> Result<&[Service], MtaError> {
+        if self.services.get().is_none() {
+            let command = Command::new("postconf").arg("-c").arg(self.config.as_os_str()).arg("-M");
+            let output = run(self.desk, command)?;
+            let _ = self.services.set(parse(&String::from_utf8_lossy(&output.stdout)));
+        }
+        Ok(self.services.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// The entries of the primary server: those that listen on port 25.
+    fn primary(&self) -> Result<Vec<&Service>, MtaError> {
+        let services = self.services()?.iter().filter(|service| !service.ours);
+        Ok(services.filter(|service| self.number(&service.port) == Some(SMTP)).collect())
+    }
+
+    /// The number of a port that may be named (services(5)).
+    fn number(&self, port: &str) -> Option<u16> {
+        if let Ok(number) = port.parse() {
+            return Some(number);
+        }
+        let known = NAMES.iter().find(|(name, _)| *name == port).map(|(_, number)| *number);
+        known.or_else(|| {
+            let text = self.desk.host.read(Path::new("/etc/services")).ok()??;
+            String::from_utf8_lossy(&text).lines().find_map(|line| {
+                let mut words = line.split('#').next()?.split_ascii_whitespace();
+                let name = words.next()?;
+                let number = words.next()?.strip_suffix("/tcp")?;
+                (name == port || words.any(|alias| alias == port)).then(|| number.parse().ok())?
+            })
+        })
+    }
+
+    /// The master of the default instance, if it runs.
+    fn master(&self) -> Result<Option<Process>, MtaError> {
+        let queue = Path::new(self.parameter("queue_directory")?);
+        let Some(text) = self.desk.host.read(&queue.join("pid/master.pid"))? else { return Ok(None) };
+        // The file is padded with blanks, and outlives its master; the pid may be anybody's by now.
+        let pid = String::from_utf8_lossy(&text).trim().parse().ok();
+        let daemon = Path::new(self.parameter("daemon_directory")?).join("master");
+        Ok(pid
+            .and_then(|pid| self.desk.host.process(pid))
+            .filter(|process| process.exe.as_ref() == Some(&daemon)))
+    }
+
+    /// The unit that master runs in, on a machine that systemd runs.
+    fn unit(&self, master: &Process) -> Result<Option<String>, MtaError> {
+        if self.desk.host.meta(Path::new(SYSTEMD))?.is_none() {
+            return Ok(None);
+        }
+        let path = PathBuf::from(format!("/proc/{}/cgroup", master.pid));
+        let text = self.desk.host.read(&path)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        // cgroups(7): `0::/system.slice/system-postfix.slice/postfix@-.service`
+        let units = text.lines().filter_map(|line| line.rsplit('/').next());
+        Ok(units
+            .filter(|unit| unit.ends_with(".service") && unit.starts_with("postfix"))
+            .map(str::to_owned)
+            .next())
+    }
+
+    /// Somebody else's certificate or key: there, readable, and of that kind.
+    fn pem(&self, parameter: &str, path: &str, what: &str) -> Result<(), MtaError> {
+        let missing = |why: &str| {
+            MtaError::Precondition(format!("{parameter} = {} {why}; both modes need TLS", foreign(path)))
+        };
+        let bytes = match self.desk.host.read(Path::new(path)) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Err(missing("does not exist")),
+            Err(error) => {
+                return Err(missing(&format!("cannot be read ({})", crate::wire::text::chain(&error))));
+            }
+        };
+        let found = String::from_utf8_lossy(&bytes);
+        if found.contains(what) {
+            Ok(())
+        } else {
+            Err(missing(&format!("holds no {}", what.trim_matches('-').to_lowercase())))
+        }
+    }
+
+    fn certificate(&self) -> Result<(), MtaError> {
+        const CERTIFICATE: &str = "CERTIFICATE-----";
+        const KEY: &str = "PRIVATE KEY-----";
+        let chains = self.parameter("smtpd_tls_chain_files")?;
+        if !chains.is_empty() {
+            for path in chains.split([',', ' ']).filter(|path| !path.is_empty()) {
+                self.pem("smtpd_tls_chain_files", path, CERTIFICATE)?;
+            }
+            return Ok(());
+        }
+        let certificate = match self.parameter("smtpd_tls_cert_file")? {
+            "" => self.parameter("smtpd_tls_eccert_file")?,
+            path => path,
+        };
+        if certificate.is_empty() || certificate == "none" {
+            let what = "main.cf names no certificate (smtpd_tls_cert_file and smtpd_tls_key_file, or \
+                        smtpd_tls_chain_files); both modes need TLS";
+            return Err(MtaError::Precondition(what.to_owned()));
+        }
+        self.pem("smtpd_tls_cert_file", certificate, CERTIFICATE)?;
+        if certificate == self.parameter("smtpd_tls_cert_file")? {
+            self.pem("smtpd_tls_key_file", self.parameter("smtpd_tls_key_file")?, KEY)?;
+        }
+        Ok(())
+    }
+
+    fn sasl(&self) -> Result<(), MtaError> {
+        let path = self.parameter("smtpd_sasl_path")?;
+        match self.parameter("smtpd_sasl_type")? {
+            "dovecot" if path.starts_with("inet:") => Ok(()),
+            "dovecot" => {
+                let path = path.strip_prefix("unix:").unwrap_or(path);
+                let socket = Path::new(self.parameter("queue_directory")?).join(path);
+                self.desk.host.reaches(&socket).map_err(|error| {
+                    MtaError::Precondition(format!(
+                        "no SASL mechanism for AUTH: nobody answers at {} (smtpd_sasl_path): {error}",
+                        foreign(socket.as_os_str().as_encoded_bytes())
+                    ))
+                })
+            }
+            _ if CYRUS.iter().any(|path| matches!(self.desk.host.meta(Path::new(path)), Ok(Some(_)))) => {
+                Ok(())
+            }
+            kind => Err(MtaError::Precondition(format!(
+                "no SASL mechanism for AUTH: smtpd_sasl_type = {}, and neither {} exists; set up Dovecot \
+                 (smtpd_sasl_type = dovecot) or Cyrus SASL",
+                foreign(kind),
+                CYRUS.join(" nor ")
+            ))),
+        }
+    }
+
+    /// The lines of our block: one service for each entry of the primary, bound as it is.
+    fn block(&self, listener: &Listener) -> Result<String, MtaError> {
+        let (level, auth_only) = match listener.auth_mode {
+            AuthMode::TlsYes => ("encrypt", "yes"),
+            AuthMode::TlsOptional => ("may", "no"),
+        };
+        let sender = match self.parameter("smtpd_sender_login_maps")? {
+            "" => "permit_sasl_authenticated,reject",
+            // Who the administrator lets speak for whom stays as it is.
+            _ => "reject_sender_login_mismatch,permit_sasl_authenticated,reject",
+        };
+        let options = [
+            ("syslog_name", SYSLOG_NAME),
+            ("smtpd_tls_security_level", level),
+            ("smtpd_tls_auth_only", auth_only),
+            ("smtpd_tls_wrappermode", "no"),
+            ("smtpd_sasl_auth_enable", "yes"),
+            ("smtpd_sasl_security_options", "noanonymous"),
+            ("smtpd_sasl_tls_security_options", "noanonymous"),
+            ("smtpd_sasl_exceptions_networks", ""),
+            ("smtpd_discard_ehlo_keywords", ""),
+            ("smtpd_discard_ehlo_keyword_address_maps", ""),
+            ("smtpd_upstream_proxy_protocol", ""),
+            ("smtpd_delay_reject", "no"),
+            ("smtpd_client_restrictions", ""),
+            ("smtpd_helo_restrictions", ""),
+            ("smtpd_sender_restrictions", sender),
+            ("smtpd_relay_restrictions", "permit_sasl_authenticated,reject"),
+            ("smtpd_recipient_restrictions", "permit_sasl_authenticated,reject"),
+            ("smtpd_etrn_restrictions", "reject"),
+        ];
+        let mut block = String::new();
+        for primary in self.primary()? {
+            let service = match &primary.address {
+                Some(address) => format!("{address}:{}", listener.port),
+                None => listener.port.to_string(),
+            };
+            block.push_str(&format!("{service} inet n - {} - - smtpd\n", primary.chroot));
+            for (name, value) in options {
+                block.push_str(&format!("  -o {name}={value}\n"));
+            }
+        }
+        Ok(block)
+    }
+}
+
+impl Alternate for Here<'_> {
+    fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
+        let mut addresses = Vec::new();
+        if let Some(master) = self.master()? {
+            for socket in self.desk.host.listening(SMTP)? {
+                if self.desk.host.holder_among(&socket, &[master.pid])?.is_some() {
+                    addresses.push(socket.address.ip());
+                }
+            }
+        }
+        if addresses.is_empty() {
+            // A primary that is down binds nothing; what must be closed is closed where everybody can see it.
+            addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        }
+        Ok(addresses)
+    }
+
+    fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {
+        let services = match self.services() {
+            // A configuration that is broken already is found out by whoever wants to go live with it.
+            Err(MtaError::Broken { .. }) => return Ok(Vec::new()),
+            services => services?,
+        };
+        let mut meant = vec![Meant { port: SMTP, by: By::Primary }];
+        for service in services.iter().filter(|service| !service.ours) {
+            let Some(port) = self.number(&service.port) else { continue };
+            if port != SMTP {
+                let name =
+                    service.address.iter().chain([&service.port]).map(String::as_str).collect::<Vec<_>>();
+                let by = format!(
+                    "the entry {} inet ({}) in {}",
+                    foreign(name.join(":")),
+                    foreign(&service.program),
+                    self.master_cf().display()
+                );
+                meant.push(Meant { port, by: By::Entry(by) });
+            }
+        }
+        Ok(meant)
+    }
+
+    fn edits(&self, listener: Option<&Listener>) -> Result<Vec<Edit>, MtaError> {
+        let block = listener.map(|listener| self.block(listener)).transpose()?;
+        // postconf writes under this lock, and so does everything that it is told to.
+        let lock = Some(self.config.join("master.cf.tmp"));
+        Ok(vec![Edit { path: self.master_cf(), block, mode: 0o644, lock }])
+    }
+
+    fn ready(&self, listener: &Listener) -> Result<(), MtaError> {
+        self.services()?;
+        if self.master()?.is_none() {
+            return Err(MtaError::Down("Postfix does not run; start it first".to_owned()));
+        }
+        if self.primary()?.is_empty() {
+            let what =
+                "master.cf has no entry that listens on port 25, so that there is no primary to bind like";
+            return Err(MtaError::Unsupported(what.to_owned()));
+        }
+        let disabled = self.parameter("master_service_disable")?;
+        let ours = [format!("{}/inet", listener.port), format!("{}.inet", listener.port), "inet".to_owned()];
+        if disabled.split([',', ' ']).any(|entry| ours.iter().any(|ours| ours == entry)) {
+            return Err(MtaError::Precondition(format!(
+                "master_service_disable = {} keeps the listener from coming up",
+                foreign(disabled)
+            )));
+        }
+        self.certificate()?;
+        self.sasl()
+    }
+
+    fn check(&self, staged: &[Staged]) -> Result<Command, MtaError> {
+        let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
+        let Desk { host, staging, .. } = self.desk;
+        // As links: postconf reads a main.cf that was written in the last two seconds until it is older.
+        for name in ["main.cf", "dynamicmaps.cf", "dynamicmaps.cf.d"] {
+            host.link(&staging.join(name), &self.config.join(name))?;
+        }
+        host.scratch(&staging.join("master.cf"), bytes)?;
+        Ok(Command::new("postconf").arg("-c").arg(staging.as_os_str()).arg("-M"))
+    }
+
+    fn tell(&self, _: Option<&Listener>) -> Result<Vec<Tell>, MtaError> {
+        let Some(master) = self.master()? else {
+            // It reads its configuration when it is started.
+            return Ok(Vec::new());
+        };
+        Ok(vec![match self.unit(&master)? {
+            Some(unit) => Tell::Unit { verb: "reload", unit },
+            None => Tell::Signal(master, Signal::Hangup),
+        }])
+    }
+
+    fn primary_runs(&self) -> Result<bool, MtaError> {
+        Ok(self.master()?.is_some())
+    }
+
+    fn revive(&self) -> Vec<Tell> {
+        if matches!(self.desk.host.meta(Path::new(SYSTEMD)), Ok(Some(_))) {
+            // A unit whose master died under it counts as running as long as a child of it lives.
+            return vec![Tell::Unit { verb: "restart", unit: "postfix.service".to_owned() }];
+        }
+        vec![Tell::Daemon(Command::new("postfix").arg("-c").arg(self.config.as_os_str()).arg("start"))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_of_a_service_are_read() {
+        let text = "smtp       inet  n       -       y       -       -       smtpd\n\
+                    127.0.0.1:587 inet n - n - - smtpd -o syslog_name=postfix/smtp2\n\
+                    [::1]:submission inet n - y - - smtpd\n\
+                    pickup     unix  n       -       y       60      1       pickup\n";
+        let services = parse(text);
+        assert_eq!(services.len(), 3);
+        assert_eq!((services[0].address.as_deref(), services[0].port.as_str()), (None, "smtp"));
+        assert_eq!((services[1].address.as_deref(), services[1].ours), (Some("127.0.0.1"), true));
+        assert_eq!(
+            (services[2].address.as_deref(), services[2].port.as_str()),
+            (Some("[::1]"), "submission")
+        );
+        assert_eq!((services[0].chroot.as_str(), services[0].program.as_str()), ("y", "smtpd"));
+    }
+
+    #[test]
+    fn the_listener_of_a_block_is_read_back() {
+        let block = "127.0.0.1:2525 inet n - y - - smtpd\n  -o smtpd_tls_security_level=may\n";
+        let listener = Postfix.listener_in(block).unwrap();
+        assert_eq!(listener, Listener { port: 2525, auth_mode: AuthMode::TlsOptional });
+        assert_eq!(Postfix.listener_in("smtp inet n - y - - smtpd\n"), None);
+    }
+}

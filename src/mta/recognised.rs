@@ -3,9 +3,9 @@
 //! Answers for: is its daemon's binary there together with its configuration, does it run, which processes are its
 //! own. Does not know: how a listener of it would be made. `/usr/sbin/sendmail` judges nothing: all of them have it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Alternate, Kind, Mta, MtaError, Presence};
+use super::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence};
 use crate::sys::Host;
 
 /// The paths by which a mail server is known.
@@ -53,10 +53,27 @@ impl Mta for Recognised {
         Ok(host.processes(&self.daemons()).into_iter().map(|process| process.pid).collect())
     }
 
-    fn alternate(&self) -> Result<&dyn Alternate, MtaError> {
+    fn changeable(&self) -> Result<(), MtaError> {
         Err(MtaError::Unsupported(format!(
-            "{} is recognised, but this version cannot change it yet; it can change the sandbox (--mta sandbox)",
+            "{} is recognised, but this version cannot change it yet; it can change Postfix and the sandbox",
             self.kind
         )))
+    }
+
+    fn blocks(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn listener_in(&self, _: &str) -> Option<Listener> {
+        None
+    }
+
+    fn belongings(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn alternate<'a>(&'a self, _: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+        self.changeable()?;
+        Err(MtaError::Unsupported(format!("{} cannot be changed", self.kind)))
     }
 }

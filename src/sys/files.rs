@@ -248,6 +248,30 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
     fs::rename(from, to).and_then(|()| sync_dir(to)).map_err(writing(to))
 }
 
+/// See [`super::Host::scratch`].
+pub fn scratch(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let open = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path);
+    open.and_then(|mut file| file.write_all(bytes)).map_err(writing(path))
+}
+
+/// See [`super::Host::link`].
+pub fn link(path: &Path, target: &Path) -> Result<(), FileError> {
+    match std::os::unix::fs::symlink(target, path) {
+        Err(e)
+            if e.kind() == io::ErrorKind::AlreadyExists && fs::read_link(path).is_ok_and(|t| t == target) =>
+        {
+            Ok(())
+        }
+        result => result.map_err(writing(path)),
+    }
+}
+
 /// See [`super::Host::remove`].
 pub fn remove(path: &Path) -> Result<(), FileError> {
     match optional(fs::remove_file(path)).map_err(writing(path))? {
@@ -299,6 +323,54 @@ pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
                 return Err(LockError::Held { holder: flock_holder(&back).or_else(|| pid_in(back)) });
             }
             Err((_, e)) => return Err(writing(path)(e.into()).into()),
+        }
+    }
+}
+
+/// A lock of another program's editing protocol, held as long as this lives.
+#[derive(Debug)]
+pub struct EditLock(Option<(Flock<File>, PathBuf)>);
+
+impl EditLock {
+    /// A lock on nothing, for hosts that are recordings.
+    pub fn unneeded() -> Self {
+        Self(None)
+    }
+}
+
+impl Drop for EditLock {
+    fn drop(&mut self) {
+        if let Some((_, path)) = &self.0 {
+            // Before the lock is let go: whoever waits for it sees that the name is another file's now.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// See [`super::Host::edit_lock`].
+pub fn edit_lock(path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError> {
+    let until = Instant::now() + wait;
+    loop {
+        let open = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW)
+            .open(path);
+        match Flock::lock(open.map_err(writing(path))?, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => {
+                // Its last holder may have removed or renamed the file between our opening and our locking it.
+                let ours = held.metadata().map_err(reading(path))?;
+                if state(path)?.is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
+                    return Ok(Some(EditLock(Some((held, path.to_owned())))));
+                }
+            }
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, e)) => return Err(writing(path)(e.into())),
         }
     }
 }

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{
-    AuthTry, Command, CommandError, Deadline, Dialogue, FileError, Held, Host, Lock, LockError, Meta, Output,
-    Process, Signal, SmtpError, Socket, SocketError, Stamp, command, files, process, smtp, sockets,
+    AuthTry, Command, CommandError, Deadline, Dialogue, EditLock, FileError, Held, Host, Lock, LockError,
+    Meta, Output, Process, Signal, SmtpError, Socket, SocketError, Stamp, command, files, process, smtp,
+    sockets,
 };
 
 /// This machine.
@@ -52,6 +53,14 @@ impl Host for Local {
         files::rename(from, to)
     }
 
+    fn scratch(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        files::scratch(path, bytes)
+    }
+
+    fn link(&self, path: &Path, target: &Path) -> Result<(), FileError> {
+        files::link(path, target)
+    }
+
     fn remove(&self, path: &Path) -> Result<(), FileError> {
         files::remove(path)
     }
@@ -70,6 +79,10 @@ impl Host for Local {
 
     fn lock(&self, path: &Path, wait: Duration) -> Result<Lock, LockError> {
         files::lock(path, wait)
+    }
+
+    fn edit_lock(&self, path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError> {
+        files::edit_lock(path, wait)
     }
 
     fn run(&self, command: &Command, deadline: Deadline) -> Result<Output, CommandError> {
@@ -106,6 +119,10 @@ impl Host for Local {
 
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()> {
         process::signal(process, signal)
+    }
+
+    fn reaches(&self, path: &Path) -> io::Result<()> {
+        std::os::unix::net::UnixStream::connect(path).map(|_| ())
     }
 
     fn uid(&self) -> u32 {

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use command::{Command, CommandError, Ended, Output};
-pub use files::{FileError, Lock, LockError, Meta, Stamp};
+pub use files::{EditLock, FileError, Lock, LockError, Meta, Stamp};
 pub use local::Local;
 pub use process::{Process, Signal};
 pub use smtp::{AuthTry, Dialogue, Session, SmtpError};
@@ -73,6 +73,10 @@ pub trait Host: Debug + Send + Sync {
     fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
     /// Renames a file within its directory, durably.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
+    /// Writes a file that nobody keeps: not durable, mode 0600.
+    fn scratch(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
+    /// Makes the symbolic link `path`, which names `target`; one that does so already is no error.
+    fn link(&self, path: &Path, target: &Path) -> Result<(), FileError>;
     /// Removes a file durably; one that is not there is no error.
     fn remove(&self, path: &Path) -> Result<(), FileError>;
     /// Makes a directory (and missing parents) with mode 0700.
@@ -83,6 +87,10 @@ pub trait Host: Debug + Send + Sync {
     fn remove_empty_dir(&self, path: &Path) -> Result<(), FileError>;
     /// Takes an exclusive `flock` on `path` (made where missing), waiting at most `wait`, and writes our pid into it.
     fn lock(&self, path: &Path, wait: Duration) -> Result<Lock, LockError>;
+
+    /// Takes the lock of another program's editing protocol: an exclusive `flock` on the file `path`, which is made for
+    /// it and removed before it is let go. `None` when somebody else keeps it longer than `wait`.
+    fn edit_lock(&self, path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError>;
 
     // Commands.
     /// Runs a control command to its end, or kills its process group at the deadline.
@@ -109,6 +117,8 @@ pub trait Host: Debug + Send + Sync {
     fn processes(&self, exes: &[&Path]) -> Vec<Process>;
     /// Signals exactly this process: nobody, where it is gone or its pid is another's now.
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()>;
+    /// Whether somebody accepts connections at the Unix socket `path`.
+    fn reaches(&self, path: &Path) -> io::Result<()>;
     /// Our effective user id.
     fn uid(&self) -> u32;
 

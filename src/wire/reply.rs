@@ -16,15 +16,16 @@ pub fn write(out: &mut Vec<u8>, id: Option<&str>, tail: &str) {
 fn write_escaped(out: &mut Vec<u8>, json: &str) {
     let mut rest = json.as_bytes();
     // U+2028 is E2 80 A8, U+2029 is E2 80 A9; they can only stand inside strings.
-    while let Some(at) = memchr::memmem::find(rest, b"\xE2\x80") {
-        let (plain, separator) = rest.split_at(at);
+    while let Some(at) = memchr::memchr(0xE2, rest) {
+        let (plain, character) = rest.split_at(at);
+        let (character, behind) = character.split_at(3.min(character.len()));
         out.extend_from_slice(plain);
-        match separator.get(2) {
-            Some(0xA8) => out.extend_from_slice(b"\\u2028"),
-            Some(0xA9) => out.extend_from_slice(b"\\u2029"),
-            _ => out.extend_from_slice(&separator[..3.min(separator.len())]),
-        }
-        rest = &separator[3.min(separator.len())..];
+        out.extend_from_slice(match character {
+            b"\xE2\x80\xA8" => b"\\u2028",
+            b"\xE2\x80\xA9" => b"\\u2029",
+            other => other,
+        });
+        rest = behind;
     }
     out.extend_from_slice(rest);
 }

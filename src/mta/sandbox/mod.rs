@@ -11,9 +11,9 @@ pub mod server;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Alternate, By, Check, Edit, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell};
+use super::{Alternate, By, Desk, Edit, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell};
 use crate::sys::{Command, Host};
 
 /// The sandbox of one state directory.
@@ -62,20 +62,42 @@ impl Mta for Sandbox {
         Ok(pid.filter(ours).into_iter().collect())
     }
 
-    fn alternate(&self) -> Result<&dyn Alternate, MtaError> {
-        Ok(self)
+    fn changeable(&self) -> Result<(), MtaError> {
+        Ok(())
+    }
+
+    fn blocks(&self) -> Vec<PathBuf> {
+        vec![self.configuration()]
+    }
+
+    fn listener_in(&self, block: &str) -> Option<Listener> {
+        conf::parse(block).ok()?.listener.map(Listener::from)
+    }
+
+    fn belongings(&self) -> Vec<PathBuf> {
+        vec![self.dir.clone()]
+    }
+
+    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+        Ok(Box::new(Here { sandbox: self, desk }))
     }
 }
 
-impl Alternate for Sandbox {
-    fn addresses(&self, host: &dyn Host) -> Result<Vec<IpAddr>, MtaError> {
+/// The sandbox on a machine.
+struct Here<'a> {
+    sandbox: &'a Sandbox,
+    desk: Desk<'a>,
+}
+
+impl Alternate for Here<'_> {
+    fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
         let six = IpAddr::V6(Ipv6Addr::LOCALHOST);
         let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
-        addresses.extend(host.try_bind(six, 0).is_ok().then_some(six));
+        addresses.extend(self.desk.host.try_bind(six, 0).is_ok().then_some(six));
         Ok(addresses)
     }
 
-    fn meant(&self, foreign: &[Staged]) -> Vec<Meant> {
+    fn meant(&self, foreign: &[Staged]) -> Result<Vec<Meant>, MtaError> {
         // There is no primary here, but hosts that try the plugin should meet the refusal of a real machine.
         let mut meant = vec![Meant { port: 25, by: By::Primary }];
         for file in foreign {
@@ -87,42 +109,48 @@ impl Alternate for Sandbox {
                 meant.push(Meant { port: listener.port, by });
             }
         }
-        meant
+        Ok(meant)
     }
 
-    fn edits(&self, listener: Option<&Listener>) -> Vec<Edit> {
+    fn edits(&self, listener: Option<&Listener>) -> Result<Vec<Edit>, MtaError> {
         let block = listener.map(|listener| {
             let mode = listener.auth_mode.name();
             format!("[listener]\nport = {}\nauth_mode = \"{mode}\"\n", listener.port)
         });
-        vec![Edit { path: self.configuration(), block, mode: 0o600 }]
+        Ok(vec![Edit { path: self.sandbox.configuration(), block, mode: 0o600, lock: None }])
     }
 
-    fn listener_in(&self, block: &str) -> Option<Listener> {
-        conf::parse(block).ok()?.listener.map(Listener::from)
+    fn ready(&self, _: &Listener) -> Result<(), MtaError> {
+        Ok(())
     }
 
-    fn check(&self, staging: &Path, staged: &[Staged]) -> Check {
-        let bytes = staged.iter().find_map(|file| file.bytes.clone()).unwrap_or_default();
-        let file = staging.join(conf::FILE);
-        Check { command: self.command("check").arg(&file), files: vec![(file, bytes)] }
+    fn check(&self, staged: &[Staged]) -> Result<Command, MtaError> {
+        let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
+        let file = self.desk.staging.join(conf::FILE);
+        self.desk.host.scratch(&file, bytes)?;
+        Ok(self.sandbox.command("check").arg(&file))
     }
 
-    fn tell(&self, listener: Option<&Listener>) -> Vec<Tell> {
-        let end = Tell::Daemon(self.command("end").arg(&self.dir));
+    fn tell(&self, listener: Option<&Listener>) -> Result<Vec<Tell>, MtaError> {
+        let dir = &self.sandbox.dir;
+        let end = Tell::Daemon(self.sandbox.command("end").arg(dir));
         if listener.is_none() {
-            return vec![end];
+            return Ok(vec![end]);
         }
-        let mut command = self.command("daemon").arg(&self.dir);
-        if let Some((pid, goes)) = &self.with {
+        let mut command = self.sandbox.command("daemon").arg(dir);
+        if let Some((pid, goes)) = &self.sandbox.with {
             let pid: OsString = pid.to_string().into();
             command = command.arg("--with").arg(pid).arg("--and-remove").arg(goes);
         }
         // A daemon with another listener gives way only when it is told to.
-        vec![end, Tell::Daemon(command)]
+        Ok(vec![end, Tell::Daemon(command)])
     }
 
-    fn belongings(&self) -> Vec<PathBuf> {
-        vec![self.dir.clone()]
+    fn primary_runs(&self) -> Result<bool, MtaError> {
+        Ok(true)
+    }
+
+    fn revive(&self) -> Vec<Tell> {
+        Vec::new()
     }
 }
