@@ -5,6 +5,7 @@
 //! each other. An interrupted change of a dead plugin is ended first, and whatever is not constant waits for that.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,10 @@ const QUEUE_LIMIT: usize = 64;
 /// How many bytes of requests may wait.
 const QUEUE_BYTES: usize = 8 << 20;
 
+/// What a session that is about to end answers.
+const SHUTTING_DOWN: (Refusal, &str) =
+    (Refusal::ShuttingDown, "the plugin is shutting down; this request was not carried out");
+
 /// Where the change lane's replies go.
 pub type Send = Box<dyn Fn(&[u8]) + std::marker::Send + Sync>;
 /// What ends an interrupted change.
@@ -30,6 +35,10 @@ pub struct Lanes {
     send: Send,
     state: Mutex<State>,
     news: Condvar,
+    /// An interrupted change is still to be ended.
+    recovering: AtomicBool,
+    /// Nothing more is begun.
+    closing: AtomicBool,
 }
 
 struct State {
@@ -38,7 +47,6 @@ struct State {
     bytes: usize,
     recover: Option<Recover>,
     worker: Worker,
-    closing: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,9 +74,14 @@ impl Lanes {
     /// Lanes whose change lane begins with `recover`, if there is something to recover.
     pub fn new(dispatch: Dispatch, send: Send, recover: Option<Recover>) -> Arc<Self> {
         let recovering = recover.is_some();
-        let state =
-            State { jobs: VecDeque::new(), bytes: 0, recover, worker: Worker::Absent, closing: false };
-        let lanes = Arc::new(Self { dispatch, send, state: Mutex::new(state), news: Condvar::new() });
+        let lanes = Arc::new(Self {
+            dispatch,
+            send,
+            state: Mutex::new(State { jobs: VecDeque::new(), bytes: 0, recover, worker: Worker::Absent }),
+            news: Condvar::new(),
+            recovering: AtomicBool::new(recovering),
+            closing: AtomicBool::new(false),
+        });
         if recovering {
             lanes.start_worker(&mut lanes.lock());
         }
@@ -84,19 +97,18 @@ impl Lanes {
                 return encode(out, framing, |out| error(out, None, Refusal::NotJson, &why));
             }
         };
-        let lane = self.dispatch.lane(&message);
-        let refusal = {
+        let waits = match self.dispatch.lane(&message) {
+            Lane::Constant => false,
+            Lane::Read => self.recovering.load(Ordering::Acquire),
+            Lane::Change => true,
+        };
+        let refusal = if !waits {
+            self.closing().then_some(SHUTTING_DOWN)
+        } else {
             let mut state = self.lock();
-            let waits = match lane {
-                Lane::Constant => false,
-                // The recovery has been taken up but not ended: it is what the worker is at.
-                Lane::Read => state.recover.is_some(),
-                Lane::Change => true,
-            };
-            if state.closing {
-                Some((Refusal::ShuttingDown, "the plugin is shutting down"))
-            } else if !waits {
-                None
+            // Under the lock: a queue that has been emptied for good must not be filled again.
+            if self.closing() {
+                Some(SHUTTING_DOWN)
             } else if state.jobs.len() >= QUEUE_LIMIT || state.bytes + bytes.len() > QUEUE_BYTES {
                 Some((Refusal::Busy, "too many changes are waiting; try again later"))
             } else {
@@ -113,10 +125,15 @@ impl Lanes {
         });
     }
 
+    fn closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
     /// Everything that waits is carried out; returns when nothing is left.
     pub fn drain(&self) {
         let mut state = self.lock();
-        while !state.jobs.is_empty() || !matches!(state.worker, Worker::Absent | Worker::Idle) {
+        let idle = |state: &State| matches!(state.worker, Worker::Absent | Worker::Idle);
+        while !state.jobs.is_empty() || !idle(&state) || self.recovering.load(Ordering::Acquire) {
             state = self.wait(state);
         }
     }
@@ -145,13 +162,13 @@ impl Lanes {
     }
 
     fn refuse_shutting_down(&self, message: &Message<'_>, framing: Framing, out: &mut Vec<u8>) {
-        let why = "the plugin is shutting down; this change was not begun";
-        encode(out, framing, |out| self.dispatch.refuse(message, Refusal::ShuttingDown, why, out));
+        let (refusal, why) = SHUTTING_DOWN;
+        encode(out, framing, |out| self.dispatch.refuse(message, refusal, why, out));
     }
 
     fn shut(&self) -> VecDeque<Job> {
         let mut state = self.lock();
-        state.closing = true;
+        self.closing.store(true, Ordering::Release);
         state.bytes = 0;
         std::mem::take(&mut state.jobs)
     }
@@ -175,7 +192,10 @@ impl Lanes {
         let lanes = Arc::clone(self);
         match std::thread::Builder::new().name("changes".into()).spawn(move || lanes.work()) {
             Ok(_) => state.worker = Worker::Idle,
-            Err(error) => tracing::error!(%error, "the change lane cannot be started"),
+            Err(error) => {
+                tracing::error!(%error, "the change lane cannot be started");
+                self.recovering.store(false, Ordering::Release);
+            }
         }
     }
 
@@ -183,10 +203,8 @@ impl Lanes {
         let mut state = self.lock();
         loop {
             if let Some(recover) = state.recover.take() {
-                // Put back as a mark until it is over, so that reads go on waiting.
-                state.recover = Some(Box::new(|| {}));
                 state = self.busy(state, recover);
-                state.recover = None;
+                self.recovering.store(false, Ordering::Release);
                 continue;
             }
             let Some(job) = state.jobs.pop_front() else {

@@ -317,7 +317,10 @@ fn connect(address: SocketAddr, deadline: Deadline) -> io::Result<TcpStream> {
     if left.is_zero() {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    TcpStream::connect_timeout(&address, left)
+    let stream = TcpStream::connect_timeout(&address, left)?;
+    // A dialogue waits for every answer: what is held back to be sent together waits for a timer.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// The steps of one session, before STARTTLS or after it.
