@@ -83,6 +83,10 @@ fn ports(settings: Option<Settings>) -> String {
 pub fn read<T: Serialize>(look: impl FnOnce() -> Result<T, ChangeError>) -> Envelope {
     match look() {
         Ok(payload) => Envelope::done(json!(payload)),
-        Err(error) => Envelope::failed(error.status(), chain(&error)),
+        Err(error) => {
+            let sentence =
+                format!("{}; the state of the alternate SMTP server cannot be seen", chain(&error));
+            Envelope::failed(error.status(), sentence)
+        }
     }
 }

@@ -115,7 +115,7 @@ pub enum ChangeError {
     #[error("the deadline passed while {step}")]
     Deadline {
         /// What it was waiting for.
-        step: &'static str,
+        step: String,
     },
     /// The lock is held beyond the wait, or cannot be had.
     #[error(transparent)]
@@ -213,7 +213,8 @@ impl Failure {
     pub fn status(&self) -> Status {
         match (&self.undone, self.error.status()) {
             (Undone::Nothing, status) => status,
-            (Undone::All, Status::Deadline) => Status::Deadline,
+            // What was in the way is what matters, now that all is as before.
+            (Undone::All, status @ (Status::Deadline | Status::Conflict)) => status,
             (Undone::All, _) => Status::Unproven,
             (Undone::Stuck(_), _) => Status::Failed,
         }
@@ -237,6 +238,10 @@ impl Failure {
 
     /// What is wrong, and what state the service is in.
     pub fn told(&self, state: &str) -> String {
-        format!("{}, {state}", self.sentence())
+        match &*self.error {
+            // It says the state itself.
+            ChangeError::Unconfigured => self.sentence(),
+            _ => format!("{}, {state}", self.sentence()),
+        }
     }
 }

@@ -195,7 +195,6 @@ impl Service {
         let deadline = desk.deadline;
         // What a plugin that died here may have left.
         self.host.remove_dir(desk.staging)?;
-        self.host.make_dir(desk.staging)?;
         while let Some(plan) = plan::Plan::make(self, verb, desk)? {
             match plan.carry_out(self, verb, deadline) {
                 // Somebody wrote the file between our read and our write: what there is to do is decided anew.

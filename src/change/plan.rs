@@ -13,7 +13,7 @@ use super::journal::{self, Intent, OldBlock, Planned, hash};
 use super::settings::{self, Settings, Wanted};
 use super::{ChangeError, Service, Verb, block, live, prove, refuse, undo};
 use crate::mta::{Alternate, AuthMode, By, Desk, Edit, Listener, Meant, Mta, Staged, Tell};
-use crate::sys::{Command, Deadline, EditLock, Ended, Host, Output};
+use crate::sys::{Command, CommandError, Deadline, EditLock, Ended, Host, Output};
 use crate::wire::text::foreign;
 
 /// The port of an unconfigured machine (page of the panel).
@@ -128,9 +128,7 @@ impl<'s> Plan<'s> {
         if self.settings_only {
             return Ok(self.settle(host, state_dir)?);
         }
-        if self.phases.last().is_some_and(Option::is_some) {
-            self.check(host, deadline)?;
-        }
+        self.check(host, deadline)?;
         self.keep_edited(host, state_dir)?;
         self.intent.write(host, state_dir)?;
         let mut wrote = Wrote::Nothing;
@@ -158,6 +156,10 @@ impl<'s> Plan<'s> {
             for file in &self.files {
                 file.apply(host, phase, wrote, deadline)?;
             }
+            if let Some(goal) = goal {
+                // Somebody may have taken the port since we looked, and some MTAs die of that.
+                port_is_ours(host, self.mta, goal.port, &self.addresses)?;
+            }
             *wrote = Wrote::Something;
             tell(host, &self.alternate.tell(goal.as_ref())?, deadline)?;
             if self.keeps_socket(goal.as_ref()) {
@@ -176,7 +178,8 @@ impl<'s> Plan<'s> {
 
     fn prove(&self, host: &dyn Host, goal: Option<&Listener>, deadline: Deadline) -> Result<(), ChangeError> {
         if let Some(goal) = goal {
-            prove::up(host, self.mta, goal, &self.addresses, deadline)?;
+            let alive = || Ok(!self.intent.primary_ran || self.alternate.primary_runs()?);
+            prove::up(host, self.mta, goal, &self.addresses, &alive, deadline)?;
         }
         let old = self.intent.before.as_ref().map(|before| before.listener.port);
         match old.filter(|old| goal.is_none_or(|goal| goal.port != *old)) {
@@ -200,8 +203,9 @@ impl<'s> Plan<'s> {
             let bytes = file.new.last().cloned().flatten();
             Staged { path: file.path.clone(), bytes }
         });
-        let command = self.alternate.check(&staged.collect::<Vec<_>>())?;
-        let output = host.run(&command, deadline)?;
+        let goal = self.phases.last().and_then(Option::as_ref);
+        let Some(command) = self.alternate.check(&staged.collect::<Vec<_>>(), goal)? else { return Ok(()) };
+        let output = run(host, &command, deadline)?;
         if output.ended == Ended::Exited(0) {
             Ok(())
         } else {
@@ -212,7 +216,8 @@ impl<'s> Plan<'s> {
     /// A block that somebody else edited is rewritten, but not lost.
     fn keep_edited(&self, host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
         let was = self.intent.before.as_ref().and_then(Settings::target);
-        let expected = self.alternate.edits(was)?;
+        // What cannot be compared is kept, too.
+        let expected = self.alternate.edits(was).unwrap_or_default();
         for (file, planned) in self.files.iter().zip(&self.intent.files) {
             let old = file.old.as_deref().unwrap_or_default();
             let Some(found) = block::find(old).map_err(|source| file.marks(source))? else { continue };
@@ -319,12 +324,22 @@ pub fn tell(host: &dyn Host, tells: &[Tell], deadline: Deadline) -> Result<(), C
                 continue;
             }
         };
-        let output = host.run(&command, deadline)?;
+        let output = run(host, &command, deadline)?;
         if output.ended != Ended::Exited(0) {
             return Err(ChangeError::Tell { command: named(&command), message: message(&output) });
         }
     }
     Ok(())
+}
+
+/// Runs a control command; one that hangs is a step that the deadline passed in.
+fn run(host: &dyn Host, command: &Command, deadline: Deadline) -> Result<Output, ChangeError> {
+    host.run(command, deadline).map_err(|error| match error {
+        CommandError::TimedOut { .. } => {
+            ChangeError::Deadline { step: format!("waiting for {} to end", named(command)) }
+        }
+        error => error.into(),
+    })
 }
 
 fn message(output: &Output) -> String {

@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it.
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// Waits until `listener` runs on all `addresses` and behaves.
+/// Waits until `listener` runs on all `addresses` and behaves, as long as the MTA itself is `alive`.
 ///
 /// # Errors
 /// [`ChangeError::Unproven`] with what does not fit, [`ChangeError::Deadline`].
@@ -27,6 +27,7 @@ pub fn up(
     mta: &dyn Mta,
     listener: &Listener,
     addresses: &[IpAddr],
+    alive: &dyn Fn() -> Result<bool, ChangeError>,
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
     let patience = deadline.within(PATIENCE);
@@ -34,7 +35,10 @@ pub fn up(
         match glance(host, mta, listener, addresses, deadline)? {
             Glance::Up => return Ok(()),
             Glance::Absent if deadline.passed() => {
-                return Err(ChangeError::Deadline { step: "waiting for the listener" });
+                return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
+            }
+            Glance::Absent if !alive()? => {
+                return Err(ChangeError::Unproven("the mail server has died of it".to_owned()));
             }
             Glance::Odd(what) if patience.passed() => return Err(ChangeError::Unproven(what)),
             Glance::Absent | Glance::Odd(_) => host.sleep(PAUSE),
@@ -97,7 +101,7 @@ pub fn down(
 ) -> Result<(), ChangeError> {
     while !is_down(host, mta, port, addresses, deadline)? {
         if deadline.passed() {
-            return Err(ChangeError::Deadline { step: "waiting for the port to close" });
+            return Err(ChangeError::Deadline { step: "waiting for the port to close".to_owned() });
         }
         host.sleep(PAUSE);
     }

@@ -50,7 +50,6 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
         restore(host, planned, deadline)?;
     }
     let staging = service.staging();
-    host.make_dir(&staging)?;
     let alternate = mta.alternate(Desk { host, staging: &staging, deadline })?;
     if intent.primary_ran && !alternate.primary_runs()? {
         tell(host, &alternate.revive(), deadline)?;
@@ -59,12 +58,14 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
     let goal = intent.before.as_ref().and_then(Settings::target).filter(|_| intent.ran);
     tell(host, &alternate.tell(goal)?, deadline)?;
     if let Some(goal) = goal {
-        prove::up(host, mta, goal, &addresses, deadline)?;
+        let alive = || Ok(alternate.primary_runs()?);
+        prove::up(host, mta, goal, &addresses, &alive, deadline)?;
     }
     let ports = [&intent.before, &intent.after].into_iter().flatten().map(|settings| settings.listener.port);
     for port in ports.filter(|port| goal.is_none_or(|goal| goal.port != *port)) {
         prove::down(host, mta, port, &addresses, deadline)?;
     }
+    host.remove_dir(&staging)?;
     Intent::remove(host, &service.options.state_dir)
 }
 

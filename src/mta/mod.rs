@@ -284,11 +284,11 @@ pub trait Alternate {
     fn ready(&self, listener: &Listener) -> Result<(), MtaError>;
 
     /// The MTA's own check of a configuration that is not live yet: a command that exits with 0 to accept it, and
-    /// whose stderr is the MTA's message.
+    /// whose stderr is the MTA's message. `None` when nobody is going to read that configuration now.
     ///
     /// # Errors
     /// The copies that it is to read cannot be written.
-    fn check(&self, staged: &[Staged]) -> Result<Command, MtaError>;
+    fn check(&self, staged: &[Staged], listener: Option<&Listener>) -> Result<Option<Command>, MtaError>;
 
     /// What to tell, in this order, so that this listener runs as configured, or none does.
     ///

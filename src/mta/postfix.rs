@@ -25,6 +25,8 @@ const MASTERS: [&str; 4] = [
 ];
 /// Where the default instance usually keeps its configuration.
 const USUAL: &str = "/etc/postfix";
+/// Where the default instance's master usually writes its pid.
+const USUAL_PID: &str = "/var/spool/postfix/pid/master.pid";
 /// By this a service of ours is known, in `master.cf` and in the log.
 const SYSLOG_NAME: &str = "postfix/smtp2";
 /// The primary server's port.
@@ -116,9 +118,12 @@ impl Mta for Postfix {
     }
 }
 
-/// The masters that run here.
+/// The masters that run here: that of the default instance alone, where its pid file tells it apart.
 fn masters(host: &dyn Host) -> Vec<Process> {
-    host.processes(&MASTERS.map(Path::new))
+    let masters = host.processes(&MASTERS.map(Path::new));
+    let text = host.read(Path::new(USUAL_PID)).ok().flatten().unwrap_or_default();
+    let ours = masters.iter().find(|master| master.pid.to_string() == String::from_utf8_lossy(&text).trim());
+    ours.map(|master| vec![master.clone()]).unwrap_or(masters)
 }
 
 fn run(desk: Desk<'_>, command: Command) -> Result<Output, MtaError> {
@@ -376,7 +381,12 @@ impl Here<'_> {
 impl Alternate for Here<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
         let mut addresses = Vec::new();
-        if let Some(master) = self.master()? {
+        let master = match self.master() {
+            // Nothing is known of a configuration that cannot be read; whoever needs it will find that out.
+            Err(MtaError::Broken { .. }) => None,
+            master => master?,
+        };
+        if let Some(master) = master {
             for socket in self.desk.host.listening(SMTP)? {
                 if self.desk.host.holder_among(&socket, &[master.pid])?.is_some() {
                     addresses.push(socket.address.ip());
@@ -443,15 +453,20 @@ impl Alternate for Here<'_> {
         self.sasl()
     }
 
-    fn check(&self, staged: &[Staged]) -> Result<Command, MtaError> {
+    fn check(&self, staged: &[Staged], _: Option<&Listener>) -> Result<Option<Command>, MtaError> {
+        // A master that is told to read a broken configuration ends, and port 25 with it: also for the sake of a stop.
+        if !self.primary_runs()? {
+            return Ok(None);
+        }
         let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
         let Desk { host, staging, .. } = self.desk;
+        host.make_dir(staging)?;
         // As links: postconf reads a main.cf that was written in the last two seconds until it is older.
         for name in ["main.cf", "dynamicmaps.cf", "dynamicmaps.cf.d"] {
             host.link(&staging.join(name), &self.config.join(name))?;
         }
         host.scratch(&staging.join("master.cf"), bytes)?;
-        Ok(Command::new("postconf").arg("-c").arg(staging.as_os_str()).arg("-M"))
+        Ok(Some(Command::new("postconf").arg("-c").arg(staging.as_os_str()).arg("-M")))
     }
 
     fn tell(&self, _: Option<&Listener>) -> Result<Vec<Tell>, MtaError> {

@@ -124,11 +124,15 @@ impl Alternate for Here<'_> {
         Ok(())
     }
 
-    fn check(&self, staged: &[Staged]) -> Result<Command, MtaError> {
+    fn check(&self, staged: &[Staged], listener: Option<&Listener>) -> Result<Option<Command>, MtaError> {
+        if listener.is_none() {
+            return Ok(None);
+        }
         let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
         let file = self.desk.staging.join(conf::FILE);
+        self.desk.host.make_dir(self.desk.staging)?;
         self.desk.host.scratch(&file, bytes)?;
-        Ok(self.sandbox.command("check").arg(&file))
+        Ok(Some(self.sandbox.command("check").arg(&file)))
     }
 
     fn tell(&self, listener: Option<&Listener>) -> Result<Vec<Tell>, MtaError> {
