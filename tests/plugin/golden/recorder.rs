@@ -1,0 +1,328 @@
+//! The real thing behind a conversation while it is recorded: commands are run on this machine, by [`Local`], and
+//! after each one everything that the survey names is looked at.
+//!
+//! Answers for: laying the conversation's files where the commands find them, and a recording that is the same
+//! whenever and wherever it is made: the state directory and our program stand under their usual paths, pids and
+//! inodes are counted, this machine's name is `node1.example.com`. What is started here ends with it.
+
+use super::recorded::{Outcome, Outcomes};
+use super::recording::{
+    Content, Deed, Differing, End, Entry, Holder, Listening, PROGRAM, Recording, STATE, Scene, Somebody,
+    Spoken, Stored, Survey,
+};
+use crate::support::{PATIENCE, within};
+use mail_smtp2::sys::{AuthTry, Command, Deadline, Ended, Host, Local, Output, Process, Signal, Socket};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// The first pid that is given out.
+const FIRST_PID: i32 = 800;
+/// The first inode that is given out.
+const FIRST_INODE: u32 = 9000;
+/// What this machine is called.
+const NAME: &str = "node1.example.com";
+
+/// The machine that is recorded, for one conversation.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    recording: Arc<Mutex<Recording>>,
+    local: Local,
+    base: TempDir,
+    /// Files that lie there because of the conversation.
+    laid: BTreeSet<PathBuf>,
+    /// Real pids, and the ones given out for them.
+    pids: RefCell<BTreeMap<i32, i32>>,
+}
+
+impl Recorder {
+    /// For a conversation whose outcomes are to be kept in `recording`.
+    pub(super) fn new(recording: Arc<Mutex<Recording>>) -> Self {
+        let base = tempfile::Builder::new().prefix("mail-smtp2-record-").tempdir().unwrap();
+        let (laid, pids) = (BTreeSet::new(), RefCell::default());
+        Self { recording, local: Local::default(), base, laid, pids }
+    }
+
+    /// What stands on the machine of the recording, and where that is here.
+    fn places(&self) -> [(String, String); 2] {
+        let state = self.base.path().join("state").display().to_string();
+        [(STATE.to_owned(), state), (PROGRAM.to_owned(), env!("CARGO_BIN_EXE_mail-smtp2").to_owned())]
+    }
+
+    fn real(&self, text: &str) -> String {
+        self.places().iter().fold(text.to_owned(), |text, (there, here)| text.replace(there, here))
+    }
+
+    fn real_path(&self, path: &Path) -> PathBuf {
+        self.real(path.to_str().unwrap()).into()
+    }
+
+    /// Paths and names as they are on the machine of the recording.
+    fn told(&self, text: &str) -> String {
+        let text =
+            self.places().iter().fold(text.to_owned(), |text, (there, here)| text.replace(here, there));
+        let own = nix::unistd::gethostname().unwrap().to_string_lossy().into_owned();
+        let is_name = |c: char| c.is_alphanumeric() || c == '.' || c == '-';
+        let words = text.split_inclusive(|c| !is_name(c)).map(|word| match word.strip_prefix(&own) {
+            Some(rest) if !rest.starts_with(is_name) => format!("{NAME}{rest}"),
+            _ => word.to_owned(),
+        });
+        words.collect()
+    }
+
+    /// The pid that is given out for a real one: the lowest that nobody has who lives.
+    fn pid(&self, real: i32) -> i32 {
+        let mut pids = self.pids.borrow_mut();
+        if let Some(known) = pids.get(&real) {
+            return *known;
+        }
+        let taken = |number: &i32| {
+            pids.iter().any(|(real, given)| given == number && self.local.process(*real).is_some())
+        };
+        let free = (FIRST_PID..).find(|number| !taken(number)).unwrap();
+        pids.insert(real, free);
+        free
+    }
+
+    fn somebody(&self, process: &Process) -> Somebody {
+        let exe = process.exe.as_ref().map(|exe| PathBuf::from(self.told(exe.to_str().unwrap())));
+        Somebody { pid: self.pid(process.pid), exe, name: process.name.clone() }
+    }
+
+    /// Lets the real files be as the conversation has them, as far as the deed meets them.
+    fn lay(&mut self, deed: &Deed, files: &Differing) {
+        let unwanted = |path: &&PathBuf| deed.meets(path) && files.get(*path).is_none_or(Option::is_none);
+        let gone: Vec<PathBuf> = self.laid.iter().filter(unwanted).cloned().collect();
+        let gone = gone.into_iter().chain(files.iter().filter(|(_, t)| t.is_none()).map(|(p, _)| p.clone()));
+        for path in gone {
+            self.local.remove(&self.real_path(&path)).unwrap();
+            self.laid.remove(&path);
+        }
+        for (path, content) in files {
+            let Some(content) = content else { continue };
+            let real = self.real_path(path);
+            self.laid.insert(path.clone());
+            self.local.make_dir(real.parent().unwrap()).unwrap();
+            match content {
+                Content::Link { link } => self.local.link(&real, &self.real_path(link)).unwrap(),
+                Content::Text(text)
+                    if self.local.read(&real).unwrap().as_deref() == Some(text.as_bytes()) => {}
+                Content::Text(text) => self.local.write(&real, text.as_bytes(), 0o600).unwrap(),
+            }
+        }
+        self.local.make_dir(&self.real_path(Path::new(STATE))).unwrap();
+    }
+
+    fn perform(&self, deed: &Deed, before: &Scene) -> Output {
+        let silent = Output { ended: Ended::Exited(0), stdout: Vec::new(), stderr: Vec::new() };
+        match deed {
+            Deed::Argv(argv) => self.run(&argv.iter().map(|word| self.real(word)).collect::<Vec<_>>()),
+            Deed::Signal(signal, name) => {
+                let given = before.processes.iter().find(|process| process.name == *name).unwrap().pid;
+                let real = *self.pids.borrow().iter().find(|(_, known)| **known == given).unwrap().0;
+                let signal = match signal.as_str() {
+                    "HUP" => Signal::Hangup,
+                    "TERM" => Signal::Terminate,
+                    _ => Signal::Kill,
+                };
+                self.local.signal(&self.local.process(real).unwrap(), signal).unwrap();
+                silent
+            }
+            Deed::Neighbour(port) => {
+                // Another sandbox of another folder is as strange to us as any program.
+                let folder = self.neighbour();
+                self.local.make_dir(&folder).unwrap();
+                let conf = format!("[listener]\nport = {port}\nauth_mode = \"auth_yes/tls_optional\"\n");
+                self.local.write(&folder.join("sandbox.toml"), conf.as_bytes(), 0o600).unwrap();
+                let output = self.sandbox("daemon", &folder);
+                assert!(output.success(), "no neighbour: {}", String::from_utf8_lossy(&output.stderr));
+                silent
+            }
+        }
+    }
+
+    fn neighbour(&self) -> PathBuf {
+        self.base.path().join("neighbour")
+    }
+
+    fn sandbox(&self, verb: &str, folder: &Path) -> Output {
+        self.run(&[
+            self.real(PROGRAM),
+            "sandbox".to_owned(),
+            verb.to_owned(),
+            folder.to_str().unwrap().to_owned(),
+        ])
+    }
+
+    fn run(&self, argv: &[String]) -> Output {
+        let command = Command::new(&argv[0]).args(&argv[1..]);
+        self.local.run(&command, Deadline::after(PATIENCE)).unwrap_or_else(|e| panic!("{argv:?}: {e}"))
+    }
+
+    /// What there is to see once it has settled.
+    fn look(&self, survey: &Survey) -> Scene {
+        let mut last = self.glance(survey);
+        let settled = within(PATIENCE, || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let now = self.glance(survey);
+            std::mem::replace(&mut last, now.clone()) == now
+        });
+        assert!(settled, "the machine does not settle: {last:?}");
+        last
+    }
+
+    fn glance(&self, survey: &Survey) -> Scene {
+        let mut scene = Scene {
+            name: String::new(),
+            sockets: Vec::new(),
+            processes: Vec::new(),
+            refusing: BTreeSet::new(),
+            unbindable: BTreeMap::new(),
+            unix: survey.unix.iter().filter(|path| self.local.reaches(path).is_ok()).cloned().collect(),
+            files: BTreeMap::new(),
+            dialogues: Vec::new(),
+        };
+        let mut there: Vec<Process> = Vec::new();
+        let programs: Vec<&Path> = survey.programs.iter().map(PathBuf::as_path).collect();
+        if !programs.is_empty() {
+            there.extend(self.local.processes(&programs));
+        }
+        for path in &survey.files {
+            let Some(bytes) = self.local.read(&self.real_path(path)).unwrap() else { continue };
+            let text = String::from_utf8(bytes).unwrap();
+            // The mail server's own files hold a pid, as far as anybody reads them.
+            let text = match text.trim().parse::<i32>() {
+                Ok(pid) => {
+                    there.extend(self.local.process(pid));
+                    format!("{}\n", self.pid(pid))
+                }
+                Err(_) => self.told(&text),
+            };
+            scene.files.insert(path.clone(), text);
+        }
+        for socket in survey.ports.iter().flat_map(|port| self.local.listening(*port).unwrap()) {
+            let holders = self.local.holders(&socket);
+            let inode = FIRST_INODE + u32::try_from(scene.sockets.len()).unwrap();
+            let held = holders.iter().map(|holder| self.held(&socket, holder.pid)).collect();
+            there.extend(holders);
+            scene.sockets.push(Listening { socket: Socket { inode, ..socket }, holders: held });
+        }
+        for process in &there {
+            let somebody = self.somebody(process);
+            if !scene.processes.contains(&somebody) {
+                scene.processes.push(somebody);
+            }
+        }
+        scene.processes.sort_by_key(|process| process.pid);
+        for place in survey.places() {
+            self.visit(place, &mut scene);
+        }
+        for any in survey.addresses.iter().map(|address| SocketAddr::new(*address, 0)) {
+            self.bind(any, &mut scene);
+        }
+        scene
+    }
+
+    fn held(&self, socket: &Socket, pid: i32) -> Holder {
+        let held = self.local.holder_among(socket, &[pid]).unwrap().expect("who holds it holds it");
+        Holder { pid: self.pid(pid), fd: held.fd }
+    }
+
+    fn bind(&self, place: SocketAddr, scene: &mut Scene) {
+        if let Err(error) = self.local.try_bind(place.ip(), place.port()) {
+            let number = error.raw_os_error().unwrap();
+            assert_ne!(number, nix::libc::EACCES, "{place} cannot be bound; record as root of a namespace");
+            scene.unbindable.insert(place, number);
+        }
+    }
+
+    fn visit(&self, place: SocketAddr, scene: &mut Scene) {
+        self.bind(place, scene);
+        if self.local.refuses(place, Deadline::after(PATIENCE)).unwrap_or(true) {
+            scene.refusing.insert(place);
+            return;
+        }
+        for auth in [AuthTry::InClear, AuthTry::Never] {
+            let said = self.local.dialogue(place, auth, Deadline::after(PATIENCE));
+            let said = said.unwrap_or_else(|error| panic!("no dialogue with {place}: {error}"));
+            // Every text of it, wherever it stands.
+            let said = self.told(&serde_json::to_string(&said).unwrap());
+            let said = serde_json::from_str(&said).unwrap();
+            scene.dialogues.push(Spoken { scene: String::new(), at: place, auth, said });
+        }
+    }
+}
+
+impl Outcomes for Recorder {
+    fn root(&self) -> BTreeMap<PathBuf, Stored> {
+        self.recording.lock().unwrap().root.clone()
+    }
+
+    fn file(&mut self, path: &Path) -> Option<Stored> {
+        // Of the paths that stand for others here nothing is there at first.
+        if self.real_path(path) != path {
+            return None;
+        }
+        let mode = self.local.meta(path).unwrap()?.mode;
+        // Of a program it is enough that it is there.
+        let bytes = if mode & 0o111 == 0 { self.local.read(path).unwrap()? } else { Vec::new() };
+        let stored = Stored { bytes, mode };
+        self.recording.lock().unwrap().root.insert(path.to_owned(), stored.clone());
+        Some(stored)
+    }
+
+    fn survey(&self) -> Survey {
+        self.recording.lock().unwrap().survey.clone()
+    }
+
+    fn first(&mut self) -> Scene {
+        let scene = self.look(&self.survey());
+        let mut recording = self.recording.lock().unwrap();
+        let scene = recording.named(scene);
+        assert_eq!(scene, recording.scenes[0], "every conversation begins on the same machine");
+        scene
+    }
+
+    fn of(&mut self, deed: &Deed, before: &Scene, files: &Differing) -> Option<Outcome> {
+        self.lay(deed, files);
+        let output = self.perform(deed, before);
+        let after = self.look(&self.survey());
+        let mut recording = self.recording.lock().unwrap();
+        let after = recording.named(after);
+        let text = |bytes: &[u8]| self.told(&String::from_utf8_lossy(bytes));
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        let end = match output.ended {
+            Ended::Exited(status) => End::Exit(status),
+            Ended::Signalled(signal) => End::Killed(signal),
+        };
+        let entry = Entry {
+            deed: deed.clone(),
+            before: before.name.clone(),
+            files: files.clone(),
+            end,
+            stdout: stdout.clone(),
+            stderr: stderr.clone(),
+            after: after.name.clone(),
+        };
+        let same =
+            |known: &&Entry| (&known.deed, &known.before, &known.files) == (deed, &entry.before, files);
+        match recording.entries.iter().find(same) {
+            Some(known) => assert_eq!(*known, entry, "once it went so, and once so"),
+            None => recording.entries.push(entry),
+        }
+        Some(Outcome { end, stdout, stderr, after })
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        for folder in [self.real_path(&Path::new(STATE).join("sandbox")), self.neighbour()] {
+            if folder.exists() {
+                self.sandbox("end", &folder);
+            }
+        }
+    }
+}
