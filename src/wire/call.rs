@@ -123,15 +123,23 @@ fn item(text: &str) -> Result<Item<'_>, NotJson> {
 /// The members of a request object that mean something, as they came.
 #[derive(Debug, Default)]
 struct Members<'a> {
-    jsonrpc: Option<&'a RawValue>,
+    jsonrpc: Option<Text<'a>>,
     id: Option<&'a RawValue>,
-    method: Option<&'a RawValue>,
+    method: Option<Text<'a>>,
     params: Option<&'a RawValue>,
     doubled: bool,
     doubled_id: bool,
 }
 
 impl<'a> Members<'a> {
+    /// A raw value was only skipped over; what is in it is read here, once.
+    fn read<E: Error>(&mut self, raw: &'a RawValue) -> Result<&'a RawValue, E> {
+        if raw.get().starts_with(['{', '[']) {
+            self.doubled |= strict::parse(raw.get()).map_err(E::custom)?.doubled;
+        }
+        Ok(raw)
+    }
+
     fn judge(self) -> Item<'a> {
         // An id that is named twice is no id.
         let id = self.id.map(RawValue::get).filter(|_| !self.doubled_id);
@@ -141,10 +149,10 @@ impl<'a> Members<'a> {
         if self.doubled {
             return Item::Invalid(id, Fault::Doubled);
         }
-        if self.jsonrpc.and_then(string).is_none_or(|version| version != "2.0") {
+        if self.jsonrpc.and_then(|text| text.0).is_none_or(|version| version != "2.0") {
             return Item::Invalid(id, Fault::Version);
         }
-        let Some(method) = self.method.and_then(string) else {
+        let Some(method) = self.method.and_then(|text| text.0) else {
             return Item::Invalid(id, Fault::Method);
         };
         let params = match self.params.map(RawValue::get) {
@@ -156,14 +164,59 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The string that a raw value holds, borrowed where it has no escapes.
-fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let text = raw.get();
-    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str(text).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
+/// A value that should be a string: `None` when it is something else, borrowed where it has no escapes.
+#[derive(Debug)]
+struct Text<'a>(Option<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Owned(text.to_owned()))))
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'de>, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+        }
+        deserializer.deserialize_any(Any)
     }
 }
 
@@ -181,25 +234,27 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
                 let mut members = Members::default();
                 let mut others = HashSet::new();
                 while let Some(name) = map.next_key::<Name>()? {
-                    let raw: &RawValue = map.next_value()?;
-                    // A raw value was only skipped over; what is in it is read here, once.
-                    if raw.get().starts_with(['{', '[']) {
-                        members.doubled |= strict::parse(raw.get()).map_err(A::Error::custom)?.doubled;
-                    }
-                    let slot = match name {
-                        Name::Jsonrpc => &mut members.jsonrpc,
-                        Name::Id => &mut members.id,
-                        Name::Method => &mut members.method,
-                        Name::Params => &mut members.params,
+                    let again = match name {
+                        Name::Jsonrpc => members.jsonrpc.replace(map.next_value()?).is_some(),
+                        Name::Method => members.method.replace(map.next_value()?).is_some(),
+                        Name::Id => {
+                            let again = {
+                                let id = members.read(map.next_value()?)?;
+                                members.id.replace(id).is_some()
+                            };
+                            members.doubled_id |= again;
+                            again
+                        }
+                        Name::Params => {
+                            let params = members.read(map.next_value()?)?;
+                            members.params.replace(params).is_some()
+                        }
                         Name::Other(name) => {
-                            members.doubled |= !others.insert(name);
-                            continue;
+                            members.read::<A::Error>(map.next_value()?)?;
+                            !others.insert(name)
                         }
                     };
-                    if slot.replace(raw).is_some() {
-                        members.doubled = true;
-                        members.doubled_id |= matches!(name, Name::Id);
-                    }
+                    members.doubled |= again;
                 }
                 Ok(members)
             }
