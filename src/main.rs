@@ -223,6 +223,9 @@ impl Program {
     }
 
     fn call(self, action: &str, json: Option<&str>) -> ExitCode {
+        if let Some(Err(error)) = json.map(serde_json::from_str::<&RawValue>) {
+            return complain(&format!("the parameters are not JSON: {}", foreign(error.to_string())), 2);
+        }
         let params = json.map(|json| format!(",\"params\":{json}")).unwrap_or_default();
         let name = serde_json::Value::from(action);
         let request = format!("{{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":{name}{params}}}");

@@ -20,6 +20,9 @@ pub const CONTROLLER: &str = "/nodeworx/mail/smtp2";
 
 /// `listServiceInfo`.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(extend("examples" = [{
+    "id": SERVICE, "name": GENERAL_NAME, "ports": "587", "page": PAGE, "ctrl": CONTROLLER, "is_running": 1
+}]))]
 pub struct ServiceInfo {
     /// The service's own id.
     pub id: &'static str,
@@ -47,7 +50,11 @@ pub struct Current {
 
 /// `isRunning`.
 pub fn running(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "boolean", "description": "Whether the MTA itself listens on the configured port." })
+    json_schema!({
+        "type": "boolean",
+        "description": "Whether the MTA itself listens on the configured port.",
+        "examples": [true, false],
+    })
 }
 
 /// `listGeneralName`.

@@ -4,12 +4,17 @@
 
 use std::fmt::Write as _;
 
-use crate::action::{Lane, Scope, TABLE};
+use serde_json::Value;
+
+use super::documents;
+use crate::action::{Lane, Row, Scope, TABLE};
 use crate::wire::status;
 
 /// The actions.
 pub fn actions() -> String {
-    let mut text = String::from("| action | input | since | what it does |\n| --- | --- | --- | --- |\n");
+    let mut text = String::from(
+        "| action | input | payload | since | what it does |\n| --- | --- | --- | --- | --- |\n",
+    );
     for row in &TABLE {
         let inputs: Vec<String> = row.inputs.iter().map(|input| format!("`{input}`")).collect();
         let scope = match row.scope {
@@ -19,14 +24,23 @@ pub fn actions() -> String {
         let lane = if row.lane == Lane::Change { " **Changes.**" } else { "" };
         let _ = writeln!(
             text,
-            "| `{}` | {} | {} | {}{scope}{lane} |",
+            "| `{}` | {} | {} | {} | {}{scope}{lane} |",
             row.name,
             inputs.join(", "),
+            payload(row),
             row.since.unwrap_or("mail-smtp2"),
             row.about,
         );
     }
     text
+}
+
+/// What a payload looks like: its only value, or its examples.
+fn payload(row: &Row) -> String {
+    let schema = documents::payload(row);
+    let values = schema.get("examples").or_else(|| schema.get("enum")).and_then(Value::as_array);
+    let values: Vec<String> = values.into_iter().flatten().map(|value| format!("`{value}`")).collect();
+    values.join(" or ")
 }
 
 /// The status numbers.

@@ -90,7 +90,7 @@ pub enum NotJson {
     #[error("not UTF-8")]
     Utf8(#[from] std::str::Utf8Error),
     /// Text that is no JSON that we read.
-    #[error("{0}")]
+    #[error(transparent)]
     Syntax(#[from] serde_json::Error),
 }
 
