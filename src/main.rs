@@ -8,6 +8,7 @@ mod config;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -241,7 +242,7 @@ impl Program {
             self.plugin.service.recover();
         }
         let mut reply = Vec::new();
-        dispatch.answer(&message, &mut reply);
+        dispatch.answer(&message, &AtomicBool::new(false), &mut reply);
         flush_log();
         match serde_json::from_slice(&reply) {
             Ok(Reply { result: Some(result), .. }) => {

@@ -7,10 +7,11 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::rpc::dispatch::{Dispatch, Refusal, error};
@@ -20,6 +21,8 @@ use crate::wire::framing::{Decoder, Frame, Framing, encode};
 
 /// Replies are written when this much has come together, or the portion is worked off.
 const FLUSH: usize = 64 * 1024;
+/// What a pipe takes at once, in bytes (pipe(7)).
+const PIPE_BUF: usize = 4096;
 /// How long a host may take to accept the last bytes of a session that is asked to end.
 const PATIENCE: Duration = Duration::from_millis(400);
 /// How long after the end of input the news of a dead parent may come, in milliseconds.
@@ -59,6 +62,8 @@ struct Session {
     /// Held while a portion is worked off, so that an end does not fall into the middle of one.
     turn: Mutex<()>,
     farewell: Mutex<Option<Farewell>>,
+    /// Whether a thread watches for the other ends.
+    watching: AtomicBool,
 }
 
 /// Serves until the session ends; `limit` is the greatest length of a message, in bytes.
@@ -75,6 +80,7 @@ pub fn serve(
         writing: Mutex::new(()),
         turn: Mutex::new(()),
         farewell: Mutex::new(Some(farewell)),
+        watching: AtomicBool::new(false),
     });
     let sender = Arc::clone(&session);
     let send = Box::new(move |bytes: &[u8]| sender.send(bytes));
@@ -102,7 +108,6 @@ impl Session {
         if let Some(ending) = self.pipes.watch.wait_or_input(self.pipes.input.as_fd()) {
             self.end(ending);
         }
-        let mut watching = false;
         loop {
             let count = match self.receive(decoder.room()) {
                 Ok(0) => break,
@@ -118,21 +123,21 @@ impl Session {
                 self.take(lanes, &frame, framing, &mut out);
             }
             self.flush(&mut out);
-            if !watching {
-                self.watch()?;
-                watching = true;
-            }
+            self.watch()?;
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((frame, framing)) = decoder.finish() {
             self.take(lanes, &frame, framing, &mut out);
         }
         self.flush(&mut out);
-        if watching { Ok(()) } else { self.watch() }
+        self.watch()
     }
 
     /// From now on a thread waits for the ends that do not come through the input.
     fn watch(self: &Arc<Self>) -> io::Result<()> {
+        if self.watching.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         let session = Arc::clone(self);
         let wait = move || {
             let ending = session.pipes.watch.wait();
@@ -141,7 +146,7 @@ impl Session {
         std::thread::Builder::new().name("watch".into()).spawn(wait).map(|_| ())
     }
 
-    fn take(&self, lanes: &Arc<Lanes>, frame: &Frame<'_>, framing: Framing, out: &mut Vec<u8>) {
+    fn take(self: &Arc<Self>, lanes: &Arc<Lanes>, frame: &Frame<'_>, framing: Framing, out: &mut Vec<u8>) {
         let fault = |out: &mut Vec<u8>, refusal, why: &str| {
             encode(out, framing, |out| error(out, None, refusal, why))
         };
@@ -168,8 +173,17 @@ impl Session {
         }
     }
 
-    fn flush(&self, out: &mut Vec<u8>) {
+    fn flush(self: &Arc<Self>, out: &mut Vec<u8>) {
         if !out.is_empty() {
+            // Nobody watches during the first portion: fine as long as writing its replies cannot block.
+            let blocks =
+                || out.len() > PIPE_BUF || !ready(&self.pipes.output, PollFlags::OUT, Duration::ZERO);
+            if !self.watching.load(Ordering::Relaxed)
+                && blocks()
+                && let Err(error) = self.watch()
+            {
+                tracing::error!(%error, "cannot watch for the end of the session");
+            }
             self.send(out);
             out.clear();
             // One large reply must not be paid for in memory for ever.
@@ -192,12 +206,27 @@ impl Session {
         drop(writing);
     }
 
+    /// Writes what the host takes in time; what it does not take is lost.
+    fn deliver(&self, bytes: &[u8], until: Instant) {
+        let Some(_writing) = within(&self.writing, until) else { return };
+        // A pipe that is ready takes this much without blocking (pipe(7)).
+        for piece in bytes.chunks(PIPE_BUF) {
+            let left = until.saturating_duration_since(Instant::now());
+            if !ready(&self.pipes.output, PollFlags::OUT, left)
+                || rustix::io::write(&self.pipes.output, piece) != Ok(piece.len())
+            {
+                return;
+            }
+        }
+    }
+
     /// Ends the session, from the thread that learned of it.
     fn end(&self, ending: Ending) -> ! {
         let lanes = self.lanes.wait();
         match ending {
             Ending::Asked => {
-                lanes.close(PATIENCE);
+                let left = lanes.close(PATIENCE);
+                self.deliver(&left, Instant::now() + PATIENCE);
                 self.leave(0)
             }
             Ending::HungUp => {
@@ -236,6 +265,12 @@ fn within(lock: &Mutex<()>, until: Instant) -> Option<std::sync::MutexGuard<'_, 
             Err(TryLockError::WouldBlock) => return None,
         }
     }
+}
+
+/// Whether the descriptor is ready within `patience`.
+fn ready(fd: &OwnedFd, what: PollFlags, patience: Duration) -> bool {
+    let patience = Timespec { tv_sec: 0, tv_nsec: patience.subsec_nanos().into() };
+    matches!(poll(&mut [PollFd::new(fd, what)], Some(&patience)), Ok(count) if count > 0)
 }
 
 /// A descriptor that the host has set to non-blocking is waited for all the same.

@@ -78,6 +78,17 @@ pub enum ChangeError {
         /// What is wrong.
         source: super::block::Unpaired,
     },
+    /// Our block cannot be understood, and nothing else tells what it was for.
+    #[error("the block of mail-smtp2 in {} cannot be understood; mend it or take it out by hand", path.display())]
+    Garbled {
+        /// The file.
+        path: PathBuf,
+    },
+    /// `remove` has done its work, but for the state.
+    #[error(
+        "the service is stopped and out of the mail server's configuration, but its state could not be removed"
+    )]
+    Left(#[source] FileError),
     /// The MTA's own check refuses it.
     #[error("the MTA refuses the configuration: {message}")]
     Check {
@@ -163,7 +174,7 @@ impl ChangeError {
                 Status::Conflict
             }
             Self::PortDenied { .. } => Status::Denied,
-            Self::Marks { .. } | Self::Check { .. } => Status::Broken,
+            Self::Marks { .. } | Self::Garbled { .. } | Self::Check { .. } => Status::Broken,
             Self::Unproven(_) | Self::Tell { .. } | Self::Signal { .. } => Status::Unproven,
             Self::Deadline { .. } | Self::EditLock { .. } | Self::Command(CommandError::TimedOut { .. }) => {
                 Status::Deadline
@@ -173,6 +184,7 @@ impl ChangeError {
             Self::Mta(e) => e.status(),
             Self::Lock(LockError::File(_))
             | Self::File(_)
+            | Self::Left(_)
             | Self::PortOdd { .. }
             | Self::Command(_)
             | Self::Unreadable { .. }
@@ -239,8 +251,9 @@ impl Failure {
     /// What is wrong, and what state the service is in.
     pub fn told(&self, state: &str) -> String {
         match &*self.error {
-            // It says the state itself.
+            // They say the state themselves.
             ChangeError::Unconfigured => self.sentence(),
+            ChangeError::Left(_) => chain(&*self.error),
             _ => format!("{}, {state}", self.sentence()),
         }
     }

@@ -31,12 +31,24 @@ pub struct Intent {
     pub before: Option<Settings>,
     /// The settings after; `None` for `remove`.
     pub after: Option<Settings>,
-    /// Whether the listener ran before.
-    pub ran: bool,
+    /// What the listener was before.
+    pub was: Was,
     /// Whether the primary server ran before.
     pub primary_ran: bool,
     /// The files that are changed.
     pub files: Vec<Planned>,
+}
+
+/// What a listener was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Was {
+    /// It listened and behaved as its settings say.
+    Up,
+    /// It listened, but a client was not answered as it should be.
+    Odd,
+    /// It did not listen.
+    Absent,
 }
 
 /// A file that is changed: enough to put the old bytes back without keeping the administrator's.
@@ -170,5 +182,5 @@ impl Record {
     }
 }
 
-/// The files of the journal, for `remove`.
-pub const FILES: [&str; 3] = ["intent", "history.jsonl", "history.jsonl.1"];
+/// The files of a state directory, for `remove`.
+pub const FILES: [&str; 4] = ["settings.json", "intent", "history.jsonl", "history.jsonl.1"];

@@ -23,8 +23,10 @@ pub use error::{ChangeError, Failure};
 use journal::{Intent, Record};
 use settings::Settings;
 
+use crate::mta::gone::Gone;
+use crate::mta::{Alternate, MtaError, Presence};
 use crate::mta::{AuthMode, Desk, Kind, Mta, detect};
-use crate::sys::{Deadline, Host, Lock, Stamp};
+use crate::sys::{Deadline, FileError, Host, Lock, Stamp};
 use crate::wire::envelope::{Envelope, FieldFault};
 
 /// Which MTA is to be run: a certain one, or the one that is found.
@@ -109,7 +111,7 @@ impl Service {
     /// They cannot be read.
     pub fn settings(&self) -> Result<Option<Settings>, ChangeError> {
         let path = settings::path(&self.options.state_dir);
-        let Some(stamp) = self.host.stamp(&path)? else { return Ok(self.lost_settings()) };
+        let Some(stamp) = self.host.stamp(&path)? else { return self.lost_settings() };
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((seen, settings)) = cached.as_ref()
             && *seen == stamp
@@ -181,13 +183,29 @@ impl Service {
 
     fn locked(&self, verb: Verb) -> Result<(), Failure> {
         let lock = self.lock(self.options.lock_wait)?;
-        self.end_interrupted(&lock)?;
+        let ends = matches!(verb, Verb::Stop | Verb::Remove);
+        match self.end_interrupted(&lock) {
+            // What cannot be brought back to what it was can still be ended; a plan starts from what stands.
+            Err(failure) if ends => {
+                tracing::warn!(error = %failure.sentence(), "going on to {}", verb.name())
+            }
+            done => done?,
+        }
         let deadline = Deadline::after(self.options.change);
         let staging = self.staging();
         let result = self.attempt(verb, Desk { host: &*self.host, staging: &staging, deadline });
-        self.host.remove_dir(&staging)?;
+        if let Err(error) = self.host.remove_dir(&staging) {
+            tracing::warn!(%error, "copies for the mail server's programs are left");
+        }
         result?;
-        if verb == Verb::Remove { self.forget(lock) } else { Ok(()) }
+        if ends {
+            // One that could not be ended before is over now.
+            Intent::remove(&*self.host, &self.options.state_dir)?;
+        }
+        if verb != Verb::Remove {
+            return Ok(());
+        }
+        self.forget(lock).map_err(|error| ChangeError::Left(error).into())
     }
 
     /// Plans and carries out, again if somebody else wrote meanwhile.
@@ -244,7 +262,7 @@ impl Service {
     }
 
     /// After `remove`: the state goes, and with it the lock.
-    fn forget(&self, lock: Lock) -> Result<(), Failure> {
+    fn forget(&self, lock: Lock) -> Result<(), FileError> {
         let state_dir = &self.options.state_dir;
         for mta in &self.mtas {
             for path in mta.belongings() {
@@ -252,6 +270,7 @@ impl Service {
             }
         }
         for name in journal::FILES {
+            self.host.remove_aside(&state_dir.join(name))?;
             self.host.remove(&state_dir.join(name))?;
         }
         self.host.remove_dir(&self.staging())?;
@@ -268,15 +287,26 @@ impl Service {
     }
 
     /// The settings that our block in an MTA's configuration tells, where `settings.json` is lost.
-    fn lost_settings(&self) -> Option<Settings> {
-        let mta = self.choose().ok()?;
-        let listener = mta.blocks().iter().find_map(|path| {
-            let bytes = self.host.read(path).ok()??;
-            let block = block::find(&bytes).ok()??;
-            mta.listener_in(std::str::from_utf8(&bytes[block.inner]).ok()?)
-        })?;
-        let wanted = settings::Wanted::Running;
-        Some(Settings { format: settings::FORMAT, mta: mta.kind(), listener, wanted })
+    fn lost_settings(&self) -> Result<Option<Settings>, ChangeError> {
+        let possible = |mta: &&dyn Mta| match self.options.choice {
+            Choice::Only(kind) => mta.kind() == kind,
+            Choice::Auto => mta.kind() != Kind::Sandbox,
+        };
+        for mta in self.mtas.iter().map(Box::as_ref).filter(possible) {
+            for path in mta.blocks() {
+                let bytes = self.host.read(&path)?.unwrap_or_default();
+                let found = block::find(&bytes)
+                    .map_err(|source| ChangeError::Marks { path: path.clone(), source })?;
+                let Some(found) = found else { continue };
+                let text = String::from_utf8_lossy(&bytes[found.inner]);
+                let Some(listener) = mta.listener_in(&text) else {
+                    return Err(ChangeError::Garbled { path });
+                };
+                let (format, wanted) = (settings::FORMAT, settings::Wanted::Running);
+                return Ok(Some(Settings { format, mta: mta.kind(), listener, wanted }));
+            }
+        }
+        Ok(None)
     }
 
     /// What can be said of the service in half a sentence.
@@ -303,18 +333,19 @@ impl Service {
         }
     }
 
-    /// The MTA that a change acts on: the one that was configured, as long as it is the one that is here.
-    fn acting(&self, before: Option<&Settings>) -> Result<&dyn Mta, ChangeError> {
-        use crate::mta::Presence;
+    /// The MTA that a change acts on: the one that was configured, as long as it is the one that is here. What only
+    /// ends is possible without it, too.
+    fn acting(&self, before: Option<&Settings>, verb: Verb) -> Result<&dyn Mta, ChangeError> {
+        let ends = matches!(verb, Verb::Stop | Verb::Remove);
         let mta = match (before, self.options.choice) {
             (None, _) => self.choose()?,
-            (Some(before), Choice::Only(kind)) if kind != before.mta => {
+            (Some(before), Choice::Only(kind)) if kind != before.mta && !ends => {
                 return Err(ChangeError::OtherMta { configured: before.mta, found: kind });
             }
             (Some(before), _) => self.mta(before.mta),
         };
         mta.changeable()?;
-        if mta.presence(&*self.host) != Presence::Missing {
+        if ends || mta.presence(&*self.host) != Presence::Missing {
             return Ok(mta);
         }
         match detect(&self.mtas, &*self.host) {
@@ -326,6 +357,14 @@ impl Service {
                 mta.kind(),
                 mta.looked_for()
             ))),
+        }
+    }
+
+    /// The answers of an MTA, or of what is left of one that has gone.
+    fn alternate<'a>(&self, mta: &'a dyn Mta, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+        match mta.presence(desk.host) {
+            Presence::Missing => Ok(Box::new(Gone { mta })),
+            Presence::Installed | Presence::Runs => mta.alternate(desk),
         }
     }
 }

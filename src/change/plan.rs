@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{Failure, Undone};
-use super::journal::{self, Intent, OldBlock, Planned, hash};
+use super::journal::{self, Intent, OldBlock, Planned, Was, hash};
 use super::settings::{self, Settings, Wanted};
 use super::{ChangeError, Service, Verb, block, live, prove, refuse, undo};
 use crate::mta::{Alternate, AuthMode, By, Desk, Edit, Listener, Meant, Mta, Staged, Tell};
@@ -29,6 +29,7 @@ pub struct Plan<'s> {
     mta: &'s dyn Mta,
     alternate: Box<dyn Alternate + 's>,
     addresses: Vec<IpAddr>,
+    meant: Vec<Meant>,
     after: Option<Settings>,
     /// What the listener is to be, one after the other.
     phases: Vec<Option<Listener>>,
@@ -57,39 +58,43 @@ impl<'s> Plan<'s> {
         {
             return Err(ChangeError::Newer { theirs, ours: settings::FORMAT });
         }
-        if before.is_none() && matches!(verb, Verb::Stop | Verb::Remove) {
+        let ends = matches!(verb, Verb::Stop | Verb::Remove);
+        if before.is_none() && ends {
             return Ok(None);
         }
         if before.is_none() && matches!(verb, Verb::Start | Verb::Restart) {
             return Err(ChangeError::Unconfigured);
         }
-        let mta = service.acting(before.as_ref())?;
-        let alternate = mta.alternate(desk)?;
+        let mta = service.acting(before.as_ref(), verb)?;
+        let alternate = service.alternate(mta, desk)?;
         let after = after(verb, before.as_ref(), mta)?;
         let goal = after.as_ref().and_then(Settings::target).copied();
         let was = before.as_ref().and_then(Settings::target).copied();
         let addresses = alternate.addresses()?;
 
-        let ran = match &was {
-            Some(was) => prove::listens(host, mta, was.port, &addresses)?,
-            None => false,
+        let found = match &was {
+            Some(was) => match prove::glance(host, mta, was, &addresses, deadline)? {
+                prove::Glance::Up => Was::Up,
+                prove::Glance::Odd(_) => Was::Odd,
+                prove::Glance::Absent => Was::Absent,
+            },
+            None => Was::Absent,
         };
         let phases = match (verb, goal) {
-            (Verb::Restart, Some(_)) if ran => vec![None, goal],
+            (Verb::Restart, Some(_)) if found != Was::Absent => vec![None, goal],
             _ => vec![goal],
         };
         let files = files(host, &*alternate, &phases)?;
         let dirty = files.iter().any(|file| file.new.iter().any(|new| *new != file.old));
+        let meant = meant(host, &*alternate)?;
         let as_wanted = match goal {
-            // What listens may still be stuck, or not do what it should: only a client can tell.
-            Some(goal) if !dirty && ran && Some(goal) == was => {
-                prove::glance(host, mta, &goal, &addresses, deadline)? == prove::Glance::Up
-            }
-            Some(_) => false,
-            None => {
-                let port = before.as_ref().map(|settings| settings.listener.port);
-                port.map_or(Ok(true), |port| prove::is_down(host, mta, port, &addresses, deadline))?
-            }
+            Some(_) => found == Was::Up && goal == was,
+            None => match before.as_ref().map(|settings| settings.listener.port) {
+                Some(port) => {
+                    is_theirs(&meant, port) || prove::is_down(host, mta, port, &addresses, deadline)?
+                }
+                None => true,
+            },
         };
         let settings_only = !dirty && as_wanted && verb != Verb::Restart;
         if settings_only
@@ -101,7 +106,7 @@ impl<'s> Plan<'s> {
         if let Some(after) = &after
             && (goal.is_some() || matches!(verb, Verb::Update { .. }))
         {
-            port_is_unmeant(host, &*alternate, verb, after.listener.port)?;
+            port_is_unmeant(&meant, verb, after.listener.port)?;
             port_is_ours(host, mta, after.listener.port, &addresses)?;
         }
         if let Some(goal) = &goal {
@@ -114,11 +119,11 @@ impl<'s> Plan<'s> {
             action: verb.name().to_owned(),
             before,
             after: after.clone(),
-            ran,
+            was: found,
             primary_ran,
             files: planned,
         };
-        Ok(Some(Self { mta, alternate, addresses, after, phases, files, intent, settings_only }))
+        Ok(Some(Self { mta, alternate, addresses, meant, after, phases, files, intent, settings_only }))
     }
 
     /// Does it. After a failure the old state is proven, or the failure says that it is not.
@@ -135,7 +140,6 @@ impl<'s> Plan<'s> {
         let result = self.run_phases(host, deadline, &mut wrote).and_then(|()| self.settle(host, state_dir));
         let Err(error) = result else {
             if let Err(error) = Intent::remove(host, state_dir) {
-                // The settings say that the change was made; whoever finds the intent will see that.
                 tracing::warn!(%error, action = verb.name(), "the intent of an ended change is left");
             }
             return Ok(());
@@ -172,7 +176,8 @@ impl<'s> Plan<'s> {
 
     /// Whether the listener goes on listening where it does, so that no socket shows when it has changed.
     fn keeps_socket(&self, goal: Option<&Listener>) -> bool {
-        let was = self.intent.before.as_ref().and_then(Settings::target).filter(|_| self.intent.ran);
+        let was =
+            self.intent.before.as_ref().and_then(Settings::target).filter(|_| self.intent.was != Was::Absent);
         self.phases.len() == 1 && was.map(|was| was.port) == goal.map(|goal| goal.port) && goal.is_some()
     }
 
@@ -182,7 +187,8 @@ impl<'s> Plan<'s> {
             prove::up(host, self.mta, goal, &self.addresses, &alive, deadline)?;
         }
         let old = self.intent.before.as_ref().map(|before| before.listener.port);
-        match old.filter(|old| goal.is_none_or(|goal| goal.port != *old)) {
+        let ours = |port: &u16| goal.is_none_or(|goal| goal.port != *port) && !is_theirs(&self.meant, *port);
+        match old.filter(ours) {
             Some(old) => prove::down(host, self.mta, old, &self.addresses, deadline),
             None => Ok(()),
         }
@@ -227,7 +233,7 @@ impl<'s> Plan<'s> {
                 let folder = state_dir.join(EDITED);
                 host.make_dir(&folder)?;
                 let name = planned.path.file_name().unwrap_or_default().to_string_lossy();
-                let stamp = humantime::format_rfc3339_seconds(host.now()).to_string().replace(':', "");
+                let stamp = humantime::format_rfc3339_millis(host.now()).to_string().replace(':', "");
                 host.write(&folder.join(format!("{stamp}-{name}")), &old[found.whole], 0o600)?;
             }
         }
@@ -409,19 +415,23 @@ fn files(
     Ok(files)
 }
 
+/// The ports that the MTA's configuration without our block speaks of.
+pub fn meant(host: &dyn Host, alternate: &dyn Alternate) -> Result<Vec<Meant>, ChangeError> {
+    let staged = |mut file: File| Staged { path: file.path, bytes: file.new.pop().flatten() };
+    let foreign: Vec<Staged> = files(host, alternate, &[None])?.into_iter().map(staged).collect();
+    Ok(alternate.meant(&foreign)?)
+}
+
+/// Whether `port` is somebody else's in the MTA's configuration: it may be open, and that is none of our business.
+pub fn is_theirs(meant: &[Meant], port: u16) -> bool {
+    meant.iter().any(|meant| meant.port == port)
+}
+
 /// Whether nothing else in the MTA's configuration speaks of the port.
-fn port_is_unmeant(
-    host: &dyn Host,
-    alternate: &dyn Alternate,
-    verb: Verb,
-    port: u16,
-) -> Result<(), ChangeError> {
-    let foreign = files(host, alternate, &[None])?;
-    let foreign =
-        foreign.into_iter().map(|mut file| Staged { path: file.path, bytes: file.new.pop().flatten() });
-    match alternate.meant(&foreign.collect::<Vec<_>>())?.into_iter().find(|meant| meant.port == port) {
+fn port_is_unmeant(meant: &[Meant], verb: Verb, port: u16) -> Result<(), ChangeError> {
+    match meant.iter().find(|meant| meant.port == port) {
         None => Ok(()),
-        Some(Meant { by: By::Entry(by), .. }) => Err(ChangeError::PortMeant { port, by }),
+        Some(Meant { by: By::Entry(by), .. }) => Err(ChangeError::PortMeant { port, by: by.clone() }),
         Some(Meant { by: By::Primary, .. }) if matches!(verb, Verb::Update { port: Some(_), .. }) => {
             Err(refuse("alternate_smtp_port", format!("{port} is the primary server's own port")))
         }

@@ -10,11 +10,13 @@ use std::time::Duration;
 use super::{ChangeError, live};
 use crate::mta::{AuthMode, Listener, Mta};
 use crate::sys::smtp::{Reply, Upgrade};
-use crate::sys::{AuthTry, Deadline, Dialogue, Host, Session};
+use crate::sys::{AuthTry, Deadline, Dialogue, Host, Session, SmtpError};
 use crate::wire::text::{chain, foreign};
 
 /// How often is looked again.
 const PAUSE: Duration = Duration::from_millis(3);
+/// How long a listener that does not behave is left alone: each look is a session in its log.
+const RETRY: Duration = Duration::from_millis(80);
 /// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it.
 const PATIENCE: Duration = Duration::from_secs(6);
 
@@ -41,7 +43,8 @@ pub fn up(
                 return Err(ChangeError::Unproven("the mail server has died of it".to_owned()));
             }
             Glance::Odd(what) if patience.passed() => return Err(ChangeError::Unproven(what)),
-            Glance::Absent | Glance::Odd(_) => host.sleep(PAUSE),
+            Glance::Absent => host.sleep(PAUSE),
+            Glance::Odd(_) => host.sleep(RETRY),
         }
     }
 }
@@ -75,17 +78,47 @@ pub fn glance(
         AuthMode::TlsYes => AuthTry::InClear,
         AuthMode::TlsOptional => AuthTry::Never,
     };
+    let mut heard = 0;
     for address in addresses {
         let at = SocketAddr::new(reachable(*address), listener.port);
         let wrong = match host.dialogue(at, auth, deadline) {
             Ok(dialogue) => judge(listener.auth_mode, &dialogue),
+            // A machine on which a family is switched off still lets a server bind all of it; no client is there.
+            Err(error) if address.is_unspecified() && no_such_address(&error) => continue,
             Err(error) => Some(chain(&error)),
         };
         if let Some(wrong) = wrong {
             return Ok(Glance::Odd(format!("{at}: {wrong}")));
         }
+        heard += 1;
     }
-    Ok(Glance::Up)
+    Ok(if heard > 0 { Glance::Up } else { Glance::Odd("no address can be reached".to_owned()) })
+}
+
+fn no_such_address(error: &SmtpError) -> bool {
+    use std::io::ErrorKind::{AddrNotAvailable, HostUnreachable, NetworkUnreachable};
+    let SmtpError::Connect { source, .. } = error else { return false };
+    matches!(source.kind(), AddrNotAvailable | HostUnreachable | NetworkUnreachable)
+}
+
+/// Waits until `mta` itself listens on all `addresses`, whatever a client may say to it.
+///
+/// # Errors
+/// [`ChangeError::Deadline`]; the socket table or a holder cannot be seen.
+pub fn listening(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    port: u16,
+    addresses: &[IpAddr],
+    deadline: Deadline,
+) -> Result<(), ChangeError> {
+    while !listens(host, mta, port, addresses)? {
+        if deadline.passed() {
+            return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
+        }
+        host.sleep(PAUSE);
+    }
+    Ok(())
 }
 
 /// Waits until nobody of `mta` listens on `port` and connections are refused.

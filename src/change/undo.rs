@@ -7,12 +7,12 @@
 use std::path::Path;
 
 use super::error::{Failure, Undone};
-use super::journal::{Intent, Planned, hash};
-use super::plan::{edit_lock, put, tell};
+use super::journal::{Intent, Planned, Was, hash};
+use super::plan::{edit_lock, is_theirs, meant, put, tell};
 use super::settings::{self, Settings};
 use super::{ChangeError, Service, block, prove};
 use crate::mta::Desk;
-use crate::sys::{Deadline, Host, files};
+use crate::sys::{Deadline, Host};
 
 /// Ends an interrupted change: it was made if the settings say so, else it is taken back.
 ///
@@ -50,20 +50,32 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
         restore(host, planned, deadline)?;
     }
     let staging = service.staging();
-    let alternate = mta.alternate(Desk { host, staging: &staging, deadline })?;
+    let alternate = service.alternate(mta, Desk { host, staging: &staging, deadline })?;
     if intent.primary_ran && !alternate.primary_runs()? {
         tell(host, &alternate.revive(), deadline)?;
     }
     let addresses = alternate.addresses()?;
-    let goal = intent.before.as_ref().and_then(Settings::target).filter(|_| intent.ran);
+    let was = intent.before.as_ref().and_then(Settings::target);
+    let goal = was.filter(|_| intent.was != Was::Absent);
     tell(host, &alternate.tell(goal)?, deadline)?;
-    if let Some(goal) = goal {
-        let alive = || Ok(alternate.primary_runs()?);
-        prove::up(host, mta, goal, &addresses, &alive, deadline)?;
+    match goal {
+        Some(goal) if intent.was == Was::Up => {
+            let alive = || Ok(alternate.primary_runs()?);
+            prove::up(host, mta, goal, &addresses, &alive, deadline)?;
+        }
+        // It was faulty before we began: it is as before when it listens.
+        Some(goal) => prove::listening(host, mta, goal.port, &addresses, deadline)?,
+        None => {}
     }
-    let ports = [&intent.before, &intent.after].into_iter().flatten().map(|settings| settings.listener.port);
-    for port in ports.filter(|port| goal.is_none_or(|goal| goal.port != *port)) {
-        prove::down(host, mta, port, &addresses, deadline)?;
+    // Where the files as they were make the MTA listen, it may; as may others of its entries.
+    let listed = intent.files.iter().any(|file| file.block.is_some());
+    let stays = |port: u16| was.is_some_and(|was| was.port == port && (listed || goal.is_some()));
+    let meant = meant(host, &*alternate)?;
+    for settings in [&intent.before, &intent.after].into_iter().flatten() {
+        let port = settings.listener.port;
+        if !stays(port) && !is_theirs(&meant, port) {
+            prove::down(host, mta, port, &addresses, deadline)?;
+        }
     }
     host.remove_dir(&staging)?;
     Intent::remove(host, &service.options.state_dir)
@@ -74,16 +86,17 @@ fn restore(host: &dyn Host, planned: &Planned, deadline: Deadline) -> Result<(),
     let path = &planned.path;
     let _lock = edit_lock(host, planned.lock.as_deref(), deadline)?;
     // What a write that was cut short may have left.
-    host.remove(&files::aside(path))?;
+    host.remove_aside(path)?;
     let now = host.read(path)?;
-    if hash(now.as_deref()) == planned.old {
+    let found = hash(now.as_deref());
+    if found == planned.old {
         return Ok(());
     }
     let marks = |source| ChangeError::Marks { path: path.clone(), source };
     let old = planned.block.as_ref().and_then(super::journal::OldBlock::decode);
     let old = old.as_ref().map(|(at, bytes)| (*at, bytes.as_slice()));
-    let back = block::restore(now.as_deref(), old).map_err(marks)?;
-    if hash(back.as_deref()) == planned.old {
+    if planned.new.contains(&found) {
+        let back = block::restore(now.as_deref(), old).map_err(marks)?;
         return put(host, path, back.as_deref(), planned.mode);
     }
     // Somebody else has written since: their bytes stay, and only our block is put back as it was.

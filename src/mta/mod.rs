@@ -5,6 +5,7 @@
 //! an MTA's program is to read, and waits for nothing; `change` does, once, for all of them.
 
 pub mod exim;
+pub mod gone;
 pub mod opensmtpd;
 pub mod postfix;
 pub mod qmail;

@@ -14,7 +14,7 @@ use super::{
     Alternate, AuthMode, By, Desk, Edit, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell,
 };
 use crate::sys::{Command, Ended, Host, Output, Process, Signal};
-use crate::wire::text::foreign;
+use crate::wire::text::{chain, foreign};
 
 /// Where master's binary may be.
 const MASTERS: [&str; 4] = [
@@ -36,7 +36,8 @@ const NAMES: [(&str, u16); 4] = [("smtp", SMTP), ("submission", 587), ("smtps", 
 /// There is a systemd that runs this machine (sd_booted(3)).
 const SYSTEMD: &str = "/run/systemd/system";
 /// The parameters of `main.cf` that matter here.
-const PARAMETERS: [&str; 10] = [
+const PARAMETERS: [&str; 12] = [
+    "cyrus_sasl_config_path",
     "daemon_directory",
     "master_service_disable",
     "queue_directory",
@@ -46,15 +47,15 @@ const PARAMETERS: [&str; 10] = [
     "smtpd_tls_cert_file",
     "smtpd_tls_chain_files",
     "smtpd_tls_eccert_file",
+    "smtpd_tls_eckey_file",
     "smtpd_tls_key_file",
 ];
-/// Where Cyrus SASL looks for what Postfix offers.
-const CYRUS: [&str; 4] = [
-    "/etc/postfix/sasl/smtpd.conf",
-    "/etc/sasl2/smtpd.conf",
-    "/usr/lib/sasl2/smtpd.conf",
-    "/usr/lib64/sasl2/smtpd.conf",
-];
+/// Where Cyrus SASL looks for what Postfix offers, unless `cyrus_sasl_config_path` says otherwise.
+const CYRUS: [&str; 4] = ["/etc/postfix/sasl", "/etc/sasl2", "/usr/lib/sasl2", "/usr/lib64/sasl2"];
+/// What a PEM file with a certificate holds.
+const CERTIFICATE: &str = "CERTIFICATE-----";
+/// What a PEM file with a key holds.
+const KEY: &str = "PRIVATE KEY-----";
 
 /// Postfix.
 #[derive(Debug, Clone, Copy)]
@@ -95,12 +96,9 @@ impl Mta for Postfix {
     fn listener_in(&self, block: &str) -> Option<Listener> {
         let service = block.split_ascii_whitespace().next()?;
         let port = service.rsplit(':').next()?.parse().ok().filter(|port| *port > 0)?;
-        let says = |level: &str| block.contains(&format!("smtpd_tls_security_level={level}"));
-        let auth_mode = match (says("encrypt"), says("may")) {
-            (true, false) => AuthMode::TlsYes,
-            (false, true) => AuthMode::TlsOptional,
-            _ => return None,
-        };
+        // Where the mode cannot be read, the stricter one is what was meant.
+        let optional = block.contains("smtpd_tls_security_level=may");
+        let auth_mode = if optional { AuthMode::TlsOptional } else { AuthMode::TlsYes };
         Some(Listener { port, auth_mode })
     }
 
@@ -158,6 +156,21 @@ struct Service {
     ours: bool,
 }
 
+impl Service {
+    /// The first column.
+    fn name(&self) -> String {
+        self.with_port(&self.port)
+    }
+
+    /// The first column of a service that is bound alike, on another port.
+    fn with_port(&self, port: impl std::fmt::Display) -> String {
+        match &self.address {
+            Some(address) => format!("{address}:{port}"),
+            None => port.to_string(),
+        }
+    }
+}
+
 /// The internet services in what `postconf -M` prints: one a line, seven columns and the command's arguments.
 fn parse(text: &str) -> Vec<Service> {
     let service = |line: &str| {
@@ -174,15 +187,47 @@ fn parse(text: &str) -> Vec<Service> {
             port: port.to_owned(),
             chroot: chroot.to_owned(),
             program: program.to_owned(),
-            ours: line.contains(&format!("syslog_name={SYSLOG_NAME}")),
+            // As a whole word: an administrator's name may begin like ours.
+            ours: words.iter().any(|word| word.strip_prefix("syslog_name=") == Some(SYSLOG_NAME)),
         })
     };
     text.lines().filter_map(service).collect()
 }
 
+/// The entries of a list in `main.cf`, which are set apart by commas or blanks (postconf(5)).
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
+}
+
+fn unusable(parameter: &str, path: &str, why: &str) -> MtaError {
+    MtaError::Precondition(format!("{parameter} = {} {why}; both modes need TLS", foreign(path)))
+}
+
+/// Whether the text of a PEM file holds all that it should (RFC 7468).
+fn holds(parameter: &str, path: &str, text: &str, parts: &[&str]) -> Result<(), MtaError> {
+    match parts.iter().find(|part| !text.contains(**part)) {
+        None => Ok(()),
+        Some(part) => {
+            Err(unusable(parameter, path, &format!("holds no {}", part.trim_matches('-').to_lowercase())))
+        }
+    }
+}
+
 impl Here<'_> {
     fn master_cf(&self) -> PathBuf {
         self.config.join("master.cf")
+    }
+
+    /// The command by which Postfix reads a `master.cf` of these bytes, beside the live `main.cf`.
+    fn staged(&self, master_cf: &[u8]) -> Result<Command, MtaError> {
+        let Desk { host, staging, .. } = self.desk;
+        host.make_dir(staging)?;
+        // As links: postconf reads a main.cf that was written in the last two seconds until it is older.
+        for name in ["main.cf", "dynamicmaps.cf", "dynamicmaps.cf.d"] {
+            host.link(&staging.join(name), &self.config.join(name))?;
+        }
+        host.scratch(&staging.join("master.cf"), master_cf)?;
+        Ok(Command::new("postconf").arg("-c").arg(staging.as_os_str()).arg("-M"))
     }
 
     /// The parameter's value as Postfix itself computes it.
@@ -260,75 +305,81 @@ impl Here<'_> {
             .next())
     }
 
-    /// Somebody else's certificate or key: there, readable, and of that kind.
-    fn pem(&self, parameter: &str, path: &str, what: &str) -> Result<(), MtaError> {
-        let missing = |why: &str| {
-            MtaError::Precondition(format!("{parameter} = {} {why}; both modes need TLS", foreign(path)))
-        };
-        let bytes = match self.desk.host.read(Path::new(path)) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Err(missing("does not exist")),
-            Err(error) => {
-                return Err(missing(&format!("cannot be read ({})", crate::wire::text::chain(&error))));
-            }
-        };
-        let found = String::from_utf8_lossy(&bytes);
-        if found.contains(what) {
-            Ok(())
-        } else {
-            Err(missing(&format!("holds no {}", what.trim_matches('-').to_lowercase())))
+    /// The text of the administrator's certificate or key.
+    fn pem(&self, parameter: &str, path: &str) -> Result<String, MtaError> {
+        match self.desk.host.read(Path::new(path)) {
+            Ok(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Ok(None) => Err(unusable(parameter, path, "does not exist")),
+            Err(error) => Err(unusable(parameter, path, &format!("cannot be read ({})", chain(&error)))),
         }
     }
 
     fn certificate(&self) -> Result<(), MtaError> {
-        const CERTIFICATE: &str = "CERTIFICATE-----";
-        const KEY: &str = "PRIVATE KEY-----";
         let chains = self.parameter("smtpd_tls_chain_files")?;
-        if !chains.is_empty() {
-            for path in chains.split([',', ' ']).filter(|path| !path.is_empty()) {
-                self.pem("smtpd_tls_chain_files", path, CERTIFICATE)?;
+        if words(chains).next().is_some() {
+            // Keys and certificates in any order, in as many files as one likes.
+            let texts = words(chains).map(|path| self.pem("smtpd_tls_chain_files", path));
+            let text = texts.collect::<Result<Vec<_>, _>>()?.concat();
+            return holds("smtpd_tls_chain_files", chains, &text, &[CERTIFICATE, KEY]);
+        }
+        let pairs = [
+            ("smtpd_tls_cert_file", "smtpd_tls_key_file"),
+            ("smtpd_tls_eccert_file", "smtpd_tls_eckey_file"),
+        ];
+        for (certificate, key) in pairs {
+            let path = self.parameter(certificate)?;
+            if path.is_empty() || path == "none" {
+                continue;
             }
-            return Ok(());
+            holds(certificate, path, &self.pem(certificate, path)?, &[CERTIFICATE])?;
+            let path = self.parameter(key)?;
+            return holds(key, path, &self.pem(key, path)?, &[KEY]);
         }
-        let certificate = match self.parameter("smtpd_tls_cert_file")? {
-            "" => self.parameter("smtpd_tls_eccert_file")?,
-            path => path,
-        };
-        if certificate.is_empty() || certificate == "none" {
-            let what = "main.cf names no certificate (smtpd_tls_cert_file and smtpd_tls_key_file, or \
-                        smtpd_tls_chain_files); both modes need TLS";
-            return Err(MtaError::Precondition(what.to_owned()));
-        }
-        self.pem("smtpd_tls_cert_file", certificate, CERTIFICATE)?;
-        if certificate == self.parameter("smtpd_tls_cert_file")? {
-            self.pem("smtpd_tls_key_file", self.parameter("smtpd_tls_key_file")?, KEY)?;
-        }
-        Ok(())
+        let what = "main.cf names no certificate (smtpd_tls_cert_file and smtpd_tls_key_file, or \
+                    smtpd_tls_chain_files); both modes need TLS";
+        Err(MtaError::Precondition(what.to_owned()))
     }
 
     fn sasl(&self) -> Result<(), MtaError> {
         let path = self.parameter("smtpd_sasl_path")?;
-        match self.parameter("smtpd_sasl_type")? {
-            "dovecot" if path.starts_with("inet:") => Ok(()),
-            "dovecot" => {
+        let nobody = |at: &str, why: &dyn std::fmt::Display| {
+            let at = foreign(at);
+            Err(MtaError::Precondition(format!("no SASL mechanism for AUTH: nobody answers at {at}: {why}")))
+        };
+        match (self.parameter("smtpd_sasl_type")?, path.strip_prefix("inet:")) {
+            ("dovecot", Some(address)) => {
+                // A name would have to be looked up; the proof will tell.
+                let Ok(address) = address.parse() else { return Ok(()) };
+                match self.desk.host.refuses(address, self.desk.deadline) {
+                    Ok(false) => Ok(()),
+                    Ok(true) => nobody(path, &"connection refused"),
+                    Err(error) => nobody(path, &error),
+                }
+            }
+            ("dovecot", None) => {
                 let path = path.strip_prefix("unix:").unwrap_or(path);
                 let socket = Path::new(self.parameter("queue_directory")?).join(path);
-                self.desk.host.reaches(&socket).map_err(|error| {
-                    MtaError::Precondition(format!(
-                        "no SASL mechanism for AUTH: nobody answers at {} (smtpd_sasl_path): {error}",
-                        foreign(socket.as_os_str().as_encoded_bytes())
-                    ))
-                })
+                self.desk.host.reaches(&socket).or_else(|error| nobody(&socket.to_string_lossy(), &error))
             }
-            _ if CYRUS.iter().any(|path| matches!(self.desk.host.meta(Path::new(path)), Ok(Some(_)))) => {
-                Ok(())
+            (kind, _) => {
+                let own = self.parameter("cyrus_sasl_config_path")?;
+                let folders: Vec<&str> =
+                    own.split(':').filter(|folder| !folder.is_empty()).chain(CYRUS).collect();
+                let there = |folder: &&str| {
+                    let file = Path::new(folder).join(format!("{path}.conf"));
+                    matches!(self.desk.host.meta(&file), Ok(Some(_)))
+                };
+                if folders.iter().any(there) {
+                    return Ok(());
+                }
+                Err(MtaError::Precondition(format!(
+                    "no SASL mechanism for AUTH: smtpd_sasl_type = {}, and there is no {}.conf in {}; set up Dovecot \
+                     (smtpd_sasl_type = dovecot) or Cyrus SASL",
+                    foreign(kind),
+                    foreign(path),
+                    foreign(folders.join(" or "))
+                )))
             }
-            kind => Err(MtaError::Precondition(format!(
-                "no SASL mechanism for AUTH: smtpd_sasl_type = {}, and neither {} exists; set up Dovecot \
-                 (smtpd_sasl_type = dovecot) or Cyrus SASL",
-                foreign(kind),
-                CYRUS.join(" nor ")
-            ))),
         }
     }
 
@@ -365,10 +416,7 @@ impl Here<'_> {
         ];
         let mut block = String::new();
         for primary in self.primary()? {
-            let service = match &primary.address {
-                Some(address) => format!("{address}:{}", listener.port),
-                None => listener.port.to_string(),
-            };
+            let service = primary.with_port(listener.port);
             block.push_str(&format!("{service} inet n - {} - - smtpd\n", primary.chroot));
             for (name, value) in options {
                 block.push_str(&format!("  -o {name}={value}\n"));
@@ -400,24 +448,19 @@ impl Alternate for Here<'_> {
         Ok(addresses)
     }
 
-    fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {
-        let services = match self.services() {
+    fn meant(&self, others: &[Staged]) -> Result<Vec<Meant>, MtaError> {
+        let bytes = others.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
+        let services = match run(self.desk, self.staged(bytes)?) {
             // A configuration that is broken already is found out by whoever wants to go live with it.
             Err(MtaError::Broken { .. }) => return Ok(Vec::new()),
-            services => services?,
+            output => parse(&String::from_utf8_lossy(&output?.stdout)),
         };
         let mut meant = vec![Meant { port: SMTP, by: By::Primary }];
-        for service in services.iter().filter(|service| !service.ours) {
+        for service in services {
             let Some(port) = self.number(&service.port) else { continue };
             if port != SMTP {
-                let name =
-                    service.address.iter().chain([&service.port]).map(String::as_str).collect::<Vec<_>>();
-                let by = format!(
-                    "the entry {} inet ({}) in {}",
-                    foreign(name.join(":")),
-                    foreign(&service.program),
-                    self.master_cf().display()
-                );
+                let (name, program) = (foreign(&service.name()), foreign(&service.program));
+                let by = format!("the entry {name} inet ({program}) in {}", self.master_cf().display());
                 meant.push(Meant { port, by: By::Entry(by) });
             }
         }
@@ -442,12 +485,15 @@ impl Alternate for Here<'_> {
             return Err(MtaError::Unsupported(what.to_owned()));
         }
         let disabled = self.parameter("master_service_disable")?;
-        let ours = [format!("{}/inet", listener.port), format!("{}.inet", listener.port), "inet".to_owned()];
-        if disabled.split([',', ' ']).any(|entry| ours.iter().any(|ours| ours == entry)) {
-            return Err(MtaError::Precondition(format!(
-                "master_service_disable = {} keeps the listener from coming up",
-                foreign(disabled)
-            )));
+        for primary in self.primary()? {
+            let name = primary.with_port(listener.port);
+            let ours = [format!("{name}/inet"), format!("{name}.inet"), "inet".to_owned()];
+            if words(disabled).any(|entry| ours.iter().any(|ours| ours == entry)) {
+                return Err(MtaError::Precondition(format!(
+                    "master_service_disable = {} keeps the listener from coming up",
+                    foreign(disabled)
+                )));
+            }
         }
         self.certificate()?;
         self.sasl()
@@ -459,14 +505,7 @@ impl Alternate for Here<'_> {
             return Ok(None);
         }
         let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
-        let Desk { host, staging, .. } = self.desk;
-        host.make_dir(staging)?;
-        // As links: postconf reads a main.cf that was written in the last two seconds until it is older.
-        for name in ["main.cf", "dynamicmaps.cf", "dynamicmaps.cf.d"] {
-            host.link(&staging.join(name), &self.config.join(name))?;
-        }
-        host.scratch(&staging.join("master.cf"), bytes)?;
-        Ok(Some(Command::new("postconf").arg("-c").arg(staging.as_os_str()).arg("-M")))
+        self.staged(bytes).map(Some)
     }
 
     fn tell(&self, _: Option<&Listener>) -> Result<Vec<Tell>, MtaError> {
@@ -520,5 +559,7 @@ mod tests {
         let listener = Postfix.listener_in(block).unwrap();
         assert_eq!(listener, Listener { port: 2525, auth_mode: AuthMode::TlsOptional });
         assert_eq!(Postfix.listener_in("smtp inet n - y - - smtpd\n"), None);
+        let edited = "2525 inet n - y - - smtpd\n  -o { smtpd_tls_security_level = encrypt }\n";
+        assert_eq!(Postfix.listener_in(edited).unwrap().port, 2525);
     }
 }

@@ -5,6 +5,7 @@
 //! request and of no other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jsonrpsee::core::server::{MethodCallback, MethodResponse};
 use jsonrpsee::{Extensions, Methods, RpcModule};
@@ -26,6 +27,10 @@ const BATCH_REPLY_LIMIT: usize = 8 << 20;
 const SHUTTING_DOWN_CODE: i32 = -32099;
 /// What jsonrpsee puts before the part of a reply that is not the id's.
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":null,"#;
+
+/// What a session that is about to end answers.
+pub const SHUTTING_DOWN: (Refusal, &str) =
+    (Refusal::ShuttingDown, "the plugin is shutting down; this request was not carried out");
 
 /// A fault of the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,14 +79,10 @@ impl Dispatch {
 
     /// The lane of a message: that of its most demanding request.
     pub fn lane(&self, message: &Message<'_>) -> Lane {
-        let one = |item: &Item<'_>| match item {
-            Item::Call(call) => action::find(&call.method).map_or(Lane::Constant, |row| row.lane),
-            Item::Invalid(..) => Lane::Constant,
-        };
         match message {
-            Message::One(item) => one(item),
+            Message::One(item) => self.lane_of(item),
             Message::Batch(items) => {
-                let lanes = || items.iter().map(one);
+                let lanes = || items.iter().map(|item| self.lane_of(item));
                 [Lane::Change, Lane::Read]
                     .into_iter()
                     .find(|lane| lanes().any(|l| l == *lane))
@@ -91,11 +92,32 @@ impl Dispatch {
         }
     }
 
-    /// Carries out a message and appends its reply, if it has one.
-    pub fn answer(&self, message: &Message<'_>, out: &mut Vec<u8>) {
+    fn lane_of(&self, item: &Item<'_>) -> Lane {
+        match item {
+            Item::Call(call) => action::find(&call.method).map_or(Lane::Constant, |row| row.lane),
+            Item::Invalid(..) => Lane::Constant,
+        }
+    }
+
+    /// How many changes a message asks for.
+    pub fn changes(&self, message: &Message<'_>) -> usize {
+        let is_change = |item: &&Item<'_>| self.lane_of(item) == Lane::Change;
+        match message {
+            Message::One(item) => usize::from(is_change(&item)),
+            Message::Batch(items) => items.iter().filter(is_change).count(),
+            Message::BadBatch(_) => 0,
+        }
+    }
+
+    /// Carries out a message and appends its reply, if it has one. What a batch has not begun when `closing` says that
+    /// the session ends is not begun any more.
+    pub fn answer(&self, message: &Message<'_>, closing: &AtomicBool, out: &mut Vec<u8>) {
         let start = out.len();
         self.each(message, out, |call, out| {
-            if out.len() - start > BATCH_REPLY_LIMIT {
+            if closing.load(Ordering::Acquire) {
+                let (refusal, why) = SHUTTING_DOWN;
+                error(out, call.id, refusal, why);
+            } else if out.len() - start > BATCH_REPLY_LIMIT {
                 error(
                     out,
                     call.id,

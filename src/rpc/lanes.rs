@@ -5,11 +5,12 @@
 //! each other. An interrupted change of a dead plugin is ended first, and whatever is not constant waits for that.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::dispatch::{Dispatch, Refusal, error};
+use super::dispatch::{Dispatch, Refusal, SHUTTING_DOWN, error};
 use crate::action::Lane;
 use crate::wire::call::{self, Message};
 use crate::wire::framing::{Framing, encode};
@@ -19,10 +20,6 @@ use crate::wire::text::foreign;
 const QUEUE_LIMIT: usize = 64;
 /// How many bytes of requests may wait.
 const QUEUE_BYTES: usize = 8 << 20;
-
-/// What a session that is about to end answers.
-const SHUTTING_DOWN: (Refusal, &str) =
-    (Refusal::ShuttingDown, "the plugin is shutting down; this request was not carried out");
 
 /// Where the change lane's replies go.
 pub type Send = Box<dyn Fn(&[u8]) + std::marker::Send + Sync>;
@@ -45,6 +42,8 @@ struct State {
     jobs: VecDeque<Job>,
     /// Bytes of the messages that wait.
     bytes: usize,
+    /// The changes in them.
+    changes: usize,
     recover: Option<Recover>,
     worker: Worker,
 }
@@ -61,6 +60,8 @@ enum Worker {
 
 struct Job {
     message: Vec<u8>,
+    /// How many changes it asks for; what waits for a recovery counts as one.
+    changes: usize,
     framing: Framing,
 }
 
@@ -77,7 +78,13 @@ impl Lanes {
         let lanes = Arc::new(Self {
             dispatch,
             send,
-            state: Mutex::new(State { jobs: VecDeque::new(), bytes: 0, recover, worker: Worker::Absent }),
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                bytes: 0,
+                changes: 0,
+                recover,
+                worker: Worker::Absent,
+            }),
             news: Condvar::new(),
             recovering: AtomicBool::new(recovering),
             closing: AtomicBool::new(false),
@@ -105,23 +112,26 @@ impl Lanes {
         let refusal = if !waits {
             self.closing().then_some(SHUTTING_DOWN)
         } else {
+            let changes = self.dispatch.changes(&message).max(1);
             let mut state = self.lock();
             // Under the lock: a queue that has been emptied for good must not be filled again.
             if self.closing() {
                 Some(SHUTTING_DOWN)
-            } else if state.jobs.len() >= QUEUE_LIMIT || state.bytes + bytes.len() > QUEUE_BYTES {
-                Some((Refusal::Busy, "too many changes are waiting; try again later"))
+            } else if state.changes + changes > QUEUE_LIMIT || state.bytes + bytes.len() > QUEUE_BYTES {
+                Some((Refusal::Busy, "too many changes are waiting (64 at the most); try again later"))
+            } else if !self.start_worker(&mut state) {
+                Some((Refusal::Internal, "the change lane cannot be started; nothing was changed"))
             } else {
                 state.bytes += bytes.len();
-                state.jobs.push_back(Job { message: bytes.to_vec(), framing });
-                self.start_worker(&mut state);
+                state.changes += changes;
+                state.jobs.push_back(Job { message: bytes.to_vec(), changes, framing });
                 self.news.notify_all();
                 return;
             }
         };
         encode(out, framing, |out| match refusal {
             Some((refusal, why)) => self.dispatch.refuse(&message, refusal, why, out),
-            None => self.dispatch.answer(&message, out),
+            None => self.dispatch.answer(&message, &self.closing, out),
         });
     }
 
@@ -139,20 +149,17 @@ impl Lanes {
     }
 
     /// Nothing more is begun; what waits is answered "shutting down". Returns when what had begun has ended, and its
-    /// reply has been taken or could not be delivered within `patience`.
-    pub fn close(&self, patience: Duration) {
+    /// reply has been taken or could not be delivered within `patience`; with the replies that are left to deliver.
+    pub fn close(&self, patience: Duration) -> Vec<u8> {
         let waiting = self.shut();
         let mut out = Vec::new();
-        for Job { message, framing } in &waiting {
+        for Job { message, framing, .. } in &waiting {
             if let Ok(message) = call::parse(message) {
                 self.refuse_shutting_down(&message, *framing, &mut out);
             }
         }
-        // The change first: a host that takes nothing any more must not keep it from ending.
         self.wait_for_the_running_one(patience);
-        if !out.is_empty() {
-            (self.send)(&out);
-        }
+        out
     }
 
     /// Nothing more is begun, what waits is dropped; returns when what had begun has ended.
@@ -169,7 +176,7 @@ impl Lanes {
     fn shut(&self) -> VecDeque<Job> {
         let mut state = self.lock();
         self.closing.store(true, Ordering::Release);
-        state.bytes = 0;
+        (state.bytes, state.changes) = (0, 0);
         std::mem::take(&mut state.jobs)
     }
 
@@ -185,9 +192,10 @@ impl Lanes {
         }
     }
 
-    fn start_worker(self: &Arc<Self>, state: &mut State) {
+    /// Whether there is a worker now.
+    fn start_worker(self: &Arc<Self>, state: &mut State) -> bool {
         if state.worker != Worker::Absent {
-            return;
+            return true;
         }
         let lanes = Arc::clone(self);
         match std::thread::Builder::new().name("changes".into()).spawn(move || lanes.work()) {
@@ -197,6 +205,7 @@ impl Lanes {
                 self.recovering.store(false, Ordering::Release);
             }
         }
+        state.worker != Worker::Absent
     }
 
     fn work(&self) {
@@ -214,10 +223,11 @@ impl Lanes {
                 continue;
             };
             state.bytes = state.bytes.saturating_sub(job.message.len());
+            state.changes = state.changes.saturating_sub(job.changes);
             let mut out = Vec::new();
             state = self.busy(state, || {
                 if let Ok(message) = call::parse(&job.message) {
-                    encode(&mut out, job.framing, |out| self.dispatch.answer(&message, out));
+                    encode(&mut out, job.framing, |out| self.dispatch.answer(&message, &self.closing, out));
                 }
             });
             state.worker = Worker::Sending;
@@ -232,7 +242,10 @@ impl Lanes {
     fn busy<'s>(&'s self, mut state: MutexGuard<'s, State>, work: impl FnOnce()) -> MutexGuard<'s, State> {
         state.worker = Worker::Running;
         drop(state);
-        work();
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            // The hook has logged it; a lane whose worker is gone would keep the session from ending.
+            tracing::error!("the change lane goes on after a fault of ours");
+        }
         self.lock()
     }
 

@@ -232,6 +232,11 @@ fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
+/// See [`super::Host::remove_aside`].
+pub fn remove_aside(path: &Path) -> Result<(), FileError> {
+    remove(&aside(&target(path)?))
+}
+
 /// See [`super::Host::append`].
 pub fn append(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let open = OpenOptions::new()
@@ -298,25 +303,25 @@ pub fn remove_empty_dir(path: &Path) -> Result<(), FileError> {
 /// See [`super::Host::lock`].
 pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
     let until = Instant::now() + wait;
-    let open = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(path);
-    let mut file = open.map_err(writing(path))?;
     loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        let open = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW)
+            .open(path);
+        match Flock::lock(open.map_err(writing(path))?, FlockArg::LockExclusiveNonblock) {
+            // Its last holder may have removed the file between our opening and our locking it.
+            Ok(held) if !is_named(&held, path)? => {}
             Ok(held) => {
                 held.set_len(0).map_err(writing(path))?;
                 let pid = std::process::id();
                 (&*held).write_all(format!("{pid}\n").as_bytes()).map_err(writing(path))?;
                 return Ok(Lock(Some(held)));
             }
-            Err((back, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < until => {
-                file = back;
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             Err((back, nix::errno::Errno::EWOULDBLOCK)) => {
@@ -347,6 +352,12 @@ impl Drop for EditLock {
     }
 }
 
+/// Whether `file` is still what `path` names.
+fn is_named(file: &File, path: &Path) -> Result<bool, FileError> {
+    let ours = file.metadata().map_err(reading(path))?;
+    Ok(state(path)?.is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())))
+}
+
 /// See [`super::Host::edit_lock`].
 pub fn edit_lock(path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError> {
     let until = Instant::now() + wait;
@@ -361,8 +372,7 @@ pub fn edit_lock(path: &Path, wait: Duration) -> Result<Option<EditLock>, FileEr
         match Flock::lock(open.map_err(writing(path))?, FlockArg::LockExclusiveNonblock) {
             Ok(held) => {
                 // Its last holder may have removed or renamed the file between our opening and our locking it.
-                let ours = held.metadata().map_err(reading(path))?;
-                if state(path)?.is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
+                if is_named(&held, path)? {
                     return Ok(Some(EditLock(Some((held, path.to_owned())))));
                 }
             }
@@ -496,6 +506,33 @@ mod tests {
         let path = dir.path().join("lock");
         drop(lock(&path, Duration::ZERO).unwrap());
         assert!(lock(&path, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn what_a_write_through_a_link_may_leave_is_removed_where_it_lies() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (link, real) = (dir.path().join("a"), other.path().join("real"));
+        fs::write(&real, "old").unwrap();
+        fs::write(aside(&real), "cut short").unwrap();
+        symlink(&real, &link).unwrap();
+        remove_aside(&link).unwrap();
+        assert!(real.exists() && !aside(&real).exists());
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_is_taken_on_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = lock(&path, Duration::ZERO).unwrap();
+        let waiting = std::thread::spawn({
+            let path = path.clone();
+            move || lock(&path, Duration::from_secs(20))
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        fs::remove_file(&path).unwrap();
+        drop(first);
+        let _second = waiting.join().unwrap().unwrap();
+        assert!(matches!(lock(&path, Duration::ZERO), Err(LockError::Held { .. })));
     }
 
     #[test]

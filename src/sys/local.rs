@@ -65,6 +65,10 @@ impl Host for Local {
         files::remove(path)
     }
 
+    fn remove_aside(&self, path: &Path) -> Result<(), FileError> {
+        files::remove_aside(path)
+    }
+
     fn make_dir(&self, path: &Path) -> Result<(), FileError> {
         files::make_dir(path)
     }

@@ -79,6 +79,10 @@ pub trait Host: Debug + Send + Sync {
     fn link(&self, path: &Path, target: &Path) -> Result<(), FileError>;
     /// Removes a file durably; one that is not there is no error.
     fn remove(&self, path: &Path) -> Result<(), FileError>;
+    /// Removes what a `write` of `path` that was cut short may have left beside it.
+    fn remove_aside(&self, path: &Path) -> Result<(), FileError> {
+        self.remove(&files::aside(path))
+    }
     /// Makes a directory (and missing parents) with mode 0700.
     fn make_dir(&self, path: &Path) -> Result<(), FileError>;
     /// Removes a directory and all in it; one that is not there is no error.

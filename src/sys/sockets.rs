@@ -215,11 +215,15 @@ pub fn holders(socket: &Socket) -> Vec<Process> {
 ///
 /// # Errors
 ///
-/// What `socket(2)` and `bind(2)` say, with the raw OS error: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, `EAFNOSUPPORT`.
+/// What `socket(2)` and `bind(2)` say, with the raw OS error: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`.
 /// A link-local address, which needs an interface that [`IpAddr`] cannot name, is `EINVAL`.
 pub fn try_bind(address: IpAddr, port: u16) -> io::Result<()> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let fd = match socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) {
+        // A kernel without the family has no such address either.
+        Err(Errno::EAFNOSUPPORT) => return Err(Errno::EADDRNOTAVAIL.into()),
+        fd => fd?,
+    };
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
     if address.is_ipv6() {
         setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;

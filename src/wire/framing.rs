@@ -122,9 +122,13 @@ impl Decoder {
 
     /// The first bytes decide; `None` while there are too few.
     fn recognise(&mut self) -> Option<Framing> {
-        let waiting = &self.buffer[self.start..self.end];
-        let first = waiting.iter().position(|b| !b.is_ascii_whitespace())?;
-        let head = &waiting[first..];
+        // Blanks before the first message are nothing to wait with.
+        let blank = self.buffer[self.start..self.end].iter().take_while(|b| b.is_ascii_whitespace()).count();
+        self.start += blank;
+        let head = &self.buffer[self.start..self.end];
+        if head.is_empty() {
+            return None;
+        }
         let common = head.len().min(CONTENT.len());
         if !head[..common].eq_ignore_ascii_case(&CONTENT[..common]) {
             return Some(Framing::Lines);
@@ -135,7 +139,6 @@ impl Decoder {
         if common < CONTENT.len() {
             return Some(Framing::Lines);
         }
-        self.start += first;
         Some(Framing::Headers)
     }
 
@@ -327,6 +330,19 @@ mod tests {
     fn after_a_bad_header_the_next_one_counts() {
         let bytes = b"Content-Length: x\r\n\r\nContent-Length: 3\r\n\r\n{1}";
         assert_eq!(frames(bytes, 10, 100), ["BadHeader", "{1}"]);
+    }
+
+    #[test]
+    fn blanks_before_the_first_message_are_not_kept() {
+        let mut decoder = Decoder::new(10);
+        for _ in 0..1000 {
+            let room = decoder.room();
+            room.fill(b'\n');
+            let count = room.len();
+            decoder.filled(count);
+            assert_eq!(decoder.frame(), None);
+        }
+        assert!(decoder.buffer.len() <= 2 * MOST, "{} bytes are kept", decoder.buffer.len());
     }
 
     #[test]

@@ -100,8 +100,10 @@ static HELD: LazyLock<Vec<(Case, Played)>> = LazyLock::new(|| {
 fn record<'c>(folder: &Path, cases: impl Iterator<Item = &'c Case>) -> Recording {
     let recording = Arc::new(Mutex::new(Recording::begin(folder)));
     let cases: Vec<&Case> = cases.filter(|case| case.faults.is_none()).collect();
-    let real: Vec<Played> =
-        cases.iter().map(|case| play(case, Box::new(Recorder::new(Arc::clone(&recording))))).collect();
+    let real: Vec<Played> = cases
+        .iter()
+        .map(|case| play(case, Box::new(Recorder::new(&case.host, Arc::clone(&recording)))))
+        .collect();
     let recording = recording.lock().unwrap().clone();
     recording.save(folder);
     let recording = Recording::load(folder).unwrap();

@@ -5,7 +5,7 @@
 
 use super::faults::Faults;
 use super::recorded::{Outcomes, Recorded};
-use super::recording::{PROGRAM, STATE, Stored, tree};
+use super::recording::{Deed, PROGRAM, STATE, Stored, tree};
 use mail_smtp2::change::{Choice, Options, Service};
 use mail_smtp2::cluster::route::Cluster;
 use mail_smtp2::mta::{self, Kind, sandbox::Sandbox};
@@ -131,12 +131,23 @@ pub(super) fn play(case: &Case, outcomes: Box<dyn Outcomes>) -> Played {
     for line in lines(&case.given) {
         match serde_json::from_slice(line) {
             // What is not recorded has left its note before it panics.
-            Ok(Given::Neighbour { neighbour }) => {
-                let _ = catch_unwind(AssertUnwindSafe(|| host.neighbour(neighbour)));
+            Ok(Given::Deed(deed)) => {
+                let _ = catch_unwind(AssertUnwindSafe(|| host.by_another(&deed)));
                 continue;
             }
             Ok(Given::Edit { edit, text }) => {
-                host.edit(&edit, &text);
+                host.edit(&edit, |_| text);
+                continue;
+            }
+            Ok(Given::Append { append, text }) => {
+                host.edit(&append, |old| old + &text);
+                continue;
+            }
+            Ok(Given::Change { change, from, to }) => {
+                host.edit(&change, |old| {
+                    assert!(old.contains(&from), "{}: {} has no {from:?}", case.name(), change.display());
+                    old.replace(&from, &to)
+                });
                 continue;
             }
             Err(_) => {}
@@ -166,17 +177,21 @@ pub(super) fn play(case: &Case, outcomes: Box<dyn Outcomes>) -> Played {
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
 enum Given {
-    /// Another program begins to listen on a port.
-    Neighbour { neighbour: u16 },
-    /// An administrator writes a file.
+    /// A command or signal of the administrator's; another program begins to listen on a port.
+    Deed(Deed),
+    /// An administrator writes a file,
     Edit { edit: PathBuf, text: String },
+    /// adds to it,
+    Append { append: PathBuf, text: String },
+    /// or changes something in it.
+    Change { change: PathBuf, from: String, to: String },
 }
 
 /// The reply to one line, as the lanes have it made.
 fn reply(dispatch: &Dispatch, line: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     encode(&mut out, Framing::Lines, |out| match call::parse(line) {
-        Ok(message) => dispatch.answer(&message, out),
+        Ok(message) => dispatch.answer(&message, &std::sync::atomic::AtomicBool::new(false), out),
         Err(why) => error(out, None, Refusal::NotJson, &format!("Parse error: {}", foreign(why.to_string()))),
     });
     out

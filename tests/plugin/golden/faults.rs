@@ -1,8 +1,8 @@
 //! Faults that are laid over a recording: `faults.jsonl` of a case, a line each.
 //!
-//! A line says at which call (`run` and the command's beginning, `write` and a path, `lock`, `bind`, `dialogue`, `holder`),
-//! the how-manieth of them (`nth`; absent is each), and what becomes of it. A command with a fault changes nothing: the
-//! scene stays. The line `{"deadline": SECONDS}` gives the case's changes that long, so that waiting in vain is short.
+//! A line says at which call (`run` and the command's beginning, `signal` and the name of who gets it, `write` and a
+//! path, `lock`, `bind`, `dialogue`, `holder`), the how-manieth of them (`nth`; absent is each), and what becomes of it.
+//! A command with a fault changes nothing: the scene stays. The line `{"deadline": SECONDS}` gives the case's changes that long, so that waiting in vain is short.
 
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -16,6 +16,8 @@ use super::recording::lines;
 pub(super) enum At {
     /// A command whose words, joined, begin like this.
     Run(String),
+    /// A signal to the process of this name.
+    Signal(String),
     /// The writing of this file.
     Write(PathBuf),
     /// The taking of this lock.
@@ -42,8 +44,14 @@ pub(super) enum Then {
     Denied(bool),
     /// The lock is held by this process.
     HeldBy(i32),
+    /// The signal changes nothing.
+    Lost(bool),
+    /// The signal does what this command does.
+    Instead(Vec<String>),
     /// The listener takes mail without AUTH, on the last channel that it offers.
     TakesMail(bool),
+    /// The listener offers no AUTH, on the last channel that it offers.
+    NoAuth(bool),
 }
 
 /// A fault.

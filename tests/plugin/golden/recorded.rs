@@ -6,7 +6,8 @@
 
 use super::faults::{At, Faults, Then};
 use super::recording::{
-    Content, Deed, Differing, End, Entry, Holder, Listening, Recording, Scene, Stored, Survey,
+    Content, Deed, Differing, End, Entry, Holder, Listening, Recording, STATE, Scene, Stored, Survey,
+    difference,
 };
 use mail_smtp2::sys::smtp::{Reply, Upgrade};
 use mail_smtp2::sys::{
@@ -73,8 +74,9 @@ impl Outcomes for Replay {
     }
 
     fn of(&mut self, deed: &Deed, before: &Scene, files: &Differing) -> Option<Outcome> {
+        let files = self.0.shown(files);
         let known =
-            |entry: &&Entry| entry.deed == *deed && entry.before == before.name && entry.files == *files;
+            |entry: &&Entry| entry.deed == *deed && entry.before == before.name && entry.files == files;
         let entry = self.0.entries.iter().find(known)?;
         let after = self.0.scenes.iter().find(|scene| scene.name == entry.after)?.clone();
         Some(Outcome { end: entry.end, stdout: entry.stdout.clone(), stderr: entry.stderr.clone(), after })
@@ -130,23 +132,30 @@ impl Recorded {
             effects: Vec::new(),
             trouble: Vec::new(),
         };
-        for (path, stored) in root.iter().chain(over) {
+        for (path, stored) in &root {
+            machine.store(path, stored.clone(), false);
+        }
+        for (path, stored) in over {
+            // What it hides belongs to `root/` all the same.
+            machine.file(path);
             machine.store(path, stored.clone(), false);
         }
         machine.enter(scene);
         Self(Mutex::new(machine))
     }
 
-    /// Another program begins to listen on a port.
-    pub(super) fn neighbour(&self, port: u16) {
-        self.lock().deed(&Deed::Neighbour(port));
+    /// Something is done to the machine, not by us.
+    pub(super) fn by_another(&self, deed: &Deed) {
+        self.lock().deed(deed);
     }
 
-    /// An administrator writes a file.
-    pub(super) fn edit(&self, path: &Path, text: &str) {
+    /// An administrator writes a file, knowing what stands in it.
+    pub(super) fn edit(&self, path: &Path, edit: impl FnOnce(String) -> String) {
         let mut machine = self.lock();
-        let mode = machine.file(path).map_or(0o644, |old| old.stored.mode);
-        machine.store(path, Stored { bytes: text.as_bytes().to_vec(), mode }, false);
+        let old = machine.file(path).map(|file| file.stored);
+        let mode = old.as_ref().map_or(0o644, |old| old.mode);
+        let text = String::from_utf8(old.map(|old| old.bytes).unwrap_or_default()).unwrap();
+        machine.store(path, Stored { bytes: edit(text).into_bytes(), mode }, false);
     }
 
     /// From now on these faults happen.
@@ -246,16 +255,27 @@ impl Machine {
         self.effects.push(text);
     }
 
-    fn wrote(&mut self, head: &str, bytes: &[u8]) {
+    /// What was written: all of it, or how it differs from what stood there.
+    fn wrote(&mut self, head: &str, old: Option<File>, bytes: &[u8]) {
         let mut text = head.to_owned();
-        for line in String::from_utf8_lossy(bytes).lines() {
+        let new = String::from_utf8_lossy(bytes);
+        let lines: Vec<String> = match old {
+            Some(old) => difference(&String::from_utf8_lossy(&old.stored.bytes), &new),
+            None if bytes.ends_with(b"\n") => new.lines().map(str::to_owned).collect(),
+            None => new.lines().chain(["(no end of line)"]).map(str::to_owned).collect(),
+        };
+        for line in lines {
             text += "\n    ";
-            text += line;
-        }
-        if !bytes.ends_with(b"\n") {
-            text += "\n    (no end of line)";
+            text += &line;
         }
         self.effect(text);
+    }
+
+    /// The only file of this name that is not ours.
+    fn namesake(&self, path: &Path) -> Option<(PathBuf, File)> {
+        let theirs = |other: &Path| other.file_name() == path.file_name() && !other.starts_with(STATE);
+        let mut found = self.files.iter().filter(|(other, _)| theirs(other));
+        found.next().filter(|_| found.next().is_none()).map(|(path, file)| (path.clone(), file.clone()))
     }
 
     /// A place that was looked at.
@@ -266,8 +286,16 @@ impl Machine {
         self.port(address.port());
     }
 
+    /// A place that was looked at and spoken to.
+    fn peer(&mut self, address: SocketAddr) {
+        self.place(address);
+        if address.ip().is_unspecified() || !self.survey.ports.contains(&address.port()) {
+            self.unknown(format!("what {address} says"));
+        }
+    }
+
     fn port(&mut self, port: u16) {
-        if port != 0 && !self.survey.ports.contains(&port) {
+        if port != 0 && !self.survey.ports.contains(&port) && !self.survey.others.contains(&port) {
             self.unknown(format!("anything about port {port}"));
         }
     }
@@ -313,14 +341,15 @@ impl Host for Recorded {
 
     fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
         let mut machine = self.lock();
-        let mode = machine.file(path).map_or(mode, |old| old.stored.mode);
+        let old = machine.file(path);
+        let mode = old.as_ref().map_or(mode, |old| old.stored.mode);
         let head = format!("write {} {mode:04o}", path.display());
         if machine.strike(|at| matches!(at, At::Write(struck) if struck == path)).is_some() {
             machine.effect(format!("{head}: permission denied (a fault)"));
             return Err(writing(path, io::Error::from_raw_os_error(nix::libc::EACCES)));
         }
         machine.room(path)?;
-        machine.wrote(&head, bytes);
+        machine.wrote(&head, old, bytes);
         machine.store(path, Stored { bytes: bytes.to_vec(), mode }, false);
         Ok(())
     }
@@ -328,7 +357,7 @@ impl Host for Recorded {
     fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         let mut machine = self.lock();
         machine.room(path)?;
-        machine.wrote(&format!("append {}", path.display()), bytes);
+        machine.wrote(&format!("append {}", path.display()), None, bytes);
         let mut stored =
             machine.file(path).map_or(Stored { bytes: Vec::new(), mode: 0o600 }, |file| file.stored);
         stored.bytes.extend(bytes);
@@ -350,7 +379,12 @@ impl Host for Recorded {
     fn scratch(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         let mut machine = self.lock();
         machine.room(path)?;
-        machine.wrote(&format!("scratch {}", path.display()), bytes);
+        let mut head = format!("scratch {}", path.display());
+        let like = machine.namesake(path).map(|(like, file)| {
+            head += &format!(", {} but for", like.display());
+            file
+        });
+        machine.wrote(&head, like, bytes);
         machine.store(path, Stored { bytes: bytes.to_vec(), mode: 0o600 }, false);
         Ok(())
     }
@@ -531,8 +565,22 @@ impl Host for Recorded {
             Signal::Terminate => "TERM",
             Signal::Kill => "KILL",
         };
-        machine.effect(format!("signal {name} {} ({})", process.pid, process.name));
-        machine.deed(&Deed::Signal(name.to_owned(), process.name.clone()));
+        let head = format!("signal {name} {} ({})", process.pid, process.name);
+        let deed = match machine.strike(|at| matches!(at, At::Signal(to) if *to == process.name)) {
+            Some((Then::Lost(_), _)) => {
+                machine.effect(format!("{head}: it changes nothing (a fault)"));
+                return Ok(());
+            }
+            Some((Then::Instead(argv), _)) => {
+                machine.effect(format!("{head}: as after {} (a fault)", argv.join(" ")));
+                Deed::Argv(argv)
+            }
+            _ => {
+                machine.effect(head);
+                Deed::Signal(name.to_owned(), process.name.clone())
+            }
+        };
+        machine.deed(&deed);
         Ok(())
     }
 
@@ -553,13 +601,13 @@ impl Host for Recorded {
 
     fn refuses(&self, address: SocketAddr, _: Deadline) -> io::Result<bool> {
         let mut machine = self.lock();
-        machine.place(address);
+        machine.peer(address);
         Ok(machine.scene.refusing.contains(&address))
     }
 
     fn dialogue(&self, address: SocketAddr, auth: AuthTry, _: Deadline) -> Result<Dialogue, SmtpError> {
         let mut machine = self.lock();
-        machine.place(address);
+        machine.peer(address);
         if machine.scene.refusing.contains(&address) {
             let source = io::Error::from_raw_os_error(nix::libc::ECONNREFUSED);
             return Err(SmtpError::Connect { address, source });
@@ -569,13 +617,18 @@ impl Host for Recorded {
             let scene = machine.scene.name.clone();
             machine.unknown(format!("a dialogue with {address} ({auth:?}) in the scene {scene:?}"))
         };
-        if machine.strike(|at| *at == At::Dialogue(address)).is_some() {
+        if let Some((then, _)) = machine.strike(|at| *at == At::Dialogue(address)) {
             let session = match &mut said.upgrade {
                 Upgrade::Done(session) => session,
                 _ => &mut said.clear,
             };
-            session.mail = Reply { code: 250, text: "2.1.0 Ok".to_owned() };
-            session.rcpt = Some(Reply { code: 250, text: "2.1.5 Ok".to_owned() });
+            match then {
+                Then::NoAuth(_) => session.auth.clear(),
+                _ => {
+                    session.mail = Reply { code: 250, text: "2.1.0 Ok".to_owned() };
+                    session.rcpt = Some(Reply { code: 250, text: "2.1.5 Ok".to_owned() });
+                }
+            }
         }
         Ok(said)
     }

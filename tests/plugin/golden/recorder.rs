@@ -3,7 +3,8 @@
 //!
 //! Answers for: laying the conversation's files where the commands find them, and a recording that is the same
 //! whenever and wherever it is made: the state directory and our program stand under their usual paths, pids and
-//! inodes are counted, this machine's name is `node1.example.com`. What is started here ends with it.
+//! inodes are counted, this machine's name is `node1.example.com`, of keys and certificates only their marks are kept.
+//! What is started here ends with it, and what was changed is put back, for the next conversation.
 
 use super::recorded::{Outcome, Outcomes};
 use super::recording::{
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The first pid that is given out.
@@ -25,6 +27,20 @@ const FIRST_PID: i32 = 800;
 const FIRST_INODE: u32 = 9000;
 /// What this machine is called.
 const NAME: &str = "node1.example.com";
+/// How long a mail server is given to be rid of processes that answer as before.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Commands that change nothing.
+const ASKING: [&str; 1] = ["postconf"];
+
+/// The commands after which a machine is as it was before the conversation, and its files are.
+fn put_back(host: &str) -> &'static [&'static [&'static str]] {
+    match host {
+        "postfix-debian" => {
+            &[&["postfix", "stop"], &["postfix", "start"], &["doveadm", "stop"], &["dovecot"]]
+        }
+        _ => &[],
+    }
+}
 
 /// The machine that is recorded, for one conversation.
 #[derive(Debug)]
@@ -32,18 +48,20 @@ pub(super) struct Recorder {
     recording: Arc<Mutex<Recording>>,
     local: Local,
     base: TempDir,
-    /// Files that lie there because of the conversation.
-    laid: BTreeSet<PathBuf>,
+    /// Files that lie there because of the conversation, and what was there before.
+    laid: BTreeMap<PathBuf, Option<Vec<u8>>>,
     /// Real pids, and the ones given out for them.
     pids: RefCell<BTreeMap<i32, i32>>,
+    /// What is run at the end.
+    put_back: &'static [&'static [&'static str]],
 }
 
 impl Recorder {
-    /// For a conversation whose outcomes are to be kept in `recording`.
-    pub(super) fn new(recording: Arc<Mutex<Recording>>) -> Self {
+    /// For a conversation on this host whose outcomes are to be kept in `recording`.
+    pub(super) fn new(host: &str, recording: Arc<Mutex<Recording>>) -> Self {
         let base = tempfile::Builder::new().prefix("mail-smtp2-record-").tempdir().unwrap();
-        let (laid, pids) = (BTreeSet::new(), RefCell::default());
-        Self { recording, local: Local::default(), base, laid, pids }
+        let (laid, pids) = (BTreeMap::new(), RefCell::default());
+        Self { recording, local: Local::default(), base, laid, pids, put_back: put_back(host) }
     }
 
     /// What stands on the machine of the recording, and where that is here.
@@ -94,26 +112,35 @@ impl Recorder {
 
     /// Lets the real files be as the conversation has them, as far as the deed meets them.
     fn lay(&mut self, deed: &Deed, files: &Differing) {
-        let unwanted = |path: &&PathBuf| deed.meets(path) && files.get(*path).is_none_or(Option::is_none);
-        let gone: Vec<PathBuf> = self.laid.iter().filter(unwanted).cloned().collect();
-        let gone = gone.into_iter().chain(files.iter().filter(|(_, t)| t.is_none()).map(|(p, _)| p.clone()));
-        for path in gone {
-            self.local.remove(&self.real_path(&path)).unwrap();
-            self.laid.remove(&path);
+        let unwanted = |path: &&PathBuf| deed.meets(path) && !files.contains_key(*path);
+        for path in self.laid.keys().filter(unwanted).cloned().collect::<Vec<_>>() {
+            self.take_up(&path);
         }
         for (path, content) in files {
-            let Some(content) = content else { continue };
             let real = self.real_path(path);
-            self.laid.insert(path.clone());
+            if !self.laid.contains_key(path) {
+                self.laid.insert(path.clone(), self.local.read(&real).unwrap());
+            }
             self.local.make_dir(real.parent().unwrap()).unwrap();
             match content {
-                Content::Link { link } => self.local.link(&real, &self.real_path(link)).unwrap(),
-                Content::Text(text)
+                None => self.local.remove(&real).unwrap(),
+                Some(Content::Link { link }) => self.local.link(&real, &self.real_path(link)).unwrap(),
+                Some(Content::Text(text))
                     if self.local.read(&real).unwrap().as_deref() == Some(text.as_bytes()) => {}
-                Content::Text(text) => self.local.write(&real, text.as_bytes(), 0o600).unwrap(),
+                Some(Content::Text(text)) => self.local.write(&real, text.as_bytes(), 0o600).unwrap(),
+                Some(Content::Difference { .. }) => unreachable!("a machine has whole files"),
             }
         }
         self.local.make_dir(&self.real_path(Path::new(STATE))).unwrap();
+    }
+
+    /// The real file is again as it was before the conversation.
+    fn take_up(&mut self, path: &Path) {
+        let real = self.real_path(path);
+        match self.laid.remove(path).flatten() {
+            Some(bytes) => self.local.write(&real, &bytes, 0o600).unwrap(),
+            None => self.local.remove(&real).unwrap(),
+        }
     }
 
     fn perform(&self, deed: &Deed, before: &Scene) -> Output {
@@ -122,7 +149,9 @@ impl Recorder {
             Deed::Argv(argv) => self.run(&argv.iter().map(|word| self.real(word)).collect::<Vec<_>>()),
             Deed::Signal(signal, name) => {
                 let given = before.processes.iter().find(|process| process.name == *name).unwrap().pid;
-                let real = *self.pids.borrow().iter().find(|(_, known)| **known == given).unwrap().0;
+                let alive = |real: &i32| self.local.process(*real).is_some();
+                let pids = self.pids.borrow();
+                let real = *pids.iter().find(|(real, known)| **known == given && alive(real)).unwrap().0;
                 let signal = match signal.as_str() {
                     "HUP" => Signal::Hangup,
                     "TERM" => Signal::Terminate,
@@ -162,11 +191,20 @@ impl Recorder {
         self.local.run(&command, Deadline::after(PATIENCE)).unwrap_or_else(|e| panic!("{argv:?}: {e}"))
     }
 
+    /// What there is to see after a deed, once it has settled.
+    fn look_after(&self, deed: &Deed, survey: &Survey) -> Scene {
+        let asks = matches!(deed, Deed::Argv(argv) if ASKING.contains(&argv[0].as_str()));
+        if !asks && !survey.programs.is_empty() {
+            std::thread::sleep(SETTLE);
+        }
+        self.look(survey)
+    }
+
     /// What there is to see once it has settled.
     fn look(&self, survey: &Survey) -> Scene {
         let mut last = self.glance(survey);
         let settled = within(PATIENCE, || {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
             let now = self.glance(survey);
             std::mem::replace(&mut last, now.clone()) == now
         });
@@ -203,8 +241,14 @@ impl Recorder {
             };
             scene.files.insert(path.clone(), text);
         }
-        for socket in survey.ports.iter().flat_map(|port| self.local.listening(*port).unwrap()) {
-            let holders = self.local.holders(&socket);
+        let ports = survey.others.iter().chain(&survey.ports);
+        for socket in ports.flat_map(|port| self.local.listening(*port).unwrap()) {
+            let mut holders = self.local.holders(&socket);
+            let known = |p: &Process| p.exe.as_ref().is_some_and(|exe| survey.programs.contains(exe));
+            if holders.iter().any(known) {
+                // The others are its helpers, who come and go.
+                holders.retain(known);
+            }
             let inode = FIRST_INODE + u32::try_from(scene.sockets.len()).unwrap();
             let held = holders.iter().map(|holder| self.held(&socket, holder.pid)).collect();
             there.extend(holders);
@@ -241,6 +285,9 @@ impl Recorder {
 
     fn visit(&self, place: SocketAddr, scene: &mut Scene) {
         self.bind(place, scene);
+        if place.ip().is_unspecified() {
+            return;
+        }
         if self.local.refuses(place, Deadline::after(PATIENCE)).unwrap_or(true) {
             scene.refusing.insert(place);
             return;
@@ -269,7 +316,7 @@ impl Outcomes for Recorder {
         let mode = self.local.meta(path).unwrap()?.mode;
         // Of a program it is enough that it is there.
         let bytes = if mode & 0o111 == 0 { self.local.read(path).unwrap()? } else { Vec::new() };
-        let stored = Stored { bytes, mode };
+        let stored = Stored { bytes: without_secrets(bytes), mode };
         self.recording.lock().unwrap().root.insert(path.to_owned(), stored.clone());
         Some(stored)
     }
@@ -289,7 +336,7 @@ impl Outcomes for Recorder {
     fn of(&mut self, deed: &Deed, before: &Scene, files: &Differing) -> Option<Outcome> {
         self.lay(deed, files);
         let output = self.perform(deed, before);
-        let after = self.look(&self.survey());
+        let after = self.look_after(deed, &self.survey());
         let mut recording = self.recording.lock().unwrap();
         let after = recording.named(after);
         let text = |bytes: &[u8]| self.told(&String::from_utf8_lossy(bytes));
@@ -301,14 +348,15 @@ impl Outcomes for Recorder {
         let entry = Entry {
             deed: deed.clone(),
             before: before.name.clone(),
-            files: files.clone(),
+            files: recording.shown(files),
             end,
             stdout: stdout.clone(),
             stderr: stderr.clone(),
             after: after.name.clone(),
         };
-        let same =
-            |known: &&Entry| (&known.deed, &known.before, &known.files) == (deed, &entry.before, files);
+        let same = |known: &&Entry| {
+            (&known.deed, &known.before, &known.files) == (deed, &entry.before, &entry.files)
+        };
         match recording.entries.iter().find(same) {
             Some(known) => assert_eq!(*known, entry, "once it went so, and once so"),
             None => recording.entries.push(entry),
@@ -324,5 +372,22 @@ impl Drop for Recorder {
                 self.sandbox("end", &folder);
             }
         }
+        for path in self.laid.keys().cloned().collect::<Vec<_>>() {
+            self.take_up(&path);
+        }
+        for argv in self.put_back {
+            // What does not run cannot be stopped.
+            self.run(&argv.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        }
     }
+}
+
+/// A file of keys or certificates with nothing between its marks.
+fn without_secrets(bytes: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8(bytes).expect("files of fixtures are text");
+    if !text.contains("-----BEGIN ") {
+        return text.into_bytes();
+    }
+    let marks = text.lines().filter(|line| line.starts_with("-----"));
+    marks.fold(String::new(), |all, mark| all + mark + "\n").into_bytes()
 }

@@ -3,7 +3,8 @@
 //! A *scene* is all that the machine shows at an instant about the ports, processes and files that were looked at:
 //! the fixed list of those stands in the first line of `smtp.jsonl`, so that what was not looked at is never
 //! answered. A command is known by its argv, the scene it was run in and every file that differs from `root/`; it
-//! leads to a scene. Does not know: who asks, and how a scene is looked at.
+//! leads to a scene. Of a file that differs from another in `root/` only the difference is kept. Does not know: who
+//! asks, and how a scene is looked at.
 
 use mail_smtp2::sys::{AuthTry, Dialogue, Socket};
 use serde::de::DeserializeOwned;
@@ -22,10 +23,13 @@ pub(super) const PROGRAM: &str = "/usr/bin/mail-smtp2";
 /// What is looked at for a scene.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Survey {
-    /// On these addresses,
+    /// On these addresses (nobody is spoken to on an unspecified one),
     pub(super) addresses: Vec<IpAddr>,
     /// these ports;
     pub(super) ports: Vec<u16>,
+    /// who listens on these others, to whom nobody speaks;
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) others: Vec<u16>,
     /// every process of these programs;
     pub(super) programs: Vec<PathBuf>,
     /// these Unix sockets;
@@ -37,12 +41,33 @@ pub(super) struct Survey {
 impl Survey {
     /// What there is to look at on a host of this name.
     fn of(host: &str) -> Self {
-        let files = match host {
-            "sandbox" => vec![Path::new(STATE).join("sandbox/daemon.lock")],
-            _ => Vec::new(),
+        let addresses = |all: &[&str]| all.iter().map(|address| address.parse().unwrap()).collect();
+        let paths = |all: &[&str]| all.iter().map(PathBuf::from).collect();
+        let bare = Self {
+            addresses: addresses(&["127.0.0.1", "::1"]),
+            ports: vec![587, 2587],
+            others: Vec::new(),
+            programs: Vec::new(),
+            unix: Vec::new(),
+            files: Vec::new(),
         };
-        let addresses = ["127.0.0.1", "::1"].map(|address| address.parse().unwrap()).to_vec();
-        Self { addresses, ports: vec![587, 2587], programs: Vec::new(), unix: Vec::new(), files }
+        match host {
+            "sandbox" => Self { files: vec![Path::new(STATE).join("sandbox/daemon.lock")], ..bare },
+            "postfix-debian" => Self {
+                addresses: addresses(&["0.0.0.0", "::", "127.0.0.1", "::1"]),
+                others: vec![25],
+                programs: paths(&[
+                    "/usr/lib/postfix/sbin/master",
+                    "/usr/libexec/postfix/master",
+                    "/usr/lib/postfix/master",
+                    "/usr/lib/postfix/bin/master",
+                ]),
+                unix: paths(&["/var/spool/postfix/private/auth"]),
+                files: paths(&["/var/spool/postfix/pid/master.pid"]),
+                ..bare
+            },
+            _ => bare,
+        }
     }
 
     /// Every address and port that is looked at.
@@ -164,6 +189,14 @@ pub(super) enum Content {
     Text(String),
     /// A symbolic link.
     Link { link: PathBuf },
+    /// A file that differs in this from one in `root/`.
+    Difference { from: PathBuf, difference: Vec<String> },
+}
+
+/// How a text differs from another, as `diff -U1` has it, without its head.
+pub(super) fn difference(old: &str, new: &str) -> Vec<String> {
+    let diff = similar::TextDiff::from_lines(old, new);
+    diff.unified_diff().context_radius(1).to_string().lines().map(str::to_owned).collect()
 }
 
 /// A deed, when it was done, and what came of it.
@@ -174,7 +207,7 @@ pub(super) struct Entry {
     pub(super) deed: Deed,
     /// In which scene.
     pub(super) before: String,
-    /// With which files.
+    /// With which files, as [`Recording::shown`] has them.
     pub(super) files: Differing,
     /// How it ended.
     #[serde(flatten)]
@@ -266,6 +299,19 @@ impl Recording {
         fs::write(folder.join("smtp.jsonl"), text).unwrap();
     }
 
+    /// Files as they are kept: where there is one of that path in `root/`, or else one of that name, the difference.
+    pub(super) fn shown(&self, files: &Differing) -> Differing {
+        let shown = |path: &PathBuf, content: &Content| {
+            let Content::Text(text) = content else { return content.clone() };
+            let mut namesakes = self.root.keys().filter(|known| known.file_name() == path.file_name());
+            let from = self.root.get_key_value(path).map(|(path, _)| path).or_else(|| namesakes.next());
+            let Some(from) = from else { return content.clone() };
+            let old = String::from_utf8_lossy(&self.root[from].bytes);
+            Content::Difference { from: from.clone(), difference: difference(&old, text) }
+        };
+        files.iter().map(|(path, c)| (path.clone(), c.as_ref().map(|c| shown(path, c)))).collect()
+    }
+
     /// The scene under its name: that of an equal one if there is one, else one of its own.
     pub(super) fn named(&mut self, mut scene: Scene) -> Scene {
         if let Some(known) = self.scenes.iter().find(|known| known.shows(&scene)) {
@@ -298,18 +344,19 @@ impl Scene {
     /// A name that tells what is to be seen.
     fn telling(&self) -> String {
         let ports: BTreeSet<u16> = self.sockets.iter().map(|l| l.socket.address.port()).collect();
-        if ports.is_empty() {
-            return "nobody listens".to_owned();
-        }
         let each = ports.into_iter().map(|port| {
             let spoken = self.dialogues.iter().find(|spoken| spoken.at.port() == port);
-            let how = match spoken.is_some_and(|spoken| spoken.said.clear.auth.is_empty()) {
-                true => "AUTH after TLS",
-                false => "AUTH at once",
-            };
-            format!("{port} offers {how}")
+            match spoken.map(|spoken| spoken.said.clear.auth.is_empty()) {
+                Some(true) => format!("{port} offers AUTH after TLS"),
+                Some(false) => format!("{port} offers AUTH at once"),
+                None => format!("{port} listens"),
+            }
         });
-        each.collect::<Vec<_>>().join(", ")
+        let unix = self.unix.iter().map(|path| format!("{} answers", path.file_name().unwrap().display()));
+        match each.chain(unix).collect::<Vec<_>>() {
+            nobody if nobody.is_empty() => "nobody listens".to_owned(),
+            all => all.join(", "),
+        }
     }
 }
 

@@ -1,0 +1,54 @@
+//! What is left of a mail server that has gone: the files in which our block may still stand.
+//!
+//! Answers for: taking a block out of files that nobody reads any more. Does not know: making anything; it has nobody to
+//! tell, and nothing of it listens.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{Alternate, Edit, Listener, Meant, Mta, MtaError, Staged, Tell};
+use crate::sys::Command;
+
+/// A mail server whose daemon or configuration is missing.
+#[derive(Debug)]
+pub struct Gone<'a> {
+    /// Which one.
+    pub mta: &'a dyn Mta,
+}
+
+impl Alternate for Gone<'_> {
+    fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
+        Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
+    }
+
+    fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {
+        Ok(Vec::new())
+    }
+
+    fn edits(&self, listener: Option<&Listener>) -> Result<Vec<Edit>, MtaError> {
+        if listener.is_some() {
+            return Err(MtaError::Down(format!("{} is not on this machine any more", self.mta.kind())));
+        }
+        let edit = |path| Edit { path, block: None, mode: 0o600, lock: None };
+        Ok(self.mta.blocks().into_iter().map(edit).collect())
+    }
+
+    fn ready(&self, _: &Listener) -> Result<(), MtaError> {
+        Err(MtaError::Down(format!("{} is not on this machine any more", self.mta.kind())))
+    }
+
+    fn check(&self, _: &[Staged], _: Option<&Listener>) -> Result<Option<Command>, MtaError> {
+        Ok(None)
+    }
+
+    fn tell(&self, _: Option<&Listener>) -> Result<Vec<Tell>, MtaError> {
+        Ok(Vec::new())
+    }
+
+    fn primary_runs(&self) -> Result<bool, MtaError> {
+        Ok(false)
+    }
+
+    fn revive(&self) -> Vec<Tell> {
+        Vec::new()
+    }
+}
