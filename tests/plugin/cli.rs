@@ -571,3 +571,14 @@ fn on_a_terminal_two_lines_say_what_it_is_and_it_still_serves() {
         String::from_utf8_lossy(&remarked)
     );
 }
+
+#[test]
+fn remove_takes_out_what_a_killed_write_left() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&mut sandbox.plugin(), TLS_YES);
+    for name in [".intent.mail-smtp2", ".settings.json.mail-smtp2"] {
+        std::fs::write(sandbox.state().join(name), "cut short").unwrap();
+    }
+    let run = sandbox.launch().arg("remove").run();
+    assert_eq!((run.code, sandbox.state().exists()), (Some(0), false), "{}", run.stderr);
+}

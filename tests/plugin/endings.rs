@@ -255,3 +255,66 @@ fn the_end_of_the_thread_that_spawned_the_plugin_is_no_reason_to_end() {
     }
     assert_eq!(plugin.end().status.code(), Some(0));
 }
+
+// A host that reads nothing.
+
+/// A host that asks for far more than a pipe holds and reads none of it.
+fn deaf(sandbox: &Sandbox) -> Plugin {
+    let plugin = sandbox.plugin();
+    let mut much = Vec::new();
+    for id in 0..60 {
+        much.extend_from_slice(format!("{}\n", request(id, "rpc.discover", Value::Null)).as_bytes());
+    }
+    plugin.send_raw(much);
+    plugin
+}
+
+/// Whether the program has come so far that a SIGTERM is its own business (proc(5), SigBlk).
+fn blocks_sigterm(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+    let blocked = blocked.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    blocked & (1 << (Signal::SIGTERM as u32 - 1)) != 0
+}
+
+#[test]
+fn a_signal_ends_a_plugin_whose_very_first_answers_nobody_reads() {
+    let sandbox = Sandbox::new();
+    let mut plugin = deaf(&sandbox);
+    eventually(PATIENCE, "the plugin blocks signals", || blocks_sigterm(plugin.pid()));
+    plugin.signal(Signal::SIGTERM);
+    assert_eq!(plugin.wait_a_second().code(), Some(0));
+}
+
+#[test]
+fn a_signal_ends_a_plugin_whose_refusals_of_waiting_changes_nobody_reads() {
+    let sandbox = Sandbox::patient();
+    let mut plugin = sandbox.plugin();
+    let (lock, _) = sandbox.begin_a_change(&plugin, plugin.pid());
+    for id in 0..40 {
+        plugin.send_request(format!("{id}{}", "x".repeat(4000)), "restart", Value::Null);
+    }
+    plugin.send_raw(format!("{}\n", request(1, "rpc.discover", Value::Null)).repeat(60));
+    eventually(PATIENCE, "the requests are taken", || plugin.taken() > 160_000);
+    plugin.signal(Signal::SIGTERM);
+    drop(lock);
+    assert_eq!(plugin.wait().code(), Some(0));
+}
+
+#[test]
+fn what_a_batch_has_not_begun_when_a_signal_comes_is_not_begun() {
+    let sandbox = Sandbox::patient();
+    let mut plugin = sandbox.plugin();
+    let lock = sandbox.hold_lock();
+    let change =
+        |id| request(id, "update", json!({"alternate_smtp_port": sandbox.port(), "auth_mode": TLS_YES}));
+    plugin.send(Value::from((0..60).map(change).collect::<Vec<_>>()).to_string());
+    // Answered behind the batch, so that the batch is in the change lane, and its first change waits for the lock.
+    plugin.assert_answers();
+    plugin.signal(Signal::SIGTERM);
+    eventually(PATIENCE, "the end is near", || fault(&plugin.ask("isRunning", Value::Null)) == -32099);
+    drop(lock);
+    let replies = plugin.receive();
+    let refused = replies.as_array().unwrap().iter().filter(|reply| reply["error"]["code"] == -32099).count();
+    assert_eq!(refused, 59, "{replies}");
+}

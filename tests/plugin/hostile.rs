@@ -375,3 +375,15 @@ fn a_trace_level_from_the_environment_holds_up_no_answer_either() {
     }
     assert_eq!(plugin.end().status.code(), Some(0));
 }
+
+#[test]
+fn a_session_that_begins_with_nothing_but_blanks_does_not_grow_the_plugin() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let memory = Memory { pid: plugin.pid(), before: Memory::of(&mut sandbox.plugin()).before };
+    for _ in 0..24 {
+        plugin.send_raw(vec![b'\n'; 1 << 20]);
+    }
+    plugin.assert_answers();
+    memory.assert_modest();
+}

@@ -312,3 +312,13 @@ fn batch_of(length: usize) -> String {
     let one = request(1, "listServiceName", Value::Null).to_string();
     format!("[{}]", vec![one; length].join(","))
 }
+
+#[test]
+fn a_batch_of_more_changes_than_may_wait_is_busy_as_a_whole() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let batch: Vec<Value> = (0..65).map(|id| request(id, "stop", Value::Null)).collect();
+    plugin.send(Value::from(batch).to_string());
+    let replies = plugin.receive();
+    assert!(replies.as_array().unwrap().iter().all(|reply| fault(reply) == -32009), "{replies}");
+}

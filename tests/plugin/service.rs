@@ -1176,3 +1176,30 @@ fn a_change_that_was_held_up_ends_well() {
     let port = configured_port(&mut plugin);
     assert!(is_closed(port) && !sandbox.intent().exists());
 }
+
+#[test]
+fn a_block_that_cannot_be_understood_is_not_forgotten_when_the_settings_are_lost() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    sandbox.run(&mut plugin, TLS_YES);
+    let garbled = fs::read_to_string(sandbox.mta_config()).unwrap().replace("port", "prot");
+    fs::write(sandbox.mta_config(), &garbled).unwrap();
+    fs::remove_file(sandbox.state().join("settings.json")).unwrap();
+    let told = plugin.call("stop", Value::Null);
+    assert!(failure(&told, 422).contains("sandbox.toml"), "{told}");
+    assert_eq!(fs::read_to_string(sandbox.mta_config()).unwrap(), garbled);
+}
+
+#[test]
+fn a_listener_that_was_faulty_before_a_failed_change_can_still_be_stopped() {
+    let sandbox = Sandbox::with_config("[deadlines]\nchange = 3\n");
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.run(&mut plugin, TLS_YES);
+    // The listener serves the other mode than the settings say: it is odd from now on.
+    sandbox.alter_settings(|settings| settings["auth_mode"] = TLS_OPTIONAL.into());
+    let taken = std::net::TcpListener::bind(("127.0.0.1", sandbox.port())).unwrap();
+    let held = json!({"alternate_smtp_port": taken.local_addr().unwrap().port()});
+    failure(&plugin.call("update", held), 409);
+    plugin.succeed("stop", Value::Null);
+    assert!(is_closed(port));
+}
