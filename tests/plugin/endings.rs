@@ -6,7 +6,7 @@
 
 use super::support::parent::{ALIVE, LONG_GONE, under};
 use super::support::plugin::{Plugin, request};
-use super::support::process::{alive, as_pid};
+use super::support::process::{alive, as_pid, holds_open};
 use super::support::sandbox::Sandbox;
 use super::support::{ONE_SECOND, PATIENCE, TLS_YES, eventually, fault, success, within};
 use nix::sys::signal::Signal;
@@ -309,10 +309,11 @@ fn what_a_batch_has_not_begun_when_a_signal_comes_is_not_begun() {
     let change =
         |id| request(id, "update", json!({"alternate_smtp_port": sandbox.port(), "auth_mode": TLS_YES}));
     plugin.send(Value::from((0..60).map(change).collect::<Vec<_>>()).to_string());
-    // Answered behind the batch, so that the batch is in the change lane, and its first change waits for the lock.
-    plugin.assert_answers();
+    let waits = || holds_open(plugin.pid(), &sandbox.lock());
+    eventually(PATIENCE, "the first change waits for the lock", waits);
     plugin.signal(Signal::SIGTERM);
-    eventually(PATIENCE, "the end is near", || fault(&plugin.ask("isRunning", Value::Null)) == -32099);
+    let near = |reply: Value| reply["error"]["code"] == -32099;
+    eventually(PATIENCE, "the end is near", || near(plugin.ask("isRunning", Value::Null)));
     drop(lock);
     let replies = plugin.receive();
     let refused = replies.as_array().unwrap().iter().filter(|reply| reply["error"]["code"] == -32099).count();
