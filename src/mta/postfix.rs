@@ -107,10 +107,11 @@ impl Mta for Postfix {
     }
 
     fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
-        let asked = run(desk, Command::new("postconf").args(["-d", "-h", "config_directory"]))?;
-        let config = match String::from_utf8_lossy(&asked.stdout).trim() {
-            "" => PathBuf::from(USUAL),
-            path => PathBuf::from(path),
+        let config = match run(desk, Command::new("postconf").args(["-d", "-h", "config_directory"])) {
+            Ok(output) => PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()),
+            // It does not even tell that while the configuration there is broken.
+            Err(MtaError::Broken { .. }) => PathBuf::from(USUAL),
+            Err(error) => return Err(error),
         };
         Ok(Box::new(Here { desk, config, parameters: OnceCell::new(), services: OnceCell::new() }))
     }
@@ -279,7 +280,12 @@ impl Here<'_> {
 
     /// The master of the default instance, if it runs.
     fn master(&self) -> Result<Option<Process>, MtaError> {
-        let queue = Path::new(self.parameter("queue_directory")?);
+        let queue = match self.parameter("queue_directory") {
+            Ok(queue) => Path::new(queue),
+            // Whether it runs can be told without its configuration.
+            Err(MtaError::Broken { .. }) => return Ok(masters(self.desk.host).into_iter().next()),
+            Err(error) => return Err(error),
+        };
         let Some(text) = self.desk.host.read(&queue.join("pid/master.pid"))? else { return Ok(None) };
         // The file is padded with blanks, and outlives its master; the pid may be anybody's by now.
         let pid = String::from_utf8_lossy(&text).trim().parse().ok();
@@ -429,12 +435,7 @@ impl Here<'_> {
 impl Alternate for Here<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
         let mut addresses = Vec::new();
-        let master = match self.master() {
-            // Nothing is known of a configuration that cannot be read; whoever needs it will find that out.
-            Err(MtaError::Broken { .. }) => None,
-            master => master?,
-        };
-        if let Some(master) = master {
+        if let Some(master) = self.master()? {
             for socket in self.desk.host.listening(SMTP)? {
                 if self.desk.host.holder_among(&socket, &[master.pid])?.is_some() {
                     addresses.push(socket.address.ip());
