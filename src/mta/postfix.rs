@@ -460,7 +460,7 @@ impl Alternate for Here<'_> {
         for service in services {
             let Some(port) = self.number(&service.port) else { continue };
             if port != SMTP {
-                let (name, program) = (foreign(&service.name()), foreign(&service.program));
+                let (name, program) = (foreign(service.name()), foreign(&service.program));
                 let by = format!("the entry {name} inet ({program}) in {}", self.master_cf().display());
                 meant.push(Meant { port, by: By::Entry(by) });
             }

@@ -6,17 +6,22 @@
 //! fixtures/<host>/commands.json     commands as they were run there: argv, files, scene before, outcome, scene after
 //! fixtures/<host>/smtp.jsonl        the scenes: socket table, processes, and what a client is told on each socket
 //! fixtures/<host>/<action>/<case>/  request.jsonl, and what came of it: response.jsonl and effects.txt
-//!                                   given.jsonl: what went before it (requests, a neighbour on a port, an edit)
+//!                                   given.jsonl: what went before it: requests, or what others did (a command,
+//!                                   a signal, a neighbour on a port, an edit)
 //!                                   root/: files over those of the host; faults.jsonl: what is not as recorded
 //! ```
 //!
-//! Replies and effects are compared byte for byte. Two switches rewrite:
+//! Replies and effects are compared byte for byte. Of a file that was there before, `effects.txt` shows the difference.
+//! Two switches rewrite:
 //!
 //! * `MAIL_SMTP2_BLESS=1 cargo test --test plugin golden` takes what came out for `response.jsonl` and `effects.txt`;
 //! * `MAIL_SMTP2_RECORD=<host>[,<host>] cargo test --test plugin golden` holds the conversations of these hosts with
 //!   the real thing and writes their `root/`, `commands.json` and `smtp.jsonl` anew. It fails if a conversation goes
 //!   otherwise than it then does with the recording. The ports of the cases have to be free and ours to bind, so that
 //!   a network of its own is best: `unshare -rn sh -c 'ip link set lo up && MAIL_SMTP2_RECORD=sandbox cargo test …'`.
+//!
+//! `postfix-debian` needs a machine with Debian's Postfix, which is then its own to stop, start and edit:
+//! `tests/plugin/golden/record-postfix` makes one and records on it, as root on any Debian 12, in a few minutes.
 //!
 //! A case with faults cannot be held with the real thing. The faults alone are made up: what the plugin does then,
 //! it must have done once in a case without, in the same scene and with the same files.

@@ -2,7 +2,8 @@
 //!
 //! A line says at which call (`run` and the command's beginning, `signal` and the name of who gets it, `write` and a
 //! path, `lock`, `bind`, `dialogue`, `holder`), the how-manieth of them (`nth`; absent is each), and what becomes of it.
-//! A command with a fault changes nothing: the scene stays. The line `{"deadline": SECONDS}` gives the case's changes that long, so that waiting in vain is short.
+//! A command with a fault changes nothing: the scene stays. The line `{"deadline": SECONDS}` gives the case's changes that
+//! long, so that waiting in vain is short.
 
 use serde::Deserialize;
 use std::net::SocketAddr;

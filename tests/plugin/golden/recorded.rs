@@ -75,10 +75,16 @@ impl Outcomes for Replay {
 
     fn of(&mut self, deed: &Deed, before: &Scene, files: &Differing) -> Option<Outcome> {
         let files = self.0.shown(files);
-        let known =
-            |entry: &&Entry| entry.deed == *deed && entry.before == before.name && entry.files == files;
+        let known = |entry: &&Entry| {
+            let here = entry.before.as_ref().is_none_or(|scene| *scene == before.name);
+            here && entry.deed == *deed && entry.files == files
+        };
         let entry = self.0.entries.iter().find(known)?;
-        let after = self.0.scenes.iter().find(|scene| scene.name == entry.after)?.clone();
+        let after = match &entry.after {
+            Some(name) => self.0.scenes.iter().find(|scene| scene.name == *name)?,
+            None => before,
+        };
+        let after = after.clone();
         Some(Outcome { end: entry.end, stdout: entry.stdout.clone(), stderr: entry.stderr.clone(), after })
     }
 }
@@ -260,6 +266,7 @@ impl Machine {
         let mut text = head.to_owned();
         let new = String::from_utf8_lossy(bytes);
         let lines: Vec<String> = match old {
+            Some(old) if old.stored.bytes == bytes => vec!["(the same bytes)".to_owned()],
             Some(old) => difference(&String::from_utf8_lossy(&old.stored.bytes), &new),
             None if bytes.ends_with(b"\n") => new.lines().map(str::to_owned).collect(),
             None => new.lines().chain(["(no end of line)"]).map(str::to_owned).collect(),
@@ -381,7 +388,7 @@ impl Host for Recorded {
         machine.room(path)?;
         let mut head = format!("scratch {}", path.display());
         let like = machine.namesake(path).map(|(like, file)| {
-            head += &format!(", {} but for", like.display());
+            head += &format!(", like {}", like.display());
             file
         });
         machine.wrote(&head, like, bytes);

@@ -2,9 +2,9 @@
 //! after each one everything that the survey names is looked at.
 //!
 //! Answers for: laying the conversation's files where the commands find them, and a recording that is the same
-//! whenever and wherever it is made: the state directory and our program stand under their usual paths, pids and
-//! inodes are counted, this machine's name is `node1.example.com`, of keys and certificates only their marks are kept.
-//! What is started here ends with it, and what was changed is put back, for the next conversation.
+//! whenever and wherever it is made: the state directory and our program stand under their usual paths, pids, inodes
+//! and descriptors are counted, this machine's name is `node1.example.com`, and of keys and certificates only their
+//! marks are kept. What is started here ends with it, and what was changed is put back, for the next conversation.
 
 use super::recorded::{Outcome, Outcomes};
 use super::recording::{
@@ -25,12 +25,12 @@ use tempfile::TempDir;
 const FIRST_PID: i32 = 800;
 /// The first inode that is given out.
 const FIRST_INODE: u32 = 9000;
+/// The first descriptor that is given out, to each process.
+const FIRST_FD: i32 = 4;
 /// What this machine is called.
 const NAME: &str = "node1.example.com";
 /// How long a mail server is given to be rid of processes that answer as before.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Commands that change nothing.
-const ASKING: [&str; 1] = ["postconf"];
 
 /// The commands after which a machine is as it was before the conversation, and its files are.
 fn put_back(host: &str) -> &'static [&'static [&'static str]] {
@@ -52,8 +52,9 @@ pub(super) struct Recorder {
     laid: BTreeMap<PathBuf, Option<Vec<u8>>>,
     /// Real pids, and the ones given out for them.
     pids: RefCell<BTreeMap<i32, i32>>,
-    /// What is run at the end.
+    /// What is run at the end, if anything was done to the machine.
     put_back: &'static [&'static [&'static str]],
+    touched: bool,
 }
 
 impl Recorder {
@@ -61,7 +62,15 @@ impl Recorder {
     pub(super) fn new(host: &str, recording: Arc<Mutex<Recording>>) -> Self {
         let base = tempfile::Builder::new().prefix("mail-smtp2-record-").tempdir().unwrap();
         let (laid, pids) = (BTreeMap::new(), RefCell::default());
-        Self { recording, local: Local::default(), base, laid, pids, put_back: put_back(host) }
+        Self {
+            recording,
+            local: Local::default(),
+            base,
+            laid,
+            pids,
+            put_back: put_back(host),
+            touched: false,
+        }
     }
 
     /// What stands on the machine of the recording, and where that is here.
@@ -191,15 +200,6 @@ impl Recorder {
         self.local.run(&command, Deadline::after(PATIENCE)).unwrap_or_else(|e| panic!("{argv:?}: {e}"))
     }
 
-    /// What there is to see after a deed, once it has settled.
-    fn look_after(&self, deed: &Deed, survey: &Survey) -> Scene {
-        let asks = matches!(deed, Deed::Argv(argv) if ASKING.contains(&argv[0].as_str()));
-        if !asks && !survey.programs.is_empty() {
-            std::thread::sleep(SETTLE);
-        }
-        self.look(survey)
-    }
-
     /// What there is to see once it has settled.
     fn look(&self, survey: &Survey) -> Scene {
         let mut last = self.glance(survey);
@@ -250,7 +250,7 @@ impl Recorder {
                 holders.retain(known);
             }
             let inode = FIRST_INODE + u32::try_from(scene.sockets.len()).unwrap();
-            let held = holders.iter().map(|holder| self.held(&socket, holder.pid)).collect();
+            let held = holders.iter().map(|holder| self.held(&scene, holder.pid)).collect();
             there.extend(holders);
             scene.sockets.push(Listening { socket: Socket { inode, ..socket }, holders: held });
         }
@@ -270,9 +270,12 @@ impl Recorder {
         scene
     }
 
-    fn held(&self, socket: &Socket, pid: i32) -> Holder {
-        let held = self.local.holder_among(socket, &[pid]).unwrap().expect("who holds it holds it");
-        Holder { pid: self.pid(pid), fd: held.fd }
+    /// A process as the holder of one more socket of the scene.
+    fn held(&self, scene: &Scene, pid: i32) -> Holder {
+        let pid = self.pid(pid);
+        let holders = scene.sockets.iter().flat_map(|listening| &listening.holders);
+        let others = holders.filter(|holder| holder.pid == pid).count();
+        Holder { pid, fd: FIRST_FD + i32::try_from(others).unwrap() }
     }
 
     fn bind(&self, place: SocketAddr, scene: &mut Scene) {
@@ -336,9 +339,18 @@ impl Outcomes for Recorder {
     fn of(&mut self, deed: &Deed, before: &Scene, files: &Differing) -> Option<Outcome> {
         self.lay(deed, files);
         let output = self.perform(deed, before);
-        let after = self.look_after(deed, &self.survey());
+        let after = if deed.asks() {
+            before.clone()
+        } else {
+            self.touched = true;
+            let survey = self.survey();
+            if !survey.programs.is_empty() {
+                std::thread::sleep(SETTLE);
+            }
+            let after = self.look(&survey);
+            self.recording.lock().unwrap().named(after)
+        };
         let mut recording = self.recording.lock().unwrap();
-        let after = recording.named(after);
         let text = |bytes: &[u8]| self.told(&String::from_utf8_lossy(bytes));
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         let end = match output.ended {
@@ -347,12 +359,12 @@ impl Outcomes for Recorder {
         };
         let entry = Entry {
             deed: deed.clone(),
-            before: before.name.clone(),
+            before: (!deed.asks()).then(|| before.name.clone()),
             files: recording.shown(files),
             end,
             stdout: stdout.clone(),
             stderr: stderr.clone(),
-            after: after.name.clone(),
+            after: (!deed.asks()).then(|| after.name.clone()),
         };
         let same = |known: &&Entry| {
             (&known.deed, &known.before, &known.files) == (deed, &entry.before, &entry.files)
@@ -375,7 +387,7 @@ impl Drop for Recorder {
         for path in self.laid.keys().cloned().collect::<Vec<_>>() {
             self.take_up(&path);
         }
-        for argv in self.put_back {
+        for argv in self.put_back.iter().filter(|_| self.touched) {
             // What does not run cannot be stopped.
             self.run(&argv.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         }

@@ -3,8 +3,8 @@
 //! A *scene* is all that the machine shows at an instant about the ports, processes and files that were looked at:
 //! the fixed list of those stands in the first line of `smtp.jsonl`, so that what was not looked at is never
 //! answered. A command is known by its argv, the scene it was run in and every file that differs from `root/`; it
-//! leads to a scene. Of a file that differs from another in `root/` only the difference is kept. Does not know: who
-//! asks, and how a scene is looked at.
+//! leads to a scene. One that only asks about the files knows no scenes. Of a file that differs from another in `root/`
+//! only the difference is kept. Does not know: who asks, and how a scene is looked at.
 
 use mail_smtp2::sys::{AuthTry, Dialogue, Socket};
 use serde::de::DeserializeOwned;
@@ -155,6 +155,11 @@ pub(super) enum Deed {
 }
 
 impl Deed {
+    /// Whether it only asks about the files.
+    pub(super) fn asks(&self) -> bool {
+        matches!(self, Self::Argv(argv) if argv[0] == "postconf")
+    }
+
     /// Whether a file may make a difference to it: any but the plugin's own, and of those what it is pointed at.
     pub(super) fn meets(&self, path: &Path) -> bool {
         let words = match self {
@@ -205,8 +210,9 @@ pub(super) struct Entry {
     /// What was done.
     #[serde(flatten)]
     pub(super) deed: Deed,
-    /// In which scene.
-    pub(super) before: String,
+    /// In which scene; absent is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) before: Option<String>,
     /// With which files, as [`Recording::shown`] has them.
     pub(super) files: Differing,
     /// How it ended.
@@ -216,8 +222,9 @@ pub(super) struct Entry {
     pub(super) stdout: String,
     /// and complained of.
     pub(super) stderr: String,
-    /// The scene that it led to.
-    pub(super) after: String,
+    /// The scene that it led to; absent is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<String>,
 }
 
 /// A file with its permission bits.
