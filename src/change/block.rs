@@ -29,6 +29,12 @@ pub struct Block {
     pub made_file: bool,
 }
 
+/// Whether a line is our first one, word for word: an administrator may write about us, too.
+fn is_begin(line: &[u8]) -> bool {
+    let says = line.trim_ascii_end().strip_prefix(BEGIN);
+    says.is_some_and(|says| [PLAIN, LINE_END, WHOLE_FILE].iter().any(|known| says == known.as_bytes()))
+}
+
 /// The block in `bytes`, if there is one.
 ///
 /// # Errors
@@ -40,12 +46,12 @@ pub fn find(bytes: &[u8]) -> Result<Option<Block>, Unpaired> {
     for line in bytes.split_inclusive(|b| *b == b'\n') {
         let range = at..at + line.len();
         at = range.end;
-        if line.starts_with(BEGIN) {
+        if is_begin(line) {
             if begin.is_some() || found.is_some() {
                 return Err(Unpaired);
             }
             begin = Some(range);
-        } else if line.starts_with(END) {
+        } else if line.trim_ascii_end() == END {
             let head = begin.take().ok_or(Unpaired)?;
             let says = |what: &str| bytes[head.clone()].trim_ascii_end().ends_with(what.as_bytes());
             let joined = says(LINE_END) && bytes[..head.start].ends_with(b"\n");
@@ -175,12 +181,16 @@ mod tests {
 
     #[test]
     fn marks_that_do_not_pair_up_are_an_error() {
-        for text in [
-            "# BEGIN mail-smtp2\n",
-            "# END mail-smtp2\n",
-            "# BEGIN mail-smtp2\n# BEGIN mail-smtp2\n# END mail-smtp2\n",
-        ] {
+        let begin = format!("# BEGIN mail-smtp2{PLAIN}\n");
+        for text in [begin.clone(), "# END mail-smtp2\n".into(), format!("{begin}{begin}# END mail-smtp2\n")]
+        {
             assert_eq!(find(text.as_bytes()), Err(Unpaired), "{text}");
         }
+    }
+
+    #[test]
+    fn comments_about_us_are_no_marks() {
+        let text = "# BEGIN mail-smtp2 is what its block begins with\n# END mail-smtp2, says the manual\n";
+        assert_eq!(find(text.as_bytes()), Ok(None));
     }
 }

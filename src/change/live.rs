@@ -54,6 +54,15 @@ pub fn listened(host: &dyn Host, port: u16) -> Result<bool, MtaError> {
     Ok(!host.listening(port)?.is_empty())
 }
 
+/// Whether a program of `mta` listens on `port`, be it its daemon or one that has outlived it.
+///
+/// # Errors
+/// The socket table cannot be read.
+pub fn orphaned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaError> {
+    let held = |socket: &Socket| host.holders(socket).iter().any(|holder| mta.is_own(holder));
+    Ok(host.listening(port)?.iter().any(held))
+}
+
 /// The first socket on `port` that is not `mta`'s own, and who holds it as far as can be seen.
 ///
 /// # Errors

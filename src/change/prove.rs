@@ -112,13 +112,7 @@ pub fn listening(
     addresses: &[IpAddr],
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
-    while !listens(host, mta, port, addresses)? {
-        if deadline.passed() {
-            return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
-        }
-        host.sleep(PAUSE);
-    }
-    Ok(())
+    wait(host, "waiting for the listener", deadline, || listens(host, mta, port, addresses))
 }
 
 /// Waits until nobody of `mta` listens on `port` and connections are refused.
@@ -132,9 +126,20 @@ pub fn down(
     addresses: &[IpAddr],
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
-    while !is_down(host, mta, port, addresses, deadline)? {
+    let closed = || is_down(host, mta, port, addresses, deadline);
+    wait(host, "waiting for the port to close", deadline, closed)
+}
+
+/// Looks until it is so.
+fn wait(
+    host: &dyn Host,
+    step: &str,
+    deadline: Deadline,
+    is_so: impl Fn() -> Result<bool, ChangeError>,
+) -> Result<(), ChangeError> {
+    while !is_so()? {
         if deadline.passed() {
-            return Err(ChangeError::Deadline { step: "waiting for the port to close".to_owned() });
+            return Err(ChangeError::Deadline { step: step.to_owned() });
         }
         host.sleep(PAUSE);
     }
@@ -153,8 +158,8 @@ pub fn is_down(
     deadline: Deadline,
 ) -> Result<bool, ChangeError> {
     if live::listened(host, port)? {
-        // Whoever else listens there is none of our business.
-        return Ok(live::owned(host, mta, port)?.is_empty());
+        // Whoever else listens there is none of our business, but for what an MTA that has died left behind.
+        return Ok(live::owned(host, mta, port)?.is_empty() && !live::orphaned(host, mta, port)?);
     }
     let refused = |address: &IpAddr| {
         // Only an accepted connection speaks against it: an address that is gone refuses in its own way.

@@ -224,6 +224,9 @@ pub trait Mta: Debug + Send + Sync {
     /// The processes that may own the listener's socket, as they are now.
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError>;
 
+    /// Whether a process is one of its programs, which may go on listening when the daemon itself has gone.
+    fn is_own(&self, process: &Process) -> bool;
+
     /// Whether it can be changed here.
     ///
     /// # Errors

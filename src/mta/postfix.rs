@@ -85,6 +85,12 @@ impl Mta for Postfix {
         Ok(masters(host).into_iter().map(|master| master.pid).collect())
     }
 
+    fn is_own(&self, process: &Process) -> bool {
+        // An smtpd with a session outlives its master, and keeps the socket that it was given.
+        let folder = process.exe.as_deref().and_then(Path::parent);
+        MASTERS.iter().any(|master| folder.is_some() && folder == Path::new(master).parent())
+    }
+
     fn changeable(&self) -> Result<(), MtaError> {
         Ok(())
     }

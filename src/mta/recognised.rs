@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence};
-use crate::sys::Host;
+use crate::sys::{Host, Process};
 
 /// The paths by which a mail server is known.
 #[derive(Debug)]
@@ -51,6 +51,10 @@ impl Mta for Recognised {
 
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
         Ok(host.processes(&self.daemons()).into_iter().map(|process| process.pid).collect())
+    }
+
+    fn is_own(&self, process: &Process) -> bool {
+        self.daemons().iter().any(|daemon| process.exe.as_deref() == Some(daemon))
     }
 
     fn changeable(&self) -> Result<(), MtaError> {

@@ -132,6 +132,13 @@ fn writing(path: &Path) -> impl FnOnce(io::Error) -> FileError {
     |source| FileError::Write { path, source }
 }
 
+/// A file of our own: made with mode 0600 where it is missing, and never through a link.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    options
+}
+
 /// `None` instead of "there is none".
 fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
@@ -171,14 +178,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let target = target(path)?;
     let aside = aside(&target);
     let old = optional(File::open(&target)).map_err(reading(&target))?;
-    let new = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(&aside)
-        .map_err(writing(&aside))?;
+    let new = private().write(true).truncate(true).open(&aside).map_err(writing(&aside))?;
     let result = fill(&new, old.as_ref(), bytes, mode)
         .and_then(|()| fs::rename(&aside, &target))
         .and_then(|()| sync_dir(&target));
@@ -239,12 +239,7 @@ pub fn remove_aside(path: &Path) -> Result<(), FileError> {
 
 /// See [`super::Host::append`].
 pub fn append(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let open = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(path);
+    let open = private().append(true).open(path);
     open.and_then(|mut file| file.write_all(bytes)).map_err(writing(path))
 }
 
@@ -255,13 +250,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
 
 /// See [`super::Host::scratch`].
 pub fn scratch(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let open = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(path);
+    let open = private().write(true).truncate(true).open(path);
     open.and_then(|mut file| file.write_all(bytes)).map_err(writing(path))
 }
 
@@ -304,14 +293,7 @@ pub fn remove_empty_dir(path: &Path) -> Result<(), FileError> {
 pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
     let until = Instant::now() + wait;
     loop {
-        let open = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW)
-            .open(path);
+        let open = private().read(true).write(true).truncate(false).open(path);
         match Flock::lock(open.map_err(writing(path))?, FlockArg::LockExclusiveNonblock) {
             // Its last holder may have removed the file between our opening and our locking it.
             Ok(held) if !is_named(&held, path)? => {}
@@ -362,13 +344,7 @@ fn is_named(file: &File, path: &Path) -> Result<bool, FileError> {
 pub fn edit_lock(path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError> {
     let until = Instant::now() + wait;
     loop {
-        let open = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW)
-            .open(path);
+        let open = private().write(true).truncate(false).open(path);
         match Flock::lock(open.map_err(writing(path))?, FlockArg::LockExclusiveNonblock) {
             Ok(held) => {
                 // Its last holder may have removed or renamed the file between our opening and our locking it.

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use super::{Alternate, By, Desk, Edit, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell};
-use crate::sys::{Command, Host};
+use crate::sys::{Command, Host, Process};
 
 /// The sandbox of one state directory.
 #[derive(Debug, Clone)]
@@ -60,6 +60,10 @@ impl Mta for Sandbox {
         // The pid of an ended daemon may be anybody's by now, but not under our own binary's name.
         let ours = |pid: &i32| host.process(*pid).is_some_and(|p| p.exe.as_deref() == Some(&self.program));
         Ok(pid.filter(ours).into_iter().collect())
+    }
+
+    fn is_own(&self, process: &Process) -> bool {
+        process.exe.as_ref() == Some(&self.program)
     }
 
     fn changeable(&self) -> Result<(), MtaError> {
