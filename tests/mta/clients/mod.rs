@@ -1,0 +1,169 @@
+//! Mail clients that are not ours: Python's smtplib, swaks, and one that never stops looking at a port.
+//!
+//! They see the machine's network as any other program there would. What they report is compared with what the
+//! contract's section 7 says of the mode, never with what the plugin says.
+
+use super::subject::{Subject, in_network};
+use super::support::TLS_YES;
+use super::support::smtp::Session;
+use serde_json::{Map, Value, json};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What smtplib finds at an address: fact, and whether it is so. Nothing where this machine has no Python.
+#[track_caller]
+pub(crate) fn smtplib_facts(
+    machine: &impl Subject,
+    at: SocketAddr,
+    text: &str,
+) -> Option<Map<String, Value>> {
+    let (account, password) = machine.account();
+    let mut command = Command::new("python3");
+    command.args(["-c", include_str!("probe.py"), &at.ip().to_string(), &at.port().to_string()]);
+    let output = match command.args([account, password, machine.mailbox(), text]).output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            super::support::skip("no python3 on this machine");
+            return None;
+        }
+        output => output.unwrap(),
+    };
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "smtplib at {at}: {complaint}");
+    Some(serde_json::from_slice(&output.stdout).expect("the facts are JSON"))
+}
+
+/// What the contract says that a client finds.
+pub(crate) fn promised(mode: &str) -> Map<String, Value> {
+    let optional = mode != TLS_YES;
+    let facts = json!({
+        "clear: STARTTLS offered": true,
+        "clear: AUTH offered": optional,
+        "clear: local mail without AUTH": false,
+        "clear: foreign mail without AUTH": false,
+        "clear: ETRN without AUTH": false,
+        "clear: AUTH with a wrong password": false,
+        "clear: mail after that": false,
+        "clear: AUTH": optional,
+        "clear: local mail after AUTH": optional,
+        "clear: foreign mail after AUTH": optional,
+        "tls: STARTTLS offered": false,
+        "tls: AUTH offered": true,
+        "tls: local mail without AUTH": false,
+        "tls: foreign mail without AUTH": false,
+        "tls: ETRN without AUTH": false,
+        "tls: AUTH with a wrong password": false,
+        "tls: mail after that": false,
+        "tls: AUTH": true,
+        "tls: local mail after AUTH": true,
+        "tls: foreign mail after AUTH": true,
+    });
+    let Value::Object(facts) = facts else { unreachable!("an object was written down") };
+    facts
+}
+
+/// What swaks was told, how it may end, and why.
+pub(crate) struct SwaksRow {
+    pub(crate) flags: &'static [&'static str],
+    /// 0 is sent, 23 MAIL refused, 24 RCPT refused, 28 AUTH refused or not offered.
+    pub(crate) ends: &'static [i32],
+}
+
+/// What swaks finds where TLS is required.
+pub(crate) const SWAKS_TLS_YES: [SwaksRow; 5] = [
+    SwaksRow { flags: &[], ends: &[23] },
+    SwaksRow { flags: &["--auth", "PLAIN"], ends: &[28] },
+    SwaksRow { flags: &["--tls"], ends: &[23, 24] },
+    SwaksRow { flags: &["--tls", "--auth", "PLAIN"], ends: &[0] },
+    SwaksRow { flags: &["--tls", "--auth", "LOGIN"], ends: &[0] },
+];
+
+/// What swaks finds where TLS is optional.
+pub(crate) const SWAKS_TLS_OPTIONAL: [SwaksRow; 4] = [
+    SwaksRow { flags: &[], ends: &[23, 24] },
+    SwaksRow { flags: &["--auth", "PLAIN"], ends: &[0] },
+    SwaksRow { flags: &["--tls"], ends: &[23, 24] },
+    SwaksRow { flags: &["--tls", "--auth", "PLAIN"], ends: &[0] },
+];
+
+/// How swaks ends, and what it saw.
+#[track_caller]
+pub(crate) fn swaks(machine: &impl Subject, at: SocketAddr, flags: &[&str], body: &str) -> (i32, String) {
+    let (account, password) = machine.account();
+    let mailbox = machine.mailbox();
+    let mut command = machine.command("swaks");
+    command.args(["--server", &at.ip().to_string(), "--port", &at.port().to_string()]);
+    command.args(["--timeout", "30", "--helo", "client.lab.test", "--from", mailbox, "--to", mailbox]);
+    command.args(["--body", body]).args(flags);
+    if flags.contains(&"--auth") {
+        command.args(["--auth-user", account, "--auth-password", password]);
+    }
+    let output = command.stdin(Stdio::null()).output().expect("swaks runs");
+    let seen = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code().unwrap_or(-1), seen + &String::from_utf8_lossy(&output.stderr))
+}
+
+/// What a watch saw.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    pub(crate) connects: u32,
+    /// Connections that were refused, cut, or not greeted with 220.
+    pub(crate) refused: Vec<String>,
+    pub(crate) slowest: Duration,
+    /// What became of the session that was held open; empty when it lives.
+    pub(crate) held: String,
+}
+
+/// Looks at a port every 50 ms, with one session held open on it throughout, while something else is done.
+#[track_caller]
+pub(crate) fn watching<S: Subject>(machine: &S, port: u16, work: impl FnOnce()) -> Watched {
+    let over = AtomicBool::new(false);
+    let at: SocketAddr = ([127, 0, 0, 1], port).into();
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| in_network(machine, || watch(at, &over)).expect("the watch goes on"));
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        over.store(true, Ordering::Relaxed);
+        let watched = watch.join().expect("the watch goes on");
+        if let Err(panic) = done {
+            std::panic::resume_unwind(panic);
+        }
+        watched
+    })
+}
+
+fn watch(at: SocketAddr, over: &AtomicBool) -> Watched {
+    let mut held = Session::open(at);
+    let mut watched = Watched::default();
+    // A transaction that has begun would be lost with the session.
+    held.say("MAIL FROM:<>");
+    while !over.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        if let Err(error) = greeted(at) {
+            watched.refused.push(format!("connect {}: {error}", watched.connects));
+        }
+        watched.connects += 1;
+        watched.slowest = watched.slowest.max(begun.elapsed());
+        // Postfix frowns upon a client that only says NOOP; 90 are below its limit.
+        if watched.connects % 40 == 0 && watched.connects < 3_600 && !held.is_alive() {
+            watched.held = format!("lost before connect {}", watched.connects);
+        }
+        thread::sleep(Duration::from_millis(50).saturating_sub(begun.elapsed()));
+    }
+    if watched.held.is_empty() && held.say("RCPT TO:<bob@lab.test>").0 != 250 {
+        watched.held = "the transaction was lost".to_owned();
+    }
+    watched
+}
+
+fn greeted(at: SocketAddr) -> Result<(), String> {
+    let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(10)).map_err(|e| e.to_string())?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(|e| e.to_string())?;
+    let mut greeting = [0; 512];
+    let length = stream.read(&mut greeting).map_err(|e| e.to_string())?;
+    let _ = stream.write_all(b"QUIT\r\n");
+    let said = String::from_utf8_lossy(&greeting[..length]);
+    if said.starts_with("220") { Ok(()) } else { Err(format!("greeted with {said:?}")) }
+}

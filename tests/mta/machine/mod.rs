@@ -1,0 +1,235 @@
+//! Machines to try a mail server on: this one seen through an overlay, in namespaces of their own.
+//!
+//! A [`Workshop`] installs and sets up one MTA, once for the whole run; a [`Node`] is a fresh layer over it that a test
+//! has to itself. All mounts live in mount namespaces of processes that end when the pipe from this process does, so
+//! that nothing is left behind by a run, however it ends. Needs root on Debian; who lacks it is told why.
+
+pub(crate) mod systemd;
+
+use super::support::process::{alive, as_pid};
+use super::support::{PATIENCE, eventually, within as poll};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// What a workshop is to hold.
+pub(crate) struct Recipe {
+    pub(crate) name: &'static str,
+    /// A shell script that runs inside, once, after the packages are installed.
+    pub(crate) setup: &'static str,
+    pub(crate) packages: &'static [&'static str],
+}
+
+/// An overlay of this machine with one MTA installed.
+pub(crate) struct Workshop {
+    folder: PathBuf,
+    holder: Held,
+}
+
+impl Workshop {
+    /// Installs and sets up; or says in a few words what keeps this machine from it.
+    #[track_caller]
+    pub(crate) fn open(recipe: &Recipe) -> Result<Self, String> {
+        if !Path::new("/etc/debian_version").exists() {
+            return Err("not a Debian system".to_owned());
+        }
+        if !nix::unistd::geteuid().is_root() {
+            return Err("not root".to_owned());
+        }
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "bash", "-c", include_str!("base.sh"), "base"]);
+        command.args([env!("CARGO_MANIFEST_DIR"), recipe.name, recipe.setup]).args(recipe.packages);
+        let mut holder = Held::spawn(command);
+        match holder.hear().split_once(' ') {
+            Some(("ready", folder)) => Ok(Self { folder: folder.into(), holder }),
+            Some(("missing", reason)) => Err(reason.to_owned()),
+            _ => panic!("{} could not be set up:\n{}", recipe.name, holder.complaint()),
+        }
+    }
+
+    /// A command that sees the workshop's mounts.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.holder.pid().to_string(), "-m", program]);
+        command
+    }
+}
+
+/// A child that lives as long as our end of the pipe to it.
+struct Held {
+    child: Child,
+    says: BufReader<std::process::ChildStdout>,
+    complaints: File,
+}
+
+impl Held {
+    #[track_caller]
+    fn spawn(mut command: Command) -> Self {
+        let complaints = tempfile::tempfile().unwrap();
+        let stderr = complaints.try_clone().unwrap();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).spawn().expect("it starts");
+        let says = BufReader::new(child.stdout.take().unwrap());
+        Self { child, says, complaints }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line that it says; empty at its end.
+    fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.says.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn complaint(&mut self) -> String {
+        let mut text = Vec::new();
+        self.complaints.rewind().unwrap();
+        self.complaints.read_to_end(&mut text).unwrap();
+        String::from_utf8_lossy(&text[text.len().saturating_sub(4000)..]).into_owned()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // It tidies up behind itself, if it is let.
+        let child = &mut self.child;
+        let ended = poll(PATIENCE, || child.try_wait().is_ok_and(|status| status.is_some()));
+        if !ended {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A machine of its own: network, mounts, processes, host name, IPC.
+pub(crate) struct Node {
+    init: u32,
+    _holder: Held,
+}
+
+impl Node {
+    /// Boots; the workshop's `node-start` has run when this returns.
+    #[track_caller]
+    pub(crate) fn boot(workshop: &Workshop) -> Self {
+        let mut command = workshop.command("unshare");
+        command.args(["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]);
+        command.args(["--propagation", "private", "bash", "-c", include_str!("node.sh"), "node"]);
+        command.arg(&workshop.folder).args([env!("CARGO_BIN_EXE_mail-smtp2"), "mail.lab.test"]);
+        let mut holder = Held::spawn(command);
+        let said = holder.hear();
+        assert_eq!(said, "ready", "the node does not boot:\n{}", holder.complaint());
+        let init = only_child(holder.pid()).expect("the node's first process");
+        Self { init, _holder: holder }
+    }
+
+    /// The node's first process, by the number that this machine gives it.
+    pub(crate) fn init(&self) -> u32 {
+        self.init
+    }
+
+    /// Where this machine sees a file of the node.
+    pub(crate) fn path(&self, inside: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{inside}", self.init))
+    }
+
+    /// The words before a command that make it run inside.
+    pub(crate) fn entering(&self) -> Vec<String> {
+        entering(self.init, false)
+    }
+
+    /// A command that runs inside, with the environment of a login.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        within(self.entering(), program)
+    }
+
+    /// Runs a shell script inside; whether it succeeded, and what it printed.
+    #[track_caller]
+    pub(crate) fn try_sh(&self, script: &str) -> (bool, String) {
+        // A file and no pipe: daemons that the script leaves behind would hold that open.
+        let mut printed = tempfile::tempfile().unwrap();
+        let mut command = self.command("bash");
+        command.args(["-c", script]).stdin(Stdio::null());
+        command.stdout(printed.try_clone().unwrap()).stderr(printed.try_clone().unwrap());
+        let status = command.status().unwrap();
+        let mut text = Vec::new();
+        printed.rewind().unwrap();
+        printed.read_to_end(&mut text).unwrap();
+        (status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Runs a shell script inside that must succeed; what it printed.
+    #[track_caller]
+    pub(crate) fn sh(&self, script: &str) -> String {
+        let (succeeded, printed) = self.try_sh(&format!("set -e; {script}"));
+        assert!(succeeded, "{script}:\n{printed}");
+        printed
+    }
+
+    /// Takes this thread, and the programs that it starts, into the node's network.
+    #[track_caller]
+    pub(crate) fn join_network(&self) {
+        let network = File::open(format!("/proc/{}/ns/net", self.init)).unwrap();
+        setns(network, CloneFlags::CLONE_NEWNET).expect("root may join a network");
+    }
+
+    /// The inodes of the sockets that listen on the port, at any address.
+    pub(crate) fn listening(&self, port: u16) -> Vec<String> {
+        listening(self.init, port)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = kill(as_pid(self.init), Signal::SIGKILL);
+        eventually(PATIENCE, "the node is gone", || !alive(self.init));
+    }
+}
+
+fn entering(init: u32, cgroup: bool) -> Vec<String> {
+    let init = init.to_string();
+    let mut words = vec!["nsenter", "-t", &init, "-m", "-n", "-p", "-u", "-i", "-r", "-w"];
+    words.extend(cgroup.then_some("-C"));
+    words.extend(["env", "-i", "HOME=/root", "LC_ALL=C"]);
+    words.push("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    words.into_iter().map(str::to_owned).collect()
+}
+
+fn within(entering: Vec<String>, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(&entering[0]);
+    command.args(&entering[1..]).arg(program);
+    command
+}
+
+/// The child of a process that has one child.
+pub(crate) fn only_child(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The inodes of the sockets that listen on the port in the network of a process.
+pub(crate) fn listening(pid: u32, port: u16) -> Vec<String> {
+    let address = format!(":{port:04X}");
+    let tables = ["tcp", "tcp6"]
+        .map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default());
+    let rows = tables.iter().flat_map(|table| table.lines().skip(1));
+    let rows = rows.map(|row| row.split_ascii_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row.len() > 9 && row[1].ends_with(&address) && row[3] == "0A")
+        .map(|row| row[9].to_owned())
+        .collect()
+}
+
+/// Whether the process holds one of these sockets.
+pub(crate) fn holds(pid: u32, inodes: &[String]) -> bool {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    let sockets: Vec<PathBuf> = inodes.iter().map(|inode| format!("socket:[{inode}]").into()).collect();
+    targets.into_iter().any(|target| sockets.contains(&target))
+}

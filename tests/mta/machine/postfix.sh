@@ -1,0 +1,60 @@
+# Sets Postfix up as an administrator would: a certificate, Dovecot as the SASL backend, bob with the password secret,
+# and a mailbox that can be read. Runs once, inside the workshop's overlay. `node-start` is what a node's boot runs.
+mkdir -p /etc/lab
+openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=mail.lab.test -addext subjectAltName=DNS:mail.lab.test \
+  -keyout /etc/lab/key.pem -out /etc/lab/cert.pem 2>/dev/null
+chmod 600 /etc/lab/key.pem
+# permit_mynetworks lets every client of the node in on port 25: the alternate listener must not inherit that.
+postconf -e 'myhostname = mail.lab.test' 'mydomain = lab.test' 'mydestination = lab.test, localhost' \
+  'mynetworks = 127.0.0.0/8 [::1]/128' 'inet_interfaces = all' 'inet_protocols = all' \
+  'smtpd_tls_cert_file = /etc/lab/cert.pem' 'smtpd_tls_key_file = /etc/lab/key.pem' 'smtpd_tls_chain_files =' \
+  'smtpd_sasl_type = dovecot' 'smtpd_sasl_path = private/auth' 'mail_spool_directory = /var/mail/'
+touch /etc/aliases; newaliases
+id bob >/dev/null 2>&1 || useradd -m bob
+install -d -o bob -g bob -m 700 /var/mail/bob
+cat >/etc/dovecot/dovecot.conf <<'X'
+protocols =
+listen = 127.0.0.1
+ssl = no
+auth_mechanisms = plain login
+disable_plaintext_auth = no
+auth_failure_delay = 0
+log_path = /var/log/dovecot.log
+passdb {
+  driver = passwd-file
+  args = scheme=PLAIN /etc/lab/users
+}
+userdb {
+  driver = static
+  args = uid=nobody gid=nogroup home=/tmp
+}
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+service auth {
+  unix_listener /var/spool/postfix/private/auth {
+    mode = 0660
+    user = postfix
+    group = postfix
+  }
+}
+X
+echo 'bob:secret' >/etc/lab/users; chmod 644 /etc/lab/users
+cat >/usr/local/sbin/node-start <<'X'
+#!/bin/bash
+set -e
+dovecot
+postfix start
+for _ in $(seq 500); do
+  [ -S /var/spool/postfix/private/auth ] && exec 5<>/dev/tcp/127.0.0.1/25 && exit 0
+  sleep 0.02
+done 2>/dev/null
+echo "Postfix does not come up"; tail -n 20 /var/log/syslog; exit 1
+X
+chmod 755 /usr/local/sbin/node-start
+# The first start fills the chroot: once here, not in every node.
+rm -f /var/log/syslog
+postfix start >/dev/null 2>&1; postfix stop >/dev/null 2>&1
+cp -a /etc/postfix /etc/lab/pristine

@@ -1,0 +1,153 @@
+//! Plugins killed at random instants: each time the next process tells the truth, and the next change succeeds.
+//!
+//! `MAIL_SMTP2_KILLS` is the number of kills (200), shared by two machines. The seed is printed and can be given as
+//! `MAIL_SMTP2_SEED`; it repeats the choices, not the scheduler.
+
+use crate::subject::{Subject, configure, in_network, kill_plugin, plugin_of, report, settings};
+use crate::support::plugin::Plugin;
+use crate::support::smtp::{is_closed, is_open};
+use crate::support::{TLS_OPTIONAL, TLS_YES, success};
+use fastrand::Rng;
+use serde_json::{Value, json};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) fn after_each_of_many_kills_the_next_process_tells_the_truth_and_heals<S: Subject>() {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let kills = number("MAIL_SMTP2_KILLS").unwrap_or(200);
+    let seed = number("MAIL_SMTP2_SEED").unwrap_or_else(|| fastrand::u64(..));
+    report(&format!("{}: MAIL_SMTP2_SEED={seed} MAIL_SMTP2_KILLS={kills}", S::NAME));
+    let healed: u64 = thread::scope(|scope| {
+        let shares = [(0, kills / 2), (1, kills - kills / 2)];
+        let works: Vec<_> = shares
+            .map(|(worker, share)| {
+                scope.spawn(move || {
+                    let Some(machine) = S::fresh("") else { return 0 };
+                    let random = Rng::with_seed(seed.wrapping_add(worker));
+                    let tried = in_network(&machine, || kill_again_and_again(&machine, share, random));
+                    tried.unwrap_or_else(|panic| {
+                        eprintln!("--- the machine\n{}", machine.evidence());
+                        std::panic::resume_unwind(panic)
+                    })
+                })
+            })
+            .into();
+        works
+            .into_iter()
+            .map(|work| work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .sum()
+    });
+    report(&format!("{}: {healed}/{kills} kills healed", S::NAME));
+}
+
+/// One change that a worker asks for.
+#[derive(Clone, Debug)]
+enum Change {
+    Update { port: u16, mode: &'static str },
+    Start,
+    Stop,
+}
+
+impl Change {
+    fn any(random: &mut Rng, ports: &[u16]) -> Self {
+        match random.u8(0..4) {
+            0 => Self::Start,
+            1 => Self::Stop,
+            _ => Self::Update {
+                port: ports[random.usize(..ports.len())],
+                mode: [TLS_YES, TLS_OPTIONAL][random.usize(..2)],
+            },
+        }
+    }
+
+    fn method(&self) -> &'static str {
+        match self {
+            Self::Update { .. } => "update",
+            Self::Start => "start",
+            Self::Stop => "stop",
+        }
+    }
+
+    fn params(&self) -> Value {
+        match self {
+            Self::Update { port, mode } => settings(*port, mode),
+            Self::Start | Self::Stop => json!({}),
+        }
+    }
+}
+
+#[track_caller]
+fn kill_again_and_again<S: Subject>(machine: &S, kills: u64, mut random: Rng) -> u64 {
+    let ports = [machine.port(), machine.port(), machine.port()];
+    let mut plugin = plugin_of(machine);
+    configure(&mut plugin, ports[0], TLS_YES);
+    let span = longest_change(&mut plugin, &ports);
+    let (mut running, mut before) = truth(machine, &mut plugin, &ports, "the first changes");
+    for kill in 0..kills {
+        let change = Change::any(&mut random, &ports);
+        let delay = span.mul_f64(random.f64() * 1.1);
+        let story = format!("kill {kill}, {delay:?} into {change:?}");
+        plugin.post(change.method(), change.params());
+        thread::sleep(delay);
+        kill_plugin(machine, plugin);
+
+        plugin = plugin_of(machine);
+        let found = truth(machine, &mut plugin, &ports, &story);
+        assert!(
+            is_old_or_new(&change, (running, &before), (found.0, &found.1)),
+            "{story}: {running} {before} became {found:?}"
+        );
+        assert!(!machine.state().join("intent").exists(), "{story}: the intent is left over");
+
+        let next = Change::any(&mut random, &ports);
+        assert_eq!(plugin.call(next.method(), next.params()), success(), "{story}, then {next:?}");
+        (running, before) = truth(machine, &mut plugin, &ports, &format!("{story}, then {next:?}"));
+    }
+    kills
+}
+
+/// What the plugin says, after comparing it with what connecting shows on every port that was ever used.
+#[track_caller]
+fn truth<S: Subject>(machine: &S, plugin: &mut Plugin, ports: &[u16], after: &str) -> (bool, Value) {
+    let running = plugin.payload("isRunning", Value::Null).as_bool().unwrap();
+    let settings = plugin.payload("queryUpdate", Value::Null);
+    for port in ports {
+        let expected = running && settings["alternate_smtp_port"] == *port;
+        let shown = if expected { is_open(*port) } else { is_closed(*port) };
+        assert!(
+            shown,
+            "after {after}: isRunning {running} with {settings}, but port {port} shows the contrary"
+        );
+    }
+    if let Some(primary) = S::PRIMARY {
+        assert!(is_open(primary), "after {after}: the primary is not served");
+    }
+    assert_eq!(
+        machine.listens(settings["alternate_smtp_port"].as_u64().unwrap() as u16),
+        running,
+        "after {after}"
+    );
+    (running, settings)
+}
+
+/// The longest of the changes without a kill, so that kills fall into every part of them.
+fn longest_change(plugin: &mut Plugin, ports: &[u16]) -> Duration {
+    let changes =
+        [Change::Start, Change::Update { port: ports[1], mode: TLS_YES }, Change::Stop, Change::Start];
+    let spans = changes.iter().map(|change| {
+        let begun = Instant::now();
+        plugin.succeed(change.method(), change.params());
+        begun.elapsed()
+    });
+    spans.max().unwrap()
+}
+
+/// A change that was killed is finished or undone, and nothing else happened.
+fn is_old_or_new(change: &Change, old: (bool, &Value), now: (bool, &Value)) -> bool {
+    let new = match change {
+        Change::Update { .. } => (old.0, change.params()),
+        Change::Start => (true, old.1.clone()),
+        Change::Stop => (false, old.1.clone()),
+    };
+    now == old || now == (new.0, &new.1)
+}

@@ -1,0 +1,55 @@
+//! Two plugins on one machine: changes exclude each other, and each sees what the other did.
+
+use crate::subject::{Subject, on, plugin_of, report, running, settings};
+use crate::support::smtp::{is_closed, is_open};
+use crate::support::{TLS_YES, status, success};
+use serde_json::{Value, json};
+use std::thread;
+
+pub(crate) fn two_plugins_at_once_end_as_one_of_their_successes<S: Subject>() {
+    on::<S>(|machine| {
+        let (first, start) = running(machine, TLS_YES);
+        let mut plugins = [first, plugin_of(machine)];
+        let ports: [Vec<u16>; 2] = [(); 2].map(|()| (0..10).map(|_| machine.port()).collect());
+        let mut settled: Vec<u16> = Vec::new();
+        thread::scope(|scope| {
+            let works: Vec<_> = plugins
+                .iter_mut()
+                .zip(&ports)
+                .map(|(plugin, ports)| {
+                    scope.spawn(move || {
+                        let answers = ports
+                            .iter()
+                            .map(|port| (*port, plugin.call("update", json!({"alternate_smtp_port": port}))));
+                        let answers: Vec<_> = answers.collect();
+                        assert!(answers.iter().all(|(_, a)| [0, 409].contains(&status(a))), "{answers:?}");
+                        answers.into_iter().rfind(|(_, answer)| *answer == success()).map(|(port, _)| port)
+                    })
+                })
+                .collect();
+            settled.extend(works.into_iter().filter_map(|work| work.join().unwrap()));
+        });
+        let now = plugins[0].payload("queryUpdate", Value::Null);
+        assert_eq!(plugins[1].payload("queryUpdate", Value::Null), now);
+        let open = settled.iter().find(|port| now == settings(**port, TLS_YES));
+        let open = *open.unwrap_or_else(|| panic!("{now} is not among {settled:?}"));
+        let others = ports.iter().flatten().chain([&start]).filter(|port| **port != open);
+        assert!(
+            is_open(open) && others.into_iter().all(|port| is_closed(*port)),
+            "more or less than {open} is open"
+        );
+        report(&format!("{}: 20 updates by two plugins at once, {open} alone is open", S::NAME));
+    });
+}
+
+pub(crate) fn each_plugin_sees_what_another_one_did<S: Subject>() {
+    on::<S>(|machine| {
+        let mut other = plugin_of(machine);
+        assert_eq!(other.payload("isRunning", Value::Null), false);
+        let (mut one, port) = running(machine, TLS_YES);
+        assert_eq!(other.payload("isRunning", Value::Null), true);
+        assert_eq!(other.payload("listPortNumbersArray", Value::Null), json!([port]));
+        other.succeed("stop", Value::Null);
+        assert_eq!(one.payload("isRunning", Value::Null), false);
+    });
+}

@@ -1,0 +1,269 @@
+//! Postfix of this Debian as a subject: a node of its own for each test, with Dovecot as the SASL backend.
+//!
+//! Besides what every subject knows, it knows how an administrator breaks, stops, edits and loses parts of Postfix, and
+//! how to get between the plugin and the control commands of Postfix. The workshop is set up once for the whole run.
+
+pub(crate) mod addresses;
+pub(crate) mod corpus;
+pub(crate) mod edits;
+pub(crate) mod faults;
+pub(crate) mod hangs;
+pub(crate) mod harness;
+pub(crate) mod health;
+pub(crate) mod preconditions;
+pub(crate) mod rules;
+pub(crate) mod services;
+
+use super::machine::{Node, Recipe, Workshop, holds, only_child};
+use super::subject::{Subject, report};
+use super::support::plugin::{Launch, Plugin};
+use super::support::process::name;
+use super::support::{PATIENCE, eventually, skip};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+const RECIPE: Recipe = Recipe {
+    name: "postfix",
+    setup: include_str!("../machine/postfix.sh"),
+    packages: &[
+        "postfix",
+        "dovecot-core",
+        "swaks",
+        "libnet-ssleay-perl",
+        "libio-socket-inet6-perl",
+        "busybox-static",
+    ],
+};
+
+/// The programs by which Postfix is configured and controlled.
+const CONTROLS: [&str; 2] = ["/usr/sbin/postconf", "/usr/sbin/postfix"];
+
+/// The workshop of the run, or nothing where this machine cannot have one; that is said once.
+pub(crate) fn workshop() -> Option<&'static Workshop> {
+    static WORKSHOP: OnceLock<Option<Workshop>> = OnceLock::new();
+    let tell = |reason: String| {
+        let line = format!("everything on a real Postfix is left out: {reason}");
+        report(&line);
+        skip(&line);
+    };
+    WORKSHOP.get_or_init(|| Workshop::open(&RECIPE).map_err(tell).ok()).as_ref()
+}
+
+/// A machine with Postfix.
+pub(crate) struct Postfix {
+    node: Node,
+    next_port: AtomicU16,
+}
+
+impl Subject for Postfix {
+    const NAME: &'static str = "Postfix";
+    const PRIMARY: Option<u16> = Some(25);
+
+    fn fresh(toml: &str) -> Option<Self> {
+        let node = Node::boot(workshop()?);
+        fs::write(node.path("/etc/mail-smtp2.toml"), toml).unwrap();
+        Some(Self { node, next_port: AtomicU16::new(2525) })
+    }
+
+    fn launch(&self) -> Launch {
+        let words = self.node.entering();
+        let launch = Launch::of(Path::new(&words[0]));
+        words[1..].iter().fold(launch, Launch::arg).arg("mail-smtp2")
+    }
+
+    fn process(&self, plugin: &Plugin) -> u32 {
+        let mut found = None;
+        eventually(PATIENCE, "the plugin's own process is there", || {
+            found = only_child(plugin.pid()).filter(|pid| name(*pid) == "mail-smtp2");
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        self.node.command(program)
+    }
+
+    fn join_network(&self) {
+        self.node.join_network();
+    }
+
+    fn port(&self) -> u16 {
+        self.next_port.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.node.path("/var/lib/mail-smtp2")
+    }
+
+    fn account(&self) -> (&'static str, &'static str) {
+        ("bob", "secret")
+    }
+
+    fn mailbox(&self) -> &'static str {
+        "bob@lab.test"
+    }
+
+    fn received(&self, text: &str) -> Option<bool> {
+        let Ok(messages) = fs::read_dir(self.node.path("/var/mail/bob/new")) else { return Some(false) };
+        let mut messages =
+            messages.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
+        Some(messages.any(|message| message.contains(text)))
+    }
+
+    fn administrators_files(&self) -> Vec<PathBuf> {
+        vec![self.master_cf(), self.main_cf()]
+    }
+
+    fn break_configuration(&self) {
+        self.append(&self.master_cf(), "broken inet\n");
+    }
+
+    fn pulse(&self, port: u16) -> Vec<String> {
+        // Each SIGHUP of the master replaces the queue manager, and is in the log.
+        let reloads = self.log().matches("reload -- version").count();
+        let listening = self.node.listening(port);
+        let pids = [self.master(), self.pid_of("qmgr")].map(|pid| format!("{pid:?}"));
+        pids.into_iter().chain([format!("{reloads} reloads")]).chain(listening).collect()
+    }
+
+    fn listens(&self, port: u16) -> bool {
+        let sockets = self.node.listening(port);
+        !sockets.is_empty() && self.master().is_some_and(|master| holds(master, &sockets))
+    }
+
+    fn evidence(&self) -> String {
+        let log = self.log();
+        let from = log.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);
+        let master_cf = fs::read_to_string(self.master_cf()).unwrap_or_default();
+        let stock = fs::read_to_string(self.node.path("/etc/lab/pristine/master.cf")).unwrap_or_default();
+        let is_new = |line: &&str| !stock.lines().any(|known| known == *line);
+        let ours: String = master_cf.lines().filter(is_new).map(|line| format!("{line}\n")).collect();
+        let history = fs::read_to_string(self.state().join("history.jsonl")).unwrap_or_default();
+        format!("{ours}--- history\n{history}--- log\n{}", &log[from..])
+    }
+}
+
+impl Postfix {
+    /// Where this machine sees a file of the node.
+    pub(crate) fn path(&self, inside: &str) -> PathBuf {
+        self.node.path(inside)
+    }
+
+    /// Where this machine sees master.cf.
+    pub(crate) fn master_cf(&self) -> PathBuf {
+        self.node.path("/etc/postfix/master.cf")
+    }
+
+    /// Where this machine sees main.cf.
+    pub(crate) fn main_cf(&self) -> PathBuf {
+        self.node.path("/etc/postfix/main.cf")
+    }
+
+    /// What is in the log so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.node.path("/var/log/syslog")).unwrap_or_default()
+    }
+
+    /// Runs a shell script on the node that must succeed; what it printed.
+    #[track_caller]
+    pub(crate) fn sh(&self, script: &str) -> String {
+        self.node.sh(script)
+    }
+
+    /// Runs a shell script on the node; whether it succeeded.
+    pub(crate) fn try_sh(&self, script: &str) -> bool {
+        self.node.try_sh(script).0
+    }
+
+    /// Writes at the end of a file, as `>>` does.
+    pub(crate) fn append(&self, path: &Path, text: &str) {
+        let file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut &file, text.as_bytes()).unwrap();
+    }
+
+    /// Adds lines to master.cf and has Postfix load them.
+    #[track_caller]
+    pub(crate) fn add_services(&self, lines: &str) {
+        self.append(&self.master_cf(), lines);
+        self.reload();
+    }
+
+    /// Has Postfix load its configuration, and waits until it has.
+    #[track_caller]
+    pub(crate) fn reload(&self) {
+        let reloads = || self.log().matches("reload -- version").count();
+        let before = reloads();
+        self.sh("postfix reload");
+        eventually(PATIENCE, "Postfix reloads", || reloads() > before && self.listens(25));
+    }
+
+    /// Postfix's master process, by the number that this machine gives it.
+    pub(crate) fn master(&self) -> Option<u32> {
+        self.pid_of("master")
+    }
+
+    /// A process of the node with this name.
+    pub(crate) fn pid_of(&self, program: &str) -> Option<u32> {
+        self.pids_of(program).into_iter().next()
+    }
+
+    /// The processes of the node with this name.
+    pub(crate) fn pids_of(&self, program: &str) -> Vec<u32> {
+        let space = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let ours = space(self.node.init());
+        let entries = fs::read_dir("/proc").unwrap();
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        let alive = |pid: &u32| super::support::process::alive(*pid);
+        pids.filter(|pid| name(*pid) == program && space(*pid) == ours).filter(alive).collect()
+    }
+
+    /// Kills Postfix's master, and nobody else.
+    #[track_caller]
+    pub(crate) fn kill_master(&self) {
+        let master = self.master().expect("a master runs");
+        super::support::process::signal(master, nix::sys::signal::Signal::SIGKILL);
+        eventually(PATIENCE, "the master is gone", || self.master().is_none());
+    }
+
+    /// Counts the calls of Postfix's control programs from now on, and lets a shell script run before the `nth` of them
+    /// (none for 0). The script ends in `exit` where the program itself is not to run.
+    #[track_caller]
+    pub(crate) fn hook(&self, nth: u32, script: &str) -> Hook<'_> {
+        let wrapper = format!(
+            "#!/bin/bash\nexec 9>>/run/lab/lock; /usr/bin/flock 9\nread -r n </run/lab/calls; n=$((n + 1))\n\
+             echo $n >/run/lab/calls; exec 9>&-\necho \"$0 $*\" >>/run/lab/log\n\
+             if [ $n = {nth} ]; then\n:\n{script}\nfi\nexec /run/lab/real/${{0##*/}} \"$@\"\n"
+        );
+        self.sh("mkdir -p /run/lab/real; echo 0 >/run/lab/calls; : >/run/lab/log");
+        fs::write(self.path("/run/lab/wrapper"), wrapper).unwrap();
+        self.sh("chmod 755 /run/lab/wrapper");
+        for control in CONTROLS {
+            self.sh(&format!("p={control}; cp -p $p /run/lab/real/; mount --bind /run/lab/wrapper $p"));
+        }
+        Hook { machine: self }
+    }
+}
+
+/// Something between the plugin and Postfix's control programs, until it is dropped.
+pub(crate) struct Hook<'p> {
+    machine: &'p Postfix,
+}
+
+impl Hook<'_> {
+    /// How many calls there were.
+    pub(crate) fn calls(&self) -> u32 {
+        fs::read_to_string(self.machine.path("/run/lab/calls")).unwrap().trim().parse().unwrap()
+    }
+}
+
+impl Drop for Hook<'_> {
+    fn drop(&mut self) {
+        for control in CONTROLS {
+            self.machine.try_sh(&format!("umount {control}"));
+        }
+    }
+}

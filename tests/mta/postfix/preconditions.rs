@@ -1,0 +1,192 @@
+//! What has to be there before a listener is made, found out before anything is written; each with its status.
+
+use super::Postfix;
+use crate::subject::{Subject, on, running, snapshot, stopped};
+use crate::support::smtp::{is_closed, is_open};
+use crate::support::{TLS_OPTIONAL, TLS_YES, failure};
+use serde_json::{Value, json};
+
+#[test]
+fn without_a_certificate_file_it_is_424_that_names_the_file() {
+    is_refused(
+        424,
+        "mv /etc/lab/cert.pem /etc/lab/away",
+        "mv /etc/lab/away /etc/lab/cert.pem",
+        "/etc/lab/cert.pem",
+    );
+}
+
+#[test]
+fn without_a_key_file_it_is_424_that_names_the_file() {
+    is_refused(
+        424,
+        "mv /etc/lab/key.pem /etc/lab/away",
+        "mv /etc/lab/away /etc/lab/key.pem",
+        "/etc/lab/key.pem",
+    );
+}
+
+#[test]
+fn with_a_certificate_file_that_holds_none_it_is_424_that_names_the_file() {
+    let damage = "cp /etc/lab/cert.pem /etc/lab/away; echo rubbish >/etc/lab/cert.pem";
+    is_refused(424, damage, "cp /etc/lab/away /etc/lab/cert.pem", "/etc/lab/cert.pem");
+}
+
+#[test]
+fn with_a_key_file_that_holds_none_it_is_424_that_names_the_file() {
+    let damage = "cp /etc/lab/key.pem /etc/lab/away; echo rubbish >/etc/lab/key.pem";
+    is_refused(424, damage, "cp /etc/lab/away /etc/lab/key.pem", "/etc/lab/key.pem");
+}
+
+#[test]
+fn with_no_certificate_configured_it_is_424() {
+    let damage = "postconf -e smtpd_tls_cert_file= smtpd_tls_key_file=";
+    let heal = "postconf -e smtpd_tls_cert_file=/etc/lab/cert.pem smtpd_tls_key_file=/etc/lab/key.pem";
+    is_refused(424, damage, heal, "certificate");
+}
+
+#[test]
+fn a_certificate_and_key_in_one_chain_file_are_enough() {
+    on::<Postfix>(|machine| {
+        machine.sh("cat /etc/lab/key.pem /etc/lab/cert.pem >/etc/lab/chain.pem; chmod 600 /etc/lab/chain.pem
+             postconf -e smtpd_tls_cert_file= smtpd_tls_key_file= smtpd_tls_chain_files=/etc/lab/chain.pem");
+        machine.reload();
+        let (_plugin, port) = running(machine, TLS_YES);
+        assert!(is_open(port));
+    });
+}
+
+#[test]
+fn where_the_key_is_in_the_certificates_file_that_is_enough() {
+    on::<Postfix>(|machine| {
+        machine.sh("cat /etc/lab/key.pem >>/etc/lab/cert.pem; chmod 600 /etc/lab/cert.pem
+             postconf -e 'smtpd_tls_key_file = $smtpd_tls_cert_file'");
+        machine.reload();
+        let (_plugin, port) = running(machine, TLS_YES);
+        assert!(is_open(port));
+    });
+}
+
+#[test]
+fn with_the_sasl_socket_gone_it_is_424() {
+    is_refused(424, "doveadm stop; rm -f /var/spool/postfix/private/auth", DOVECOT, "");
+}
+
+#[test]
+fn with_nobody_behind_the_sasl_socket_it_is_424() {
+    let damage =
+        "pkill -9 dovecot; while pgrep dovecot; do sleep 0.02; done; test -S /var/spool/postfix/private/auth";
+    is_refused(424, damage, DOVECOT, "");
+}
+
+#[test]
+fn with_a_sasl_type_that_has_no_mechanism_it_is_424() {
+    let damage = "postconf -e smtpd_sasl_type=cyrus smtpd_sasl_path=nothing";
+    is_refused(424, damage, "postconf -e smtpd_sasl_type=dovecot smtpd_sasl_path=private/auth", "");
+}
+
+#[test]
+fn with_a_main_cf_that_postfix_cannot_read_it_is_422() {
+    let damage = "cp /etc/postfix/main.cf /etc/lab/away; echo 'no parameter at all' >>/etc/postfix/main.cf";
+    is_refused(422, damage, "cp /etc/lab/away /etc/postfix/main.cf", "");
+}
+
+#[test]
+fn with_a_master_cf_that_postfix_cannot_read_it_is_422() {
+    let damage = "cp /etc/postfix/master.cf /etc/lab/away; echo 'too few columns' >>/etc/postfix/master.cf";
+    is_refused(422, damage, "cp /etc/lab/away /etc/postfix/master.cf", "");
+}
+
+#[test]
+fn with_postfix_down_start_and_restart_are_503() {
+    is_refused(503, "postfix stop", "postfix start", "");
+}
+
+#[test]
+fn with_postfix_down_an_update_of_a_running_service_is_503_and_writes_nothing() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, _) = running(machine, TLS_YES);
+        machine.sh("postfix stop");
+        let look = || (snapshot(&machine.master_cf()), snapshot(&machine.state().join("settings.json")));
+        let before = look();
+        failure(&plugin.call("update", json!({"alternate_smtp_port": machine.port()})), 503);
+        assert!(before == look(), "something was written");
+        assert!(machine.master().is_none(), "Postfix was started");
+    });
+}
+
+#[test]
+fn with_postfix_down_stop_succeeds_and_it_stays_down() {
+    on::<Postfix>(|machine| {
+        let stock = std::fs::read(machine.master_cf()).unwrap();
+        let (mut plugin, port) = running(machine, TLS_YES);
+        machine.sh("postfix stop");
+        plugin.succeed("stop", Value::Null);
+        assert!(std::fs::read(machine.master_cf()).unwrap() == stock, "something of ours is left");
+        assert!(machine.master().is_none(), "Postfix was started");
+        machine.sh("postfix start");
+        assert!(is_closed(port) && is_open(25));
+    });
+}
+
+#[test]
+fn with_postfix_down_an_update_of_a_stopped_service_succeeds() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, _) = stopped(machine, TLS_YES);
+        machine.sh("postfix stop");
+        plugin.succeed("update", json!({"auth_mode": TLS_OPTIONAL}));
+        assert!(machine.master().is_none(), "Postfix was started");
+    });
+}
+
+#[test]
+fn with_postfix_down_it_is_not_running() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, _) = running(machine, TLS_YES);
+        machine.sh("postfix stop");
+        assert_eq!(plugin.payload("isRunning", Value::Null), false);
+        machine.sh("postfix start");
+        assert_eq!(plugin.payload("isRunning", Value::Null), true);
+    });
+}
+
+#[test]
+fn on_a_read_only_file_system_it_is_403() {
+    let damage = "mount --bind /etc/postfix /etc/postfix; mount -o remount,ro,bind /etc/postfix";
+    is_refused(403, damage, "umount /etc/postfix", "");
+}
+
+#[test]
+fn an_update_of_a_running_service_meets_the_same_refusals() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, port) = running(machine, TLS_YES);
+        machine.sh("mv /etc/lab/key.pem /etc/lab/away");
+        let before = (snapshot(&machine.master_cf()), machine.pulse(port));
+        failure(&plugin.call("update", json!({"alternate_smtp_port": machine.port()})), 424);
+        assert!(before == (snapshot(&machine.master_cf()), machine.pulse(port)), "something was touched");
+        assert!(is_open(port));
+    });
+}
+
+const DOVECOT: &str =
+    "dovecot; while ! [ -S /var/spool/postfix/private/auth ]; do sleep 0.02; done; sleep 0.2";
+
+/// Start and restart of a stopped service are refused, touch nothing, and work when the damage is healed.
+#[track_caller]
+fn is_refused(with: i64, damage: &str, heal: &str, naming: &str) {
+    on::<Postfix>(|machine| {
+        let (mut plugin, port) = stopped(machine, TLS_YES);
+        machine.sh(damage);
+        let look = || (snapshot(&machine.master_cf()), snapshot(&machine.main_cf()), machine.pulse(25));
+        let before = look();
+        for method in ["start", "restart"] {
+            let answer = plugin.call(method, Value::Null);
+            let told = failure(&answer, with);
+            assert!(told.contains(naming), "{method}: no {naming:?} in {told}");
+        }
+        assert!(before == look() && is_closed(port), "something was touched");
+        machine.sh(heal);
+        plugin.succeed("start", Value::Null);
+        assert!(is_open(port));
+    });
+}
