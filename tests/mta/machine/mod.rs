@@ -40,6 +40,11 @@ impl Workshop {
         if !nix::unistd::geteuid().is_root() {
             return Err("not root".to_owned());
         }
+        let trial =
+            Command::new("unshare").args(["--mount", "--propagation", "private", "bash", "-c", ":"]).output();
+        if !trial.is_ok_and(|trial| trial.status.success()) {
+            return Err("no unshare, or no right to mount namespaces of one's own".to_owned());
+        }
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "bash", "-c", include_str!("base.sh"), "base"]);
         command.args([env!("CARGO_MANIFEST_DIR"), recipe.name, recipe.setup]).args(recipe.packages);

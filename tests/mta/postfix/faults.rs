@@ -124,7 +124,6 @@ fn of_two_hundred_injected_faults_none_ends_in_a_false_success() {
         found.injected,
         found.false_success.len(),
     ));
-    report(&found.stories.join("\n"));
     let wrong = [&found.false_success[..], &found.untrue[..]].concat();
     assert!(wrong.is_empty(), "{}\n--- all of them\n{}", wrong.join("\n"), found.stories.join("\n"));
 }
