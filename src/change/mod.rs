@@ -15,7 +15,7 @@ pub mod undo;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -83,6 +83,11 @@ impl Verb {
             Self::Update { .. } => "update",
             Self::Remove => "remove",
         }
+    }
+
+    /// Whether it only takes away: possible also where nothing else is.
+    fn ends(self) -> bool {
+        matches!(self, Self::Stop | Self::Remove)
     }
 }
 
@@ -164,29 +169,41 @@ impl Service {
         if verb == Verb::Remove && result.is_ok() {
             return envelope;
         }
-        let now = self.host.now();
         let outcome = envelope.payload.as_str().unwrap_or_default().to_owned();
         tracing::info!(action = verb.name(), status = envelope.status.number(), outcome, "change");
+        self.record(began, verb.name(), input.clone(), before, envelope.status.number(), outcome);
+        envelope
+    }
+
+    /// Writes the history's line of something that began at `began` and has just ended.
+    fn record(
+        &self,
+        began: SystemTime,
+        action: &str,
+        input: Value,
+        before: Option<Settings>,
+        status: u16,
+        outcome: String,
+    ) {
+        let now = self.host.now();
         let record = Record {
             time: Record::time(now),
-            action: verb.name().to_owned(),
-            input: input.clone(),
+            action: action.to_owned(),
+            input,
             before,
             after: self.settings().ok().flatten(),
-            status: envelope.status.number(),
+            status,
             outcome,
             duration_ms: Record::duration(began, now),
         };
         record.append(&*self.host, &self.options.state_dir);
-        envelope
     }
 
     fn locked(&self, verb: Verb) -> Result<(), Failure> {
         let lock = self.lock(self.options.lock_wait)?;
-        let ends = matches!(verb, Verb::Stop | Verb::Remove);
         match self.end_interrupted(&lock) {
             // What cannot be brought back to what it was can still be ended; a plan starts from what stands.
-            Err(failure) if ends => {
+            Err(failure) if verb.ends() => {
                 tracing::warn!(error = %failure.sentence(), "going on to {}", verb.name())
             }
             done => done?,
@@ -198,7 +215,7 @@ impl Service {
             tracing::warn!(%error, "copies for the mail server's programs are left");
         }
         result?;
-        if ends {
+        if verb.ends() {
             // One that could not be ended before is over now.
             Intent::remove(&*self.host, &self.options.state_dir)?;
         }
@@ -245,19 +262,8 @@ impl Service {
             Ok(outcome) => (0, (*outcome).to_owned()),
             Err(failure) => (failure.status().number(), failure.sentence()),
         };
-        let now = self.host.now();
         tracing::warn!(action = intent.action, outcome, "a change was interrupted");
-        let record = Record {
-            time: Record::time(now),
-            action: "recover".to_owned(),
-            input: intent.action.clone().into(),
-            before: intent.before.clone(),
-            after: self.settings().ok().flatten(),
-            status,
-            outcome,
-            duration_ms: Record::duration(began, now),
-        };
-        record.append(&*self.host, &self.options.state_dir);
+        self.record(began, "recover", intent.action.into(), intent.before, status, outcome);
         done.map(|_| ())
     }
 
@@ -336,16 +342,15 @@ impl Service {
     /// The MTA that a change acts on: the one that was configured, as long as it is the one that is here. What only
     /// ends is possible without it, too.
     fn acting(&self, before: Option<&Settings>, verb: Verb) -> Result<&dyn Mta, ChangeError> {
-        let ends = matches!(verb, Verb::Stop | Verb::Remove);
         let mta = match (before, self.options.choice) {
             (None, _) => self.choose()?,
-            (Some(before), Choice::Only(kind)) if kind != before.mta && !ends => {
+            (Some(before), Choice::Only(kind)) if kind != before.mta && !verb.ends() => {
                 return Err(ChangeError::OtherMta { configured: before.mta, found: kind });
             }
             (Some(before), _) => self.mta(before.mta),
         };
         mta.changeable()?;
-        if ends || mta.presence(&*self.host) != Presence::Missing {
+        if verb.ends() || mta.presence(&*self.host) != Presence::Missing {
             return Ok(mta);
         }
         match detect(&self.mtas, &*self.host) {

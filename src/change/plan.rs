@@ -58,8 +58,7 @@ impl<'s> Plan<'s> {
         {
             return Err(ChangeError::Newer { theirs, ours: settings::FORMAT });
         }
-        let ends = matches!(verb, Verb::Stop | Verb::Remove);
-        if before.is_none() && ends {
+        if before.is_none() && verb.ends() {
             return Ok(None);
         }
         if before.is_none() && matches!(verb, Verb::Start | Verb::Restart) {
@@ -224,7 +223,7 @@ impl<'s> Plan<'s> {
         let was = self.intent.before.as_ref().and_then(Settings::target);
         // What cannot be compared is kept, too.
         let expected = self.alternate.edits(was).unwrap_or_default();
-        for (file, planned) in self.files.iter().zip(&self.intent.files) {
+        for file in &self.files {
             let old = file.old.as_deref().unwrap_or_default();
             let Some(found) = block::find(old).map_err(|source| file.marks(source))? else { continue };
             let ours =
@@ -232,7 +231,7 @@ impl<'s> Plan<'s> {
             if ours.map(str::as_bytes) != Some(&old[found.inner.clone()]) {
                 let folder = state_dir.join(EDITED);
                 host.make_dir(&folder)?;
-                let name = planned.path.file_name().unwrap_or_default().to_string_lossy();
+                let name = file.path.file_name().unwrap_or_default().to_string_lossy();
                 let stamp = humantime::format_rfc3339_millis(host.now()).to_string().replace(':', "");
                 host.write(&folder.join(format!("{stamp}-{name}")), &old[found.whole], 0o600)?;
             }

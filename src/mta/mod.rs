@@ -357,3 +357,16 @@ pub fn detect<'a>(mtas: &'a [Box<dyn Mta>], host: &dyn Host) -> Result<&'a dyn M
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_answer_sheet_of_each_kind_in_the_order_of_the_kinds() {
+        let sandbox = sandbox::Sandbox { program: "/p".into(), dir: "/d".into(), with: None };
+        let kinds: Vec<Kind> = all(sandbox).iter().map(|mta| mta.kind()).collect();
+        assert_eq!(kinds, Kind::ALL);
+        assert!(Kind::ALL.iter().enumerate().all(|(at, kind)| *kind as usize == at));
+    }
+}

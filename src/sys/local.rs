@@ -129,10 +129,6 @@ impl Host for Local {
         std::os::unix::net::UnixStream::connect(path).map(|_| ())
     }
 
-    fn uid(&self) -> u32 {
-        nix::unistd::geteuid().as_raw()
-    }
-
     fn refuses(&self, address: SocketAddr, deadline: Deadline) -> io::Result<bool> {
         smtp::refuses(address, deadline)
     }

@@ -123,8 +123,6 @@ pub trait Host: Debug + Send + Sync {
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()>;
     /// Whether somebody accepts connections at the Unix socket `path`.
     fn reaches(&self, path: &Path) -> io::Result<()>;
-    /// Our effective user id.
-    fn uid(&self) -> u32;
 
     // As a client sees it.
     /// Whether a TCP connection to `address` is refused (`true`) or accepted (`false`).

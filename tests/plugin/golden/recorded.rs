@@ -602,10 +602,6 @@ impl Host for Recorded {
         }
     }
 
-    fn uid(&self) -> u32 {
-        0
-    }
-
     fn refuses(&self, address: SocketAddr, _: Deadline) -> io::Result<bool> {
         let mut machine = self.lock();
         machine.peer(address);

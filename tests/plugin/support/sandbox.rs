@@ -175,9 +175,15 @@ impl Sandbox {
     pub(crate) fn hold_lock(&self) -> Flock<File> {
         self.make_state();
         let path = self.lock();
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).unwrap();
-        Flock::lock(lock, FlockArg::LockExclusiveNonblock).expect("nobody holds the lock")
+        let mut held = None;
+        // A plugin that was killed while it started a command leaves the lock to the child for a moment.
+        eventually(PATIENCE, "nobody holds the lock", || {
+            let mut options = OpenOptions::new();
+            let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&path).unwrap();
+            held = Flock::lock(lock, FlockArg::LockExclusiveNonblock).ok();
+            held.is_some()
+        });
+        held.unwrap()
     }
 
     /// Sends an update, under the id `begun`, and waits until it waits for the lock; the lock, and the port it will set.
