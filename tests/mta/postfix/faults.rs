@@ -125,7 +125,8 @@ fn of_two_hundred_injected_faults_none_ends_in_a_false_success() {
         found.false_success.len(),
     ));
     let wrong = [&found.false_success[..], &found.untrue[..]].concat();
-    assert!(wrong.is_empty(), "{}\n--- all of them\n{}", wrong.join("\n"), found.stories.join("\n"));
+    // Of a long output the end is read.
+    assert!(wrong.is_empty(), "all of them:\n{}\n--- wrong:\n{}", found.stories.join("\n"), wrong.join("\n"));
 }
 
 /// What came of the faults.
@@ -258,13 +259,16 @@ fn inject(machine: &Postfix, share: u64, worker: u64, mut random: Rng) -> Found 
 }
 
 fn any_change(machine: &Postfix, random: &mut Rng, now: (u16, &'static str)) -> Change {
-    let mode = [TLS_YES, TLS_OPTIONAL][random.usize(..2)];
     match random.u8(0..6) {
         0 => Change { method: "restart", params: Value::Null, port: now.0, mode: now.1, runs: true },
         1 => Change { method: "stop", params: Value::Null, port: now.0, mode: now.1, runs: false },
-        2 => Change { method: "update", params: settings(now.0, mode), port: now.0, mode, runs: true },
+        2 => {
+            // Never to what is so already: that is proven while the change is planned, and a fault may come behind it.
+            let mode = if now.1 == TLS_YES { TLS_OPTIONAL } else { TLS_YES };
+            Change { method: "update", params: settings(now.0, mode), port: now.0, mode, runs: true }
+        }
         _ => {
-            let port = machine.port();
+            let (port, mode) = (machine.port(), MODES[random.usize(..2)]);
             Change { method: "update", params: settings(port, mode), port, mode, runs: true }
         }
     }
