@@ -215,7 +215,7 @@ impl Program {
             Err(error) => return complain(&error.to_string(), 1),
         };
         let recover =
-            plugin.service.interrupted().then(|| Box::new(move || plugin.service.recover()) as Recover);
+            plugin.service.awaits_recovery().then(|| Box::new(move || plugin.service.recover()) as Recover);
         let farewell = Box::new(move || {
             drop(throw_away);
             flush_log();
@@ -238,7 +238,7 @@ impl Program {
             Ok(module) => Dispatch::new(module),
             Err(error) => return complain(&error.to_string(), 1),
         };
-        if self.plugin.service.interrupted() {
+        if self.plugin.service.awaits_recovery() {
             self.plugin.service.recover();
         }
         let mut reply = Vec::new();
@@ -258,7 +258,7 @@ impl Program {
     }
 
     fn remove(self) -> ExitCode {
-        if self.plugin.service.interrupted() {
+        if self.plugin.service.awaits_recovery() {
             self.plugin.service.recover();
         }
         let envelope = self.plugin.service.change(Verb::Remove, &serde_json::json!({}));

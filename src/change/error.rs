@@ -78,6 +78,12 @@ pub enum ChangeError {
         /// What is wrong.
         source: super::block::Unpaired,
     },
+    /// A file that is wholly ours was written by somebody while a change was under way.
+    #[error("{} was written by somebody else meanwhile; put it right by hand", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// Our block cannot be understood, and nothing else tells what it was for.
     #[error("the block of mail-smtp2 in {} cannot be understood; mend it or take it out by hand", path.display())]
     Garbled {
@@ -173,6 +179,7 @@ impl ChangeError {
             Self::OtherMta { .. } | Self::PortHeld { .. } | Self::PortMeant { .. } | Self::Moved { .. } => {
                 Status::Conflict
             }
+            Self::Foreign { .. } => Status::Conflict,
             Self::PortDenied { .. } => Status::Denied,
             Self::Marks { .. } | Self::Garbled { .. } | Self::Check { .. } => Status::Broken,
             Self::Unproven(_) | Self::Tell { .. } | Self::Signal { .. } => Status::Unproven,

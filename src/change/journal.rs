@@ -62,10 +62,42 @@ pub struct Planned {
     pub new: Vec<Option<String>>,
     /// Our own block before, with its marks and where it stood.
     pub block: Option<OldBlock>,
+    /// Of a file that is wholly ours: its bytes before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<OldFile>,
     /// Permission bits, if the file has to be made again.
     pub mode: u32,
     /// The lock that the MTA's own tools take before they write it.
     pub lock: Option<PathBuf>,
+}
+
+/// A whole file as it stood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldFile {
+    /// Its bytes, base64; `None` where there was no file.
+    pub bytes: Option<String>,
+}
+
+impl OldFile {
+    /// A file of these bytes.
+    pub fn new(bytes: Option<&[u8]>) -> Self {
+        Self { bytes: bytes.map(encode) }
+    }
+
+    /// Its bytes.
+    pub fn decode(&self) -> Option<Vec<u8>> {
+        self.bytes.as_deref().and_then(decode)
+    }
+}
+
+/// Bytes as text that JSON can hold.
+pub fn encode(bytes: &[u8]) -> String {
+    data_encoding::BASE64.encode(bytes)
+}
+
+/// Bytes that were encoded so.
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    data_encoding::BASE64.decode(text.as_bytes()).ok()
 }
 
 /// A block of ours as it stood.
@@ -80,12 +112,12 @@ pub struct OldBlock {
 impl OldBlock {
     /// A block of these bytes.
     pub fn new(at: usize, bytes: &[u8]) -> Self {
-        Self { at, bytes: data_encoding::BASE64.encode(bytes) }
+        Self { at, bytes: encode(bytes) }
     }
 
     /// Offset and bytes.
     pub fn decode(&self) -> Option<(usize, Vec<u8>)> {
-        Some((self.at, data_encoding::BASE64.decode(self.bytes.as_bytes()).ok()?))
+        Some((self.at, decode(&self.bytes)?))
     }
 }
 
@@ -183,4 +215,4 @@ impl Record {
 }
 
 /// The files of a state directory, for `remove`.
-pub const FILES: [&str; 4] = ["settings.json", "intent", "history.jsonl", "history.jsonl.1"];
+pub const FILES: [&str; 5] = ["settings.json", "intent", "boot", "history.jsonl", "history.jsonl.1"];

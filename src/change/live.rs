@@ -59,7 +59,7 @@ pub fn listened(host: &dyn Host, port: u16) -> Result<bool, MtaError> {
 /// # Errors
 /// The socket table cannot be read.
 pub fn orphaned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaError> {
-    let held = |socket: &Socket| host.holders(socket).iter().any(|holder| mta.is_own(holder));
+    let held = |socket: &Socket| host.holders(socket).iter().any(|holder| mta.is_own(host, holder));
     Ok(host.listening(port)?.iter().any(held))
 }
 
@@ -88,9 +88,12 @@ pub fn stranger(
 }
 
 /// Holders as a sentence names them: `nginx (pid 812)`.
-pub fn name(holders: &[Process]) -> String {
-    match holders {
-        [] => "another program".to_owned(),
-        [first, ..] => format!("{} (pid {})", foreign(&first.name), first.pid),
+pub fn name(host: &dyn Host, mta: &dyn Mta, holders: &[Process]) -> String {
+    let [first, ..] = holders else { return "another program".to_owned() };
+    let name = format!("{} (pid {})", foreign(&first.name), first.pid);
+    if mta.is_own(host, first) {
+        format!("{name}, which {} has left behind: end it, or it goes on listening", mta.kind())
+    } else {
+        name
     }
 }

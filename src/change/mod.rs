@@ -5,6 +5,7 @@
 //! proven, or the error says what could not be undone; a change whose author died is ended by the next one.
 
 pub mod block;
+pub mod boot;
 pub mod error;
 pub mod journal;
 pub mod live;
@@ -13,7 +14,8 @@ pub mod prove;
 pub mod settings;
 pub mod undo;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -26,8 +28,11 @@ use settings::Settings;
 use crate::mta::gone::Gone;
 use crate::mta::{Alternate, MtaError, Presence};
 use crate::mta::{AuthMode, Desk, Kind, Mta, detect};
-use crate::sys::{Deadline, FileError, Host, Lock, Stamp};
+use crate::sys::{Deadline, FileError, Host, Lock, LockError, Stamp};
 use crate::wire::envelope::{Envelope, FieldFault};
+
+/// How long a lock may outlive its owner in a process that has not begun to be another program yet.
+const FORKED: Duration = Duration::from_secs(1);
 
 /// Which MTA is to be run: a certain one, or the one that is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,20 +143,51 @@ impl Service {
         Ok(self.sighting.running(&*self.host, mta, settings.listener.port)?)
     }
 
-    /// Whether a change was begun and not ended, by somebody who may be dead.
-    pub fn interrupted(&self) -> bool {
-        !matches!(self.host.stamp(&Intent::path(&self.options.state_dir)), Ok(None))
+    /// Whether there is something to do before the first request: a change was begun and not ended, by somebody who may
+    /// be dead, or the machine was booted and does not bring the listener back by itself.
+    pub fn awaits_recovery(&self) -> bool {
+        !matches!(self.host.stamp(&Intent::path(&self.options.state_dir)), Ok(None)) || self.was_rebooted()
     }
 
-    /// Ends what a dead plugin has begun, unless its lock shows that it lives.
+    /// Ends what a dead plugin has begun, unless its lock shows that it lives; brings back what a reboot has ended.
     pub fn recover(&self) {
         let lock = match self.lock(Duration::ZERO) {
+            // Its owner is dead; a process that it was just forking has the lock for a moment longer.
+            Err(ChangeError::Lock(LockError::Held { holder: Some(owner) }))
+                if self.host.process(owner).is_none() =>
+            {
+                self.lock(FORKED)
+            }
+            taken => taken,
+        };
+        let lock = match lock {
             Ok(lock) => lock,
             Err(error) => return tracing::info!(%error, "an interrupted change is left to its owner"),
         };
         if let Err(failure) = self.end_interrupted(&lock) {
-            tracing::error!(error = %failure.sentence(), "an interrupted change could not be ended");
+            return tracing::error!(error = %failure.sentence(), "an interrupted change could not be ended");
         }
+        if self.was_rebooted() {
+            self.bring_back();
+        }
+    }
+
+    /// Under the lock: a wanted listener runs again, or the history says why not; the next process start tries again.
+    fn bring_back(&self) {
+        let (began, before) = (self.host.now(), self.settings().ok().flatten());
+        let result = self.carry_out(Verb::Start).and_then(|()| Ok(boot::note(self, before.as_ref())?));
+        let (status, outcome) = match &result {
+            Ok(()) => (0, "the listener was brought back after a reboot".to_owned()),
+            Err(failure) => (failure.status().number(), failure.sentence()),
+        };
+        tracing::warn!(outcome, "the machine was rebooted");
+        self.record(began, "recover", "start".into(), before, status, outcome);
+    }
+
+    /// Whether a wanted listener is away since the machine was booted, and nobody but us brings it back.
+    fn was_rebooted(&self) -> bool {
+        let wanted = || self.settings().ok().flatten().is_some_and(|settings| settings.target().is_some());
+        boot::differs(&*self.host, &self.options.state_dir) && wanted()
     }
 
     /// Carries out one change and answers with the panel's envelope.
@@ -208,13 +244,8 @@ impl Service {
             }
             done => done?,
         }
-        let deadline = Deadline::after(self.options.change);
-        let staging = self.staging();
-        let result = self.attempt(verb, Desk { host: &*self.host, staging: &staging, deadline });
-        if let Err(error) = self.host.remove_dir(&staging) {
-            tracing::warn!(%error, "copies for the mail server's programs are left");
-        }
-        result?;
+        let before = if verb == Verb::Remove { self.settings()? } else { None };
+        self.carry_out(verb)?;
         if verb.ends() {
             // One that could not be ended before is over now.
             Intent::remove(&*self.host, &self.options.state_dir)?;
@@ -222,7 +253,18 @@ impl Service {
         if verb != Verb::Remove {
             return Ok(());
         }
-        self.forget(lock).map_err(|error| ChangeError::Left(error).into())
+        self.forget(lock, before.as_ref()).map_err(|error| ChangeError::Left(error).into())
+    }
+
+    /// Does it within its deadline, and tidies up.
+    fn carry_out(&self, verb: Verb) -> Result<(), Failure> {
+        let deadline = Deadline::after(self.options.change);
+        let staging = self.staging();
+        let result = self.attempt(verb, Desk { host: &*self.host, staging: &staging, deadline });
+        if let Err(error) = self.host.remove_dir(&staging) {
+            tracing::warn!(%error, "copies for the mail server's programs are left");
+        }
+        result
     }
 
     /// Plans and carries out, again if somebody else wrote meanwhile.
@@ -268,10 +310,13 @@ impl Service {
     }
 
     /// After `remove`: the state goes, and with it the lock.
-    fn forget(&self, lock: Lock) -> Result<(), FileError> {
+    fn forget(&self, lock: Lock, before: Option<&Settings>) -> Result<(), FileError> {
         let state_dir = &self.options.state_dir;
+        let saved = before.iter().flat_map(|before| &before.saved);
+        let made: Vec<&Path> =
+            saved.filter(|(_, was)| was.is_none()).map(|(path, _)| path.as_path()).collect();
         for mta in &self.mtas {
-            for path in mta.belongings() {
+            for path in mta.belongings(&made) {
                 self.host.remove_dir(&path)?;
             }
         }
@@ -309,7 +354,8 @@ impl Service {
                     return Err(ChangeError::Garbled { path });
                 };
                 let (format, wanted) = (settings::FORMAT, settings::Wanted::Running);
-                return Ok(Some(Settings { format, mta: mta.kind(), listener, wanted }));
+                let saved = BTreeMap::new();
+                return Ok(Some(Settings { format, mta: mta.kind(), listener, wanted, saved }));
             }
         }
         Ok(None)

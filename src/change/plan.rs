@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{Failure, Undone};
-use super::journal::{self, Intent, OldBlock, Planned, Was, hash};
+use super::journal::{self, Intent, OldBlock, OldFile, Planned, Was, hash};
 use super::settings::{self, Settings, Wanted};
-use super::{ChangeError, Service, Verb, block, live, prove, refuse, undo};
-use crate::mta::{Alternate, AuthMode, By, Desk, Edit, Listener, Meant, Mta, Staged, Tell};
-use crate::sys::{Command, CommandError, Deadline, EditLock, Ended, Host, Output};
+use super::{ChangeError, Service, Verb, block, boot, live, prove, refuse, undo};
+use crate::mta::{Alternate, AuthMode, By, Content, Desk, Edit, Goal, Listener, Meant, Mta, Staged, Tell};
+use crate::sys::{Command, CommandError, Deadline, EditLock, Ended, Host, Output, Process, Signal};
 use crate::wire::text::foreign;
 
 /// The port of an unconfigured machine (page of the panel).
@@ -21,6 +21,10 @@ const DEFAULT_PORT: u16 = 587;
 /// How long an MTA that keeps a socket is given to be rid of the processes that still serve it as before; one that is
 /// asked too early answers as it was (a Postfix whose helpers are just being replaced takes two seconds for it).
 const SETTLE: Duration = Duration::from_millis(40);
+/// How long a daemon that was asked to end is waited for before it is made to.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often is looked whether it has.
+const PAUSE: Duration = Duration::from_millis(3);
 /// Where blocks are kept that somebody else had edited, below the state directory.
 pub const EDITED: &str = "edited";
 
@@ -31,8 +35,8 @@ pub struct Plan<'s> {
     addresses: Vec<IpAddr>,
     meant: Vec<Meant>,
     after: Option<Settings>,
-    /// What the listener is to be, one after the other.
-    phases: Vec<Option<Listener>>,
+    /// What is to become of the service, one after the other.
+    phases: Vec<Goal>,
     files: Vec<File>,
     intent: Intent,
     /// Whether only the settings change.
@@ -44,6 +48,8 @@ struct File {
     path: PathBuf,
     mode: u32,
     lock: Option<PathBuf>,
+    /// Whether all of it is ours, or a marked block.
+    whole: bool,
     old: Option<Vec<u8>>,
     new: Vec<Option<Vec<u8>>>,
 }
@@ -66,8 +72,9 @@ impl<'s> Plan<'s> {
         }
         let mta = service.acting(before.as_ref(), verb)?;
         let alternate = service.alternate(mta, desk)?;
-        let after = after(verb, before.as_ref(), mta)?;
-        let goal = after.as_ref().and_then(Settings::target).copied();
+        let mut after = after(verb, before.as_ref(), mta)?;
+        let aim = after.as_ref().map_or(Goal::Removed, Settings::goal);
+        let goal = aim.listener().copied();
         let was = before.as_ref().and_then(Settings::target).copied();
         let addresses = alternate.addresses()?;
 
@@ -80,11 +87,17 @@ impl<'s> Plan<'s> {
             None => Was::Absent,
         };
         let phases = match (verb, goal) {
-            (Verb::Restart, Some(_)) if found != Was::Absent => vec![None, goal],
-            _ => vec![goal],
+            (Verb::Restart, Some(_)) if found != Was::Absent => vec![Goal::Stopped, aim],
+            _ => vec![aim],
         };
-        let files = files(host, &*alternate, &phases)?;
-        let dirty = files.iter().any(|file| file.new.iter().any(|new| *new != file.old));
+        let files = files(host, &*alternate, &phases, before.as_ref())?;
+        let dirty = files.iter().any(File::changes);
+        if let Some(after) = &mut after {
+            for file in files.iter().filter(|file| file.whole && file.changes()) {
+                let old = || file.old.as_deref().map(journal::encode);
+                after.saved.entry(file.path.clone()).or_insert_with(old);
+            }
+        }
         let meant = meant(host, &*alternate)?;
         let as_wanted = match goal {
             Some(_) => found == Was::Up && goal == was,
@@ -130,13 +143,13 @@ impl<'s> Plan<'s> {
         let host = &*service.host;
         let state_dir = &service.options.state_dir;
         if self.settings_only {
-            return Ok(self.settle(host, state_dir)?);
+            return Ok(self.settle(service)?);
         }
         self.check(host, deadline)?;
         self.keep_edited(host, state_dir)?;
         self.intent.write(host, state_dir)?;
         let mut wrote = Wrote::Nothing;
-        let result = self.run_phases(host, deadline, &mut wrote).and_then(|()| self.settle(host, state_dir));
+        let result = self.run_phases(host, deadline, &mut wrote).and_then(|()| self.settle(service));
         let Err(error) = result else {
             if let Err(error) = Intent::remove(host, state_dir) {
                 tracing::warn!(%error, action = verb.name(), "the intent of an ended change is left");
@@ -156,19 +169,25 @@ impl<'s> Plan<'s> {
 
     fn run_phases(&self, host: &dyn Host, deadline: Deadline, wrote: &mut Wrote) -> Result<(), ChangeError> {
         for (phase, goal) in self.phases.iter().enumerate() {
+            let first = self.alternate.tell_before(goal)?;
+            if !first.is_empty() {
+                *wrote = Wrote::Something;
+                tell(host, &first, deadline)?;
+            }
             for file in &self.files {
                 file.apply(host, phase, wrote, deadline)?;
             }
-            if let Some(goal) = goal {
+            let listener = goal.listener();
+            if let Some(listener) = listener {
                 // Somebody may have taken the port since we looked, and some MTAs die of that.
-                port_is_ours(host, self.mta, goal.port, &self.addresses)?;
+                port_is_ours(host, self.mta, listener.port, &self.addresses)?;
             }
             *wrote = Wrote::Something;
-            tell(host, &self.alternate.tell(goal.as_ref())?, deadline)?;
-            if self.keeps_socket(goal.as_ref()) {
+            tell(host, &self.alternate.tell(goal)?, deadline)?;
+            if self.keeps_socket(listener) {
                 host.sleep(SETTLE);
             }
-            self.prove(host, goal.as_ref(), deadline)?;
+            self.prove(host, listener, deadline)?;
         }
         Ok(())
     }
@@ -194,8 +213,10 @@ impl<'s> Plan<'s> {
     }
 
     /// The settings are written, or gone: from here on the change is made.
-    fn settle(&self, host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
-        let path = settings::path(state_dir);
+    fn settle(&self, service: &Service) -> Result<(), ChangeError> {
+        let host = &*service.host;
+        let path = settings::path(&service.options.state_dir);
+        boot::note(service, self.after.as_ref())?;
         match &self.after {
             Some(after) => settings::write(host, &path, after),
             None => Ok(host.remove(&path)?),
@@ -208,7 +229,7 @@ impl<'s> Plan<'s> {
             let bytes = file.new.last().cloned().flatten();
             Staged { path: file.path.clone(), bytes }
         });
-        let goal = self.phases.last().and_then(Option::as_ref);
+        let Some(goal) = self.phases.last() else { return Ok(()) };
         let Some(command) = self.alternate.check(&staged.collect::<Vec<_>>(), goal)? else { return Ok(()) };
         let output = run(host, &command, deadline)?;
         if output.ended == Ended::Exited(0) {
@@ -218,22 +239,36 @@ impl<'s> Plan<'s> {
         }
     }
 
-    /// A block that somebody else edited is rewritten, but not lost.
+    /// What is ours and was edited by somebody else is rewritten, but not lost.
     fn keep_edited(&self, host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
-        let was = self.intent.before.as_ref().and_then(Settings::target);
+        let Some(before) = &self.intent.before else { return Ok(()) };
         // What cannot be compared is kept, too.
-        let expected = self.alternate.edits(was).unwrap_or_default();
+        let expected = self.alternate.edits(&before.goal()).unwrap_or_default();
         for file in &self.files {
             let old = file.old.as_deref().unwrap_or_default();
-            let Some(found) = block::find(old).map_err(|source| file.marks(source))? else { continue };
-            let ours =
-                expected.iter().find(|edit| edit.path == file.path).and_then(|edit| edit.block.as_deref());
-            if ours.map(str::as_bytes) != Some(&old[found.inner.clone()]) {
+            let ours = expected.iter().find(|edit| edit.path == file.path).map(|edit| &edit.content);
+            let (now, kept) = if file.whole {
+                if !before.saved.contains_key(&file.path) || file.old.is_none() {
+                    continue;
+                }
+                (old, old)
+            } else {
+                let Some(found) = block::find(old).map_err(|source| file.marks(source))? else { continue };
+                (&old[found.inner], &old[found.whole])
+            };
+            let as_written = match ours {
+                Some(Content::Block(Some(lines))) => lines.as_bytes() == now,
+                Some(Content::Whole(Some(bytes))) => bytes == now,
+                // A value that this state of the service does not ask for is as it was left.
+                None => file.whole,
+                Some(_) => false,
+            };
+            if !as_written {
                 let folder = state_dir.join(EDITED);
                 host.make_dir(&folder)?;
                 let name = file.path.file_name().unwrap_or_default().to_string_lossy();
                 let stamp = humantime::format_rfc3339_millis(host.now()).to_string().replace(':', "");
-                host.write(&folder.join(format!("{stamp}-{name}")), &old[found.whole], 0o600)?;
+                host.write(&folder.join(format!("{stamp}-{name}")), kept, 0o600)?;
             }
         }
         Ok(())
@@ -247,14 +282,31 @@ enum Wrote {
 }
 
 impl File {
+    /// Leaves it as it is in the phases before this one that have not been decided.
+    fn keep(&mut self, phase: usize) {
+        while self.new.len() < phase {
+            let now = self.new.last().unwrap_or(&self.old).clone();
+            self.new.push(now);
+        }
+    }
+
+    /// Whether it is going to be written at all.
+    fn changes(&self) -> bool {
+        self.new.iter().any(|new| *new != self.old)
+    }
+
     fn planned(&self) -> Result<Planned, ChangeError> {
         let old = self.old.as_deref();
+        let (path, lock, mode) = (self.path.clone(), self.lock.clone(), self.mode);
+        let new = self.new.iter().map(|new| hash(new.as_deref())).collect();
+        if self.whole {
+            let whole = Some(OldFile::new(old));
+            return Ok(Planned { path, lock, old: hash(old), new, block: None, whole, mode });
+        }
         let block = block::find(old.unwrap_or_default()).map_err(|source| self.marks(source))?;
         let block =
             block.map(|block| OldBlock::new(block.whole.start, &old.unwrap_or_default()[block.whole]));
-        let new = self.new.iter().map(|new| hash(new.as_deref())).collect();
-        let (path, lock, mode) = (self.path.clone(), self.lock.clone(), self.mode);
-        Ok(Planned { path, lock, old: hash(old), new, block, mode })
+        Ok(Planned { path, lock, old: hash(old), new, block, whole: None, mode })
     }
 
     fn marks(&self, source: block::Unpaired) -> ChangeError {
@@ -322,6 +374,18 @@ pub fn tell(host: &dyn Host, tells: &[Tell], deadline: Deadline) -> Result<(), C
         let command = match tell {
             Tell::Daemon(command) => command.clone(),
             Tell::Unit { verb, unit } => Command::new("systemctl").arg(verb).arg("--").arg(unit),
+            Tell::End(process) => {
+                end(host, process, deadline)?;
+                continue;
+            }
+            Tell::Supervise { control, letters } => {
+                if !host.feed(control, letters.as_bytes())? {
+                    let (command, message) =
+                        (control.display().to_string(), "nobody supervises it".to_owned());
+                    return Err(ChangeError::Tell { command, message });
+                }
+                continue;
+            }
             Tell::Signal(process, signal) => {
                 let failed =
                     |source| ChangeError::Signal { name: foreign(&process.name), pid: process.pid, source };
@@ -335,6 +399,27 @@ pub fn tell(host: &dyn Host, tells: &[Tell], deadline: Deadline) -> Result<(), C
         }
     }
     Ok(())
+}
+
+/// Waits until a process of the MTA's has ended: it is asked, then made to.
+fn end(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), ChangeError> {
+    let lives = || host.process(process.pid).is_some_and(|now| now.started == process.started);
+    for signal in [Signal::Terminate, Signal::Kill] {
+        let failed = |source| ChangeError::Signal { name: foreign(&process.name), pid: process.pid, source };
+        match host.signal(process, signal).map_err(failed) {
+            Err(error) if lives() => return Err(error),
+            _ => {}
+        }
+        let grace = deadline.within(GRACE);
+        while lives() && !grace.passed() {
+            host.sleep(PAUSE);
+        }
+    }
+    if !lives() {
+        return Ok(());
+    }
+    let step = format!("waiting for {} (pid {}) to end", foreign(&process.name), process.pid);
+    Err(ChangeError::Deadline { step })
 }
 
 /// Runs a control command; one that hangs is a step that the deadline passed in.
@@ -383,6 +468,7 @@ fn after(verb: Verb, before: Option<&Settings>, mta: &dyn Mta) -> Result<Option<
                 mta: mta.kind(),
                 listener: Listener { port, auth_mode },
                 wanted: before.map_or(Wanted::Stopped, |before| before.wanted),
+                saved: before.map(|before| before.saved.clone()).unwrap_or_default(),
             })
         }
     })
@@ -392,32 +478,47 @@ fn after(verb: Verb, before: Option<&Settings>, mta: &dyn Mta) -> Result<Option<
 fn files(
     host: &dyn Host,
     alternate: &dyn Alternate,
-    phases: &[Option<Listener>],
+    phases: &[Goal],
+    before: Option<&Settings>,
 ) -> Result<Vec<File>, ChangeError> {
     let mut files: Vec<File> = Vec::new();
-    for phase in phases {
-        for Edit { path, block, mode, lock } in alternate.edits(phase.as_ref())? {
+    for (phase, goal) in phases.iter().enumerate() {
+        for Edit { path, content, mode, lock } in alternate.edits(goal)? {
             let at = match files.iter().position(|file| file.path == path) {
                 Some(at) => at,
                 None => {
                     let old = host.read(&path)?;
-                    files.push(File { path, mode, lock, old, new: Vec::new() });
+                    let whole = !matches!(content, Content::Block(_));
+                    files.push(File { path, mode, lock, whole, old, new: Vec::new() });
                     files.len() - 1
                 }
             };
             let file = &mut files[at];
+            // A phase that did not name it has left it as it was.
+            file.keep(phase);
             let from = file.new.last().unwrap_or(&file.old);
-            let new = block::set(from.as_deref(), block.as_deref()).map_err(|source| file.marks(source))?;
+            let new = match content {
+                Content::Block(lines) => {
+                    block::set(from.as_deref(), lines.as_deref()).map_err(|source| file.marks(source))?
+                }
+                Content::Whole(bytes) => bytes,
+                Content::Original => match before.and_then(|before| before.saved.get(&file.path)) {
+                    Some(saved) => saved.as_deref().and_then(journal::decode),
+                    None => from.clone(),
+                },
+            };
             file.new.push(new);
         }
     }
+    files.iter_mut().for_each(|file| file.keep(phases.len()));
     Ok(files)
 }
 
 /// The ports that the MTA's configuration without our block speaks of.
 pub fn meant(host: &dyn Host, alternate: &dyn Alternate) -> Result<Vec<Meant>, ChangeError> {
     let staged = |mut file: File| Staged { path: file.path, bytes: file.new.pop().flatten() };
-    let foreign: Vec<Staged> = files(host, alternate, &[None])?.into_iter().map(staged).collect();
+    let foreign: Vec<Staged> =
+        files(host, alternate, &[Goal::Stopped], None)?.into_iter().map(staged).collect();
     Ok(alternate.meant(&foreign)?)
 }
 
@@ -443,7 +544,7 @@ fn port_is_unmeant(meant: &[Meant], verb: Verb, port: u16) -> Result<(), ChangeE
 /// Whether the port is free, or the MTA's own already.
 fn port_is_ours(host: &dyn Host, mta: &dyn Mta, port: u16, addresses: &[IpAddr]) -> Result<(), ChangeError> {
     if let Some((_, holders)) = live::stranger(host, mta, port)? {
-        return Err(ChangeError::PortHeld { port, holder: live::name(&holders) });
+        return Err(ChangeError::PortHeld { port, holder: live::name(host, mta, &holders) });
     }
     if live::listened(host, port)? {
         return Ok(());

@@ -33,6 +33,7 @@ pub fn up(
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
     let patience = deadline.within(PATIENCE);
+    let mut lives = patience;
     loop {
         match glance(host, mta, listener, addresses, deadline)? {
             Glance::Up => return Ok(()),
@@ -43,7 +44,15 @@ pub fn up(
                 return Err(ChangeError::Unproven("the mail server has died of it".to_owned()));
             }
             Glance::Odd(what) if patience.passed() => return Err(ChangeError::Unproven(what)),
-            Glance::Absent => host.sleep(PAUSE),
+            Glance::Absent if lives.passed() => {
+                return Err(ChangeError::Unproven("no daemon is left that could listen".to_owned()));
+            }
+            Glance::Absent => {
+                if !mta.owners(host)?.is_empty() {
+                    lives = deadline.within(PATIENCE);
+                }
+                host.sleep(PAUSE);
+            }
             Glance::Odd(_) => host.sleep(RETRY),
         }
     }
@@ -73,6 +82,9 @@ pub fn glance(
 ) -> Result<Glance, ChangeError> {
     if !listens(host, mta, listener.port, addresses)? {
         return Ok(Glance::Absent);
+    }
+    if let Some(address) = beyond(host, mta, listener.port, addresses)? {
+        return Ok(Glance::Odd(format!("it listens on {address} too, where the primary server does not")));
     }
     let auth = match listener.auth_mode {
         AuthMode::TlsYes => AuthTry::InClear,
@@ -112,7 +124,7 @@ pub fn listening(
     addresses: &[IpAddr],
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
-    wait(host, "waiting for the listener", deadline, || listens(host, mta, port, addresses))
+    wait(host, &|| "waiting for the listener".to_owned(), deadline, || listens(host, mta, port, addresses))
 }
 
 /// Waits until nobody of `mta` listens on `port` and connections are refused.
@@ -127,19 +139,25 @@ pub fn down(
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
     let closed = || is_down(host, mta, port, addresses, deadline);
-    wait(host, "waiting for the port to close", deadline, closed)
+    let step = || match live::stranger(host, mta, port) {
+        Ok(Some((_, holders))) => {
+            format!("waiting for {} to close port {port}", live::name(host, mta, &holders))
+        }
+        _ => format!("waiting for port {port} to close"),
+    };
+    wait(host, &step, deadline, closed)
 }
 
 /// Looks until it is so.
 fn wait(
     host: &dyn Host,
-    step: &str,
+    step: &dyn Fn() -> String,
     deadline: Deadline,
     is_so: impl Fn() -> Result<bool, ChangeError>,
 ) -> Result<(), ChangeError> {
     while !is_so()? {
         if deadline.passed() {
-            return Err(ChangeError::Deadline { step: step.to_owned() });
+            return Err(ChangeError::Deadline { step: step() });
         }
         host.sleep(PAUSE);
     }
@@ -175,6 +193,20 @@ pub fn is_down(
 pub fn listens(host: &dyn Host, mta: &dyn Mta, port: u16, addresses: &[IpAddr]) -> Result<bool, ChangeError> {
     let held = live::owned(host, mta, port)?;
     Ok(addresses.iter().all(|address| held.iter().any(|held| held.socket.address.ip() == *address)))
+}
+
+/// An address on which `mta` itself listens, and which is none of `addresses`.
+fn beyond(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    port: u16,
+    addresses: &[IpAddr],
+) -> Result<Option<IpAddr>, ChangeError> {
+    let covered = |ip: IpAddr| {
+        addresses.iter().any(|a| *a == ip || (a.is_unspecified() && a.is_ipv4() == ip.is_ipv4()))
+    };
+    let held = live::owned(host, mta, port)?;
+    Ok(held.iter().map(|held| held.socket.address.ip()).find(|ip| !covered(*ip)))
 }
 
 /// Where a client on this machine reaches a listener that is bound to `address`.

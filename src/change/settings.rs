@@ -3,12 +3,13 @@
 //! Answers for: its format and version, reading and writing it. Does not know: what runs. A newer version's file is
 //! read for what it shares with ours, and refuses to be changed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::ChangeError;
-use crate::mta::{Kind, Listener};
+use crate::mta::{Goal, Kind, Listener};
 use crate::sys::Host;
 
 /// The version of the format that this program writes.
@@ -36,12 +37,21 @@ pub struct Settings {
     pub listener: Listener,
     /// Running or stopped.
     pub wanted: Wanted,
+    /// The files of the MTA's that are wholly ours since our first write, and their bytes before, base64; `None` where
+    /// there was no file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub saved: BTreeMap<PathBuf, Option<String>>,
 }
 
 impl Settings {
     /// The listener that is to run, if any.
     pub fn target(&self) -> Option<&Listener> {
         (self.wanted == Wanted::Running).then_some(&self.listener)
+    }
+
+    /// What is to become of the service so that these settings are true.
+    pub fn goal(&self) -> Goal {
+        self.target().map_or(Goal::Stopped, |listener| Goal::Running(*listener))
     }
 }
 
@@ -83,6 +93,7 @@ mod tests {
             mta: Kind::Sandbox,
             listener: Listener { port: 2587, auth_mode: AuthMode::TlsYes },
             wanted: Wanted::Running,
+            saved: BTreeMap::new(),
         };
         let text =
             r#"{"format":1,"mta":"sandbox","port":2587,"auth_mode":"auth_yes/tls_yes","wanted":"running"}"#;

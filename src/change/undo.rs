@@ -11,8 +11,9 @@ use super::journal::{Intent, Planned, Was, hash};
 use super::plan::{edit_lock, is_theirs, meant, put, tell};
 use super::settings::{self, Settings};
 use super::{ChangeError, Service, block, prove};
-use crate::mta::Desk;
+use crate::mta::{Desk, Goal};
 use crate::sys::{Deadline, Host};
+use crate::wire::text::chain;
 
 /// Ends an interrupted change: it was made if the settings say so, else it is taken back.
 ///
@@ -46,19 +47,28 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
         return Intent::remove(host, &service.options.state_dir);
     };
     let mta = service.mta(settings.mta);
+    let was = intent.before.as_ref().and_then(Settings::target);
+    let up = was.filter(|_| intent.was != Was::Absent);
+    let goal = up.map_or(Goal::Stopped, |listener| Goal::Running(*listener));
+    let staging = service.staging();
+    let alternate = service.alternate(mta, Desk { host, staging: &staging, deadline });
+    if let Ok(alternate) = &alternate
+        && let Err(error) =
+            alternate.tell_before(&goal).map_err(Into::into).and_then(|it| tell(host, &it, deadline))
+    {
+        // Above all, the files have to be as they were.
+        tracing::warn!(error = %chain(&error), "going on with taking back");
+    }
     for planned in &intent.files {
         restore(host, planned, deadline)?;
     }
-    let staging = service.staging();
-    let alternate = service.alternate(mta, Desk { host, staging: &staging, deadline })?;
+    let alternate = alternate?;
     if intent.primary_ran && !alternate.primary_runs()? {
         tell(host, &alternate.revive(), deadline)?;
     }
     let addresses = alternate.addresses()?;
-    let was = intent.before.as_ref().and_then(Settings::target);
-    let goal = was.filter(|_| intent.was != Was::Absent);
-    tell(host, &alternate.tell(goal)?, deadline)?;
-    match goal {
+    tell(host, &alternate.tell(&goal)?, deadline)?;
+    match up {
         Some(goal) if intent.was == Was::Up => {
             let alive = || Ok(alternate.primary_runs()?);
             prove::up(host, mta, goal, &addresses, &alive, deadline)?;
@@ -69,7 +79,7 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
     }
     // Where the files as they were make the MTA listen, it may; as may others of its entries.
     let listed = intent.files.iter().any(|file| file.block.is_some());
-    let stays = |port: u16| was.is_some_and(|was| was.port == port && (listed || goal.is_some()));
+    let stays = |port: u16| was.is_some_and(|was| was.port == port && (listed || up.is_some()));
     let meant = meant(host, &*alternate)?;
     for settings in [&intent.before, &intent.after].into_iter().flatten() {
         let port = settings.listener.port;
@@ -91,6 +101,15 @@ fn restore(host: &dyn Host, planned: &Planned, deadline: Deadline) -> Result<(),
     let found = hash(now.as_deref());
     if found == planned.old {
         return Ok(());
+    }
+    if let Some(whole) = &planned.whole {
+        // There is no telling our bytes from theirs in it.
+        let ours = planned.new.contains(&found);
+        let foreign = || ChangeError::Foreign { path: path.clone() };
+        return ours
+            .then_some(())
+            .ok_or_else(foreign)
+            .and_then(|()| put(host, path, whole.decode().as_deref(), planned.mode));
     }
     let marks = |source| ChangeError::Marks { path: path.clone(), source };
     let old = planned.block.as_ref().and_then(super::journal::OldBlock::decode);

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Alternate, Edit, Listener, Meant, Mta, MtaError, Staged, Tell};
+use super::{Alternate, Content, Edit, Goal, Listener, Meant, Mta, MtaError, Staged, Tell};
 use crate::sys::Command;
 
 /// A mail server whose daemon or configuration is missing.
@@ -24,11 +24,11 @@ impl Alternate for Gone<'_> {
         Ok(Vec::new())
     }
 
-    fn edits(&self, listener: Option<&Listener>) -> Result<Vec<Edit>, MtaError> {
-        if listener.is_some() {
+    fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
+        if goal.listener().is_some() {
             return Err(MtaError::Down(format!("{} is not on this machine any more", self.mta.kind())));
         }
-        let edit = |path| Edit { path, block: None, mode: 0o600, lock: None };
+        let edit = |path| Edit { path, content: Content::Block(None), mode: 0o600, lock: None };
         Ok(self.mta.blocks().into_iter().map(edit).collect())
     }
 
@@ -36,11 +36,11 @@ impl Alternate for Gone<'_> {
         Err(MtaError::Down(format!("{} is not on this machine any more", self.mta.kind())))
     }
 
-    fn check(&self, _: &[Staged], _: Option<&Listener>) -> Result<Option<Command>, MtaError> {
+    fn check(&self, _: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {
         Ok(None)
     }
 
-    fn tell(&self, _: Option<&Listener>) -> Result<Vec<Tell>, MtaError> {
+    fn tell(&self, _: &Goal) -> Result<Vec<Tell>, MtaError> {
         Ok(Vec::new())
     }
 

@@ -95,17 +95,49 @@ pub struct Listener {
     pub auth_mode: AuthMode,
 }
 
+/// What is to become of the alternate service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// This listener runs, now and after a reboot.
+    Running(Listener),
+    /// None runs, nor after a reboot.
+    Stopped,
+    /// And no byte of ours is left.
+    Removed,
+}
+
+impl Goal {
+    /// The listener that is to run, if any.
+    pub fn listener(&self) -> Option<&Listener> {
+        match self {
+            Self::Running(listener) => Some(listener),
+            Self::Stopped | Self::Removed => None,
+        }
+    }
+}
+
 /// A file of the MTA's configuration and what of ours is to stand in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
     /// The file.
     pub path: PathBuf,
-    /// The lines of our block, without its marks; `None` when there is to be no block.
-    pub block: Option<String>,
+    /// What of ours.
+    pub content: Content,
     /// Permission bits, if the file has to be made.
     pub mode: u32,
     /// The file whose lock the MTA's own tools take before they write this one.
     pub lock: Option<PathBuf>,
+}
+
+/// What of ours is to stand in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A marked block of these lines, beside whatever else is there; `None` is no block.
+    Block(Option<String>),
+    /// These bytes and nothing else; `None` is no file. What stood there before our first write is kept.
+    Whole(Option<Vec<u8>>),
+    /// What stood there before our first write.
+    Original,
 }
 
 /// A file as it would stand after the edit.
@@ -149,6 +181,15 @@ pub enum Tell {
     },
     /// A control command that ends or starts a daemon of its own and returns when that is done.
     Daemon(Command),
+    /// A process of its own is to end: it is asked, then made to.
+    End(Process),
+    /// Bytes for whoever supervises it (supervise(8), runsv(8)).
+    Supervise {
+        /// The FIFO that the supervisor reads.
+        control: PathBuf,
+        /// One letter for each command.
+        letters: &'static str,
+    },
 }
 
 /// What of an MTA is on the machine.
@@ -225,7 +266,10 @@ pub trait Mta: Debug + Send + Sync {
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError>;
 
     /// Whether a process is one of its programs, which may go on listening when the daemon itself has gone.
-    fn is_own(&self, process: &Process) -> bool;
+    fn is_own(&self, host: &dyn Host, process: &Process) -> bool;
+
+    /// Whether the machine itself brings a wanted listener back after a reboot.
+    fn comes_back(&self, host: &dyn Host) -> bool;
 
     /// Whether it can be changed here.
     ///
@@ -233,14 +277,14 @@ pub trait Mta: Debug + Send + Sync {
     /// The sentence that says why not.
     fn changeable(&self) -> Result<(), MtaError>;
 
-    /// The files in which a block of ours may stand, where they usually are.
+    /// The files in which a block of ours may stand, where they usually are, the one that tells the listener first.
     fn blocks(&self) -> Vec<PathBuf>;
 
     /// The listener that a block of ours describes, if it can be read.
     fn listener_in(&self, block: &str) -> Option<Listener>;
 
-    /// What of ours lies outside its configuration and goes with `remove`.
-    fn belongings(&self) -> Vec<PathBuf>;
+    /// The folders that go with `remove`, of those that were made for us; `made` are the files that were.
+    fn belongings(&self, made: &[&Path]) -> Vec<PathBuf>;
 
     /// Its answers about an alternate listener, as they are on the desk's machine now; whatever has to be asked of the
     /// MTA's own programs is asked only when it is needed.
@@ -275,11 +319,11 @@ pub trait Alternate {
     /// They cannot be found out.
     fn meant(&self, foreign: &[Staged]) -> Result<Vec<Meant>, MtaError>;
 
-    /// What has to stand in which file, for this listener or for none.
+    /// What has to stand in which file; a file that is not named stays as it is.
     ///
     /// # Errors
     /// It cannot be found out.
-    fn edits(&self, listener: Option<&Listener>) -> Result<Vec<Edit>, MtaError>;
+    fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError>;
 
     /// Whether everything is there that this listener will need.
     ///
@@ -292,13 +336,21 @@ pub trait Alternate {
     ///
     /// # Errors
     /// The copies that it is to read cannot be written.
-    fn check(&self, staged: &[Staged], listener: Option<&Listener>) -> Result<Option<Command>, MtaError>;
+    fn check(&self, staged: &[Staged], goal: &Goal) -> Result<Option<Command>, MtaError>;
 
-    /// What to tell, in this order, so that this listener runs as configured, or none does.
+    /// What to tell, in this order, before the files are written; most MTAs need nothing to be said then.
     ///
     /// # Errors
     /// It cannot be found out.
-    fn tell(&self, listener: Option<&Listener>) -> Result<Vec<Tell>, MtaError>;
+    fn tell_before(&self, _: &Goal) -> Result<Vec<Tell>, MtaError> {
+        Ok(Vec::new())
+    }
+
+    /// What to tell, in this order, so that what is configured is what runs.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn tell(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError>;
 
     /// Whether the primary server runs.
     ///
@@ -308,6 +360,18 @@ pub trait Alternate {
 
     /// What to tell so that a primary server runs again that died of a change.
     fn revive(&self) -> Vec<Tell>;
+}
+
+/// Whether systemd runs this machine (sd_booted(3)).
+fn systemd_runs(host: &dyn Host) -> bool {
+    matches!(host.meta(Path::new("/run/systemd/system")), Ok(Some(_)))
+}
+
+/// Whether `word` is one of the words that a process was started with (proc_pid_cmdline(5)).
+fn was_given(host: &dyn Host, process: &Process, word: &Path) -> bool {
+    let path = PathBuf::from(format!("/proc/{}/cmdline", process.pid));
+    let words = host.read(&path).ok().flatten().unwrap_or_default();
+    words.split(|byte| *byte == 0).any(|given| given == word.as_os_str().as_encoded_bytes())
 }
 
 /// All mail servers, in the order of [`Kind::ALL`], with the sandbox at home in `state_dir`.

@@ -11,7 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use super::{
-    Alternate, AuthMode, By, Desk, Edit, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell,
+    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence,
+    Staged, Tell, systemd_runs,
 };
 use crate::sys::{Command, Ended, Host, Output, Process, Signal};
 use crate::wire::text::{chain, foreign};
@@ -33,8 +34,6 @@ const SYSLOG_NAME: &str = "postfix/smtp2";
 const SMTP: u16 = 25;
 /// Names that every machine knows, whatever its `/etc/services` says (RFC 6409, RFC 8314).
 const NAMES: [(&str, u16); 4] = [("smtp", SMTP), ("submission", 587), ("smtps", 465), ("submissions", 465)];
-/// There is a systemd that runs this machine (sd_booted(3)).
-const SYSTEMD: &str = "/run/systemd/system";
 /// The parameters of `main.cf` that matter here.
 const PARAMETERS: [&str; 12] = [
     "cyrus_sasl_config_path",
@@ -85,7 +84,7 @@ impl Mta for Postfix {
         Ok(masters(host).into_iter().map(|master| master.pid).collect())
     }
 
-    fn is_own(&self, process: &Process) -> bool {
+    fn is_own(&self, _: &dyn Host, process: &Process) -> bool {
         // An smtpd with a session outlives its master, and keeps the socket that it was given.
         let folder = process.exe.as_deref().and_then(Path::parent);
         MASTERS.iter().any(|master| folder.is_some() && folder == Path::new(master).parent())
@@ -108,7 +107,11 @@ impl Mta for Postfix {
         Some(Listener { port, auth_mode })
     }
 
-    fn belongings(&self) -> Vec<PathBuf> {
+    fn comes_back(&self, _: &dyn Host) -> bool {
+        true
+    }
+
+    fn belongings(&self, _: &[&Path]) -> Vec<PathBuf> {
         Vec::new()
     }
 
@@ -303,7 +306,7 @@ impl Here<'_> {
 
     /// The unit that master runs in, on a machine that systemd runs.
     fn unit(&self, master: &Process) -> Result<Option<String>, MtaError> {
-        if self.desk.host.meta(Path::new(SYSTEMD))?.is_none() {
+        if !systemd_runs(self.desk.host) {
             return Ok(None);
         }
         let path = PathBuf::from(format!("/proc/{}/cgroup", master.pid));
@@ -474,11 +477,11 @@ impl Alternate for Here<'_> {
         Ok(meant)
     }
 
-    fn edits(&self, listener: Option<&Listener>) -> Result<Vec<Edit>, MtaError> {
-        let block = listener.map(|listener| self.block(listener)).transpose()?;
+    fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
+        let block = goal.listener().map(|listener| self.block(listener)).transpose()?;
         // postconf writes under this lock, and so does everything that it is told to.
         let lock = Some(self.config.join("master.cf.tmp"));
-        Ok(vec![Edit { path: self.master_cf(), block, mode: 0o644, lock }])
+        Ok(vec![Edit { path: self.master_cf(), content: Content::Block(block), mode: 0o644, lock }])
     }
 
     fn ready(&self, listener: &Listener) -> Result<(), MtaError> {
@@ -506,7 +509,7 @@ impl Alternate for Here<'_> {
         self.sasl()
     }
 
-    fn check(&self, staged: &[Staged], _: Option<&Listener>) -> Result<Option<Command>, MtaError> {
+    fn check(&self, staged: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {
         // A master that is told to read a broken configuration ends, and port 25 with it: also for the sake of a stop.
         if !self.primary_runs()? {
             return Ok(None);
@@ -515,7 +518,7 @@ impl Alternate for Here<'_> {
         self.staged(bytes).map(Some)
     }
 
-    fn tell(&self, _: Option<&Listener>) -> Result<Vec<Tell>, MtaError> {
+    fn tell(&self, _: &Goal) -> Result<Vec<Tell>, MtaError> {
         let Some(master) = self.master()? else {
             // It reads its configuration when it is started.
             return Ok(Vec::new());
@@ -531,7 +534,7 @@ impl Alternate for Here<'_> {
     }
 
     fn revive(&self) -> Vec<Tell> {
-        if matches!(self.desk.host.meta(Path::new(SYSTEMD)), Ok(Some(_))) {
+        if systemd_runs(self.desk.host) {
             // A unit whose master died under it counts as running as long as a child of it lives.
             return vec![Tell::Unit { verb: "restart", unit: "postfix.service".to_owned() }];
         }

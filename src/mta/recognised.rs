@@ -53,7 +53,7 @@ impl Mta for Recognised {
         Ok(host.processes(&self.daemons()).into_iter().map(|process| process.pid).collect())
     }
 
-    fn is_own(&self, process: &Process) -> bool {
+    fn is_own(&self, _: &dyn Host, process: &Process) -> bool {
         self.daemons().iter().any(|daemon| process.exe.as_deref() == Some(daemon))
     }
 
@@ -72,7 +72,11 @@ impl Mta for Recognised {
         None
     }
 
-    fn belongings(&self) -> Vec<PathBuf> {
+    fn comes_back(&self, _: &dyn Host) -> bool {
+        true
+    }
+
+    fn belongings(&self, _: &[&Path]) -> Vec<PathBuf> {
         Vec::new()
     }
 

@@ -10,7 +10,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, open};
+use nix::sys::stat::Mode;
 
 /// Which operation failed on which path.
 #[derive(Debug, thiserror::Error)]
@@ -303,10 +305,10 @@ pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
                 (&*held).write_all(format!("{pid}\n").as_bytes()).map_err(writing(path))?;
                 return Ok(Lock(Some(held)));
             }
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < until => {
+            Err((_, Errno::EWOULDBLOCK)) if Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            Err((back, nix::errno::Errno::EWOULDBLOCK)) => {
+            Err((back, Errno::EWOULDBLOCK)) => {
                 return Err(LockError::Held { holder: flock_holder(&back).or_else(|| pid_in(back)) });
             }
             Err((_, e)) => return Err(writing(path)(e.into()).into()),
@@ -352,13 +354,28 @@ pub fn edit_lock(path: &Path, wait: Duration) -> Result<Option<EditLock>, FileEr
                     return Ok(Some(EditLock(Some((held, path.to_owned())))));
                 }
             }
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < until => {
+            Err((_, Errno::EWOULDBLOCK)) if Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
             Err((_, e)) => return Err(writing(path)(e.into())),
         }
     }
+}
+
+/// See [`super::Host::feed`].
+pub fn feed(fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let mut file = match open(fifo, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        // fifo(7): nobody has it open for reading.
+        Err(Errno::ENXIO | Errno::ENOENT | Errno::ENOTDIR) => return Ok(false),
+        Err(e) => return Err(writing(fifo)(e.into())),
+    };
+    if !bytes.is_empty() {
+        file.write_all(bytes).map_err(writing(fifo))?;
+    }
+    Ok(true)
 }
 
 /// Who holds a flock on `file`, from `/proc/locks` (proc(5)): what the file itself says may be its last holder's.

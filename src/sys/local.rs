@@ -89,6 +89,10 @@ impl Host for Local {
         files::edit_lock(path, wait)
     }
 
+    fn feed(&self, fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+        files::feed(fifo, bytes)
+    }
+
     fn run(&self, command: &Command, deadline: Deadline) -> Result<Output, CommandError> {
         command::run(command, deadline)
     }

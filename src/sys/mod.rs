@@ -96,6 +96,10 @@ pub trait Host: Debug + Send + Sync {
     /// it and removed before it is let go. `None` when somebody else keeps it longer than `wait`.
     fn edit_lock(&self, path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError>;
 
+    /// Writes into a FIFO in one go, without ever waiting; `false` where nobody reads it, or there is none. No bytes
+    /// only ask.
+    fn feed(&self, fifo: &Path, bytes: &[u8]) -> Result<bool, FileError>;
+
     // Commands.
     /// Runs a control command to its end, or kills its process group at the deadline.
     fn run(&self, command: &Command, deadline: Deadline) -> Result<Output, CommandError>;

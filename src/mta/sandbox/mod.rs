@@ -11,9 +11,12 @@ pub mod server;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Alternate, By, Desk, Edit, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell};
+use super::{
+    Alternate, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell,
+    was_given,
+};
 use crate::sys::{Command, Host, Process};
 
 /// The sandbox of one state directory.
@@ -62,8 +65,9 @@ impl Mta for Sandbox {
         Ok(pid.filter(ours).into_iter().collect())
     }
 
-    fn is_own(&self, process: &Process) -> bool {
-        process.exe.as_ref() == Some(&self.program)
+    fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
+        // Another directory's sandbox is a stranger.
+        process.exe.as_ref() == Some(&self.program) && was_given(host, process, &self.dir)
     }
 
     fn changeable(&self) -> Result<(), MtaError> {
@@ -78,7 +82,12 @@ impl Mta for Sandbox {
         conf::parse(block).ok()?.listener.map(Listener::from)
     }
 
-    fn belongings(&self) -> Vec<PathBuf> {
+    fn comes_back(&self, _: &dyn Host) -> bool {
+        // A sandbox promises nothing about reboots.
+        true
+    }
+
+    fn belongings(&self, _: &[&Path]) -> Vec<PathBuf> {
         vec![self.dir.clone()]
     }
 
@@ -116,20 +125,25 @@ impl Alternate for Here<'_> {
         Ok(meant)
     }
 
-    fn edits(&self, listener: Option<&Listener>) -> Result<Vec<Edit>, MtaError> {
-        let block = listener.map(|listener| {
+    fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
+        let block = goal.listener().map(|listener| {
             let mode = listener.auth_mode.name();
             format!("[listener]\nport = {}\nauth_mode = \"{mode}\"\n", listener.port)
         });
-        Ok(vec![Edit { path: self.sandbox.configuration(), block, mode: 0o600, lock: None }])
+        Ok(vec![Edit {
+            path: self.sandbox.configuration(),
+            content: Content::Block(block),
+            mode: 0o600,
+            lock: None,
+        }])
     }
 
     fn ready(&self, _: &Listener) -> Result<(), MtaError> {
         Ok(())
     }
 
-    fn check(&self, staged: &[Staged], listener: Option<&Listener>) -> Result<Option<Command>, MtaError> {
-        if listener.is_none() {
+    fn check(&self, staged: &[Staged], goal: &Goal) -> Result<Option<Command>, MtaError> {
+        if goal.listener().is_none() {
             return Ok(None);
         }
         let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
@@ -139,10 +153,10 @@ impl Alternate for Here<'_> {
         Ok(Some(self.sandbox.command("check").arg(&file)))
     }
 
-    fn tell(&self, listener: Option<&Listener>) -> Result<Vec<Tell>, MtaError> {
+    fn tell(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {
         let dir = &self.sandbox.dir;
         let end = Tell::Daemon(self.sandbox.command("end").arg(dir));
-        if listener.is_none() {
+        if goal.listener().is_none() {
             return Ok(vec![end]);
         }
         let mut command = self.sandbox.command("daemon").arg(dir);

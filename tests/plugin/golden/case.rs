@@ -161,7 +161,7 @@ pub(super) fn play(case: &Case, outcomes: Box<dyn Outcomes>) -> Played {
     host.lay(case.faults.clone().unwrap_or_default());
 
     let mut played = Played { replies: Vec::new(), effects: String::new(), trouble };
-    if plugin.service.interrupted() {
+    if plugin.service.awaits_recovery() {
         let _ = catch_unwind(AssertUnwindSafe(|| plugin.service.recover()));
         tell(&mut played.effects, "at the start", &host.take_effects());
     }

@@ -475,6 +475,20 @@ impl Host for Recorded {
         Ok(Some(EditLock::unneeded()))
     }
 
+    fn feed(&self, fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+        let mut machine = self.lock();
+        if !machine.survey.fifos.iter().any(|known| known == fifo) {
+            machine.unknown(format!("whether somebody reads {}", fifo.display()));
+        }
+        let read = machine.scene.fifos.contains(fifo);
+        if read && !bytes.is_empty() {
+            let letters = String::from_utf8_lossy(bytes).into_owned();
+            machine.effect(format!("feed {} {letters}", fifo.display()));
+            machine.deed(&Deed::Feed(fifo.to_owned(), letters));
+        }
+        Ok(read)
+    }
+
     fn run(&self, command: &Command, _: Deadline) -> Result<Output, CommandError> {
         let mut machine = self.lock();
         let argv: Vec<String> =

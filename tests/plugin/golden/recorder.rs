@@ -169,6 +169,10 @@ impl Recorder {
                 self.local.signal(&self.local.process(real).unwrap(), signal).unwrap();
                 silent
             }
+            Deed::Feed(fifo, letters) => {
+                assert!(self.local.feed(&self.real_path(fifo), letters.as_bytes()).unwrap());
+                silent
+            }
             Deed::Neighbour(port) => {
                 // Another sandbox of another folder is as strange to us as any program.
                 let folder = self.neighbour();
@@ -220,6 +224,12 @@ impl Recorder {
             refusing: BTreeSet::new(),
             unbindable: BTreeMap::new(),
             unix: survey.unix.iter().filter(|path| self.local.reaches(path).is_ok()).cloned().collect(),
+            fifos: survey
+                .fifos
+                .iter()
+                .filter(|path| self.local.feed(path, b"").unwrap_or(false))
+                .cloned()
+                .collect(),
             files: BTreeMap::new(),
             dialogues: Vec::new(),
         };

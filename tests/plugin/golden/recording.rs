@@ -34,6 +34,9 @@ pub(super) struct Survey {
     pub(super) programs: Vec<PathBuf>,
     /// these Unix sockets;
     pub(super) unix: Vec<PathBuf>,
+    /// these FIFOs;
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) fifos: Vec<PathBuf>,
     /// and these files, which the mail server writes itself.
     pub(super) files: Vec<PathBuf>,
 }
@@ -49,6 +52,7 @@ impl Survey {
             others: Vec::new(),
             programs: Vec::new(),
             unix: Vec::new(),
+            fifos: Vec::new(),
             files: Vec::new(),
         };
         match host {
@@ -93,6 +97,9 @@ pub(super) struct Scene {
     pub(super) unbindable: BTreeMap<SocketAddr, i32>,
     /// The Unix sockets that accept connections.
     pub(super) unix: BTreeSet<PathBuf>,
+    /// The FIFOs that somebody reads.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) fifos: BTreeSet<PathBuf>,
     /// Files that the mail server wrote.
     pub(super) files: BTreeMap<PathBuf, String>,
     /// What a client is told.
@@ -150,6 +157,8 @@ pub(super) enum Deed {
     Argv(Vec<String>),
     /// A signal is sent to the process of this name.
     Signal(String, String),
+    /// These letters are written into this FIFO.
+    Feed(PathBuf, String),
     /// A program that has nothing to do with us begins to listen on this port.
     Neighbour(u16),
 }
@@ -164,7 +173,7 @@ impl Deed {
     pub(super) fn meets(&self, path: &Path) -> bool {
         let words = match self {
             Self::Argv(argv) => argv.as_slice(),
-            Self::Signal(..) | Self::Neighbour(_) => &[],
+            Self::Signal(..) | Self::Feed(..) | Self::Neighbour(_) => &[],
         };
         if path.starts_with(STATE) {
             return words.iter().any(|word| path.starts_with(word));
