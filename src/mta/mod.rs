@@ -223,6 +223,14 @@ pub enum MtaError {
         /// What its own program says.
         message: String,
     },
+    /// One of its programs was killed.
+    #[error("{program} was ended by signal {signal}; try again")]
+    Killed {
+        /// The program.
+        program: String,
+        /// By which signal.
+        signal: i32,
+    },
     /// One of its programs did not run.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -243,7 +251,7 @@ impl MtaError {
             Self::Precondition(_) => Status::Precondition,
             Self::Broken { .. } => Status::Broken,
             Self::Command(CommandError::TimedOut { .. }) => Status::Deadline,
-            Self::Command(_) => Status::Fault,
+            Self::Command(_) | Self::Killed { .. } => Status::Fault,
             Self::File(e) if e.denied() => Status::Denied,
             Self::Socket(SocketError::Denied { .. }) => Status::Denied,
             Self::File(_) | Self::Socket(_) => Status::Fault,

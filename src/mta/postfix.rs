@@ -136,8 +136,13 @@ fn masters(host: &dyn Host) -> Vec<Process> {
 
 fn run(desk: Desk<'_>, command: Command) -> Result<Output, MtaError> {
     let output = desk.host.run(&command, desk.deadline)?;
-    if output.ended == Ended::Exited(0) {
-        return Ok(output);
+    match output.ended {
+        Ended::Exited(0) => return Ok(output),
+        Ended::Exited(_) => {}
+        // It had no opinion about the configuration.
+        Ended::Signalled(signal) => {
+            return Err(MtaError::Killed { program: "postconf".to_owned(), signal });
+        }
     }
     let said = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
     Err(MtaError::Broken { kind: Kind::Postfix, message: foreign(said) })

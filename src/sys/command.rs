@@ -110,7 +110,7 @@ pub enum CommandError {
     },
     /// It had not ended at the deadline and has been killed with its process group; or the deadline had passed before
     /// it was started (`after` is zero), and it was not.
-    #[error("{} did not end within {after:?}", argv0.display())]
+    #[error("{}", late(argv0, *after))]
     TimedOut {
         /// The program.
         argv0: OsString,
@@ -127,6 +127,13 @@ pub enum CommandError {
         /// Why.
         source: io::Error,
     },
+}
+
+fn late(argv0: &OsStr, after: Duration) -> String {
+    match after {
+        Duration::ZERO => format!("the deadline passed before {} could be run", argv0.display()),
+        after => format!("{} did not end within {:.1} s", argv0.display(), after.as_secs_f64()),
+    }
 }
 
 /// Marks every descriptor above 2 that we were started with as close-on-exec, so that no child inherits it. To be

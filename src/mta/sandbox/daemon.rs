@@ -71,6 +71,8 @@ enum DaemonError {
     Companion { pid: i32, reason: &'static str },
     #[error("cannot start a thread: {}", words(.0))]
     Thread(io::Error),
+    #[error("{}: another command has not ended within {} s", path.display(), LOCK_WAIT.as_secs())]
+    Busy { path: PathBuf },
     #[error("standard streams: {}", words(.0))]
     Streams(io::Error),
 }
@@ -115,6 +117,7 @@ pub fn daemon(dir: &Path, with: Option<&Companion>) -> ExitCode {
 )]
 fn start(dir: &Path, with: Option<&Companion>) -> Result<(), DaemonError> {
     let dir = std::path::absolute(dir).map_err(DaemonError::Spawn)?;
+    let _turn = take_turn(&dir)?;
     let lock = take_lock(&dir.join(LOCK), LOCK_WAIT)?;
     let mut command = process::Command::new(std::env::current_exe().map_err(DaemonError::Spawn)?);
     command.args(["sandbox", "serve"]).arg(&dir);
@@ -145,7 +148,8 @@ fn start(dir: &Path, with: Option<&Companion>) -> Result<(), DaemonError> {
 /// The command `sandbox end DIR`: exit 0 once no server holds the lock of `dir` (so its port is free), else exit 1 after
 /// 5 s and the reason on stderr. The holder gets SIGTERM; no holder, no file and no directory are nothing to end.
 pub fn end(dir: &Path) -> ExitCode {
-    exit(stop(&dir.join(LOCK), LOCK_WAIT).map_err(|error| error.to_string()))
+    let stopped = take_turn(dir).and_then(|_turn| stop(&dir.join(LOCK), LOCK_WAIT));
+    exit(stopped.map_err(|error| error.to_string()))
 }
 
 fn stop(path: &Path, wait: Duration) -> Result<(), DaemonError> {
@@ -172,6 +176,24 @@ fn stop(path: &Path, wait: Duration) -> Result<(), DaemonError> {
         }
         thread::sleep(LOCK_PAUSE);
     }
+}
+
+/// One command at a time: what a plugin had begun that was killed meanwhile is over before the next one's command
+/// begins, and cannot cross it. `None` where there is no directory.
+fn take_turn(dir: &Path) -> Result<Option<File>, DaemonError> {
+    let failed = |source| DaemonError::Lock { path: dir.to_path_buf(), source };
+    let folder = match File::open(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    let begun = Instant::now();
+    while !try_lock(&folder).map_err(failed)? {
+        if begun.elapsed() >= LOCK_WAIT {
+            return Err(DaemonError::Busy { path: dir.to_path_buf() });
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
+    Ok(Some(folder))
 }
 
 fn holder(lock: &File) -> io::Result<String> {
