@@ -14,7 +14,7 @@ use super::{
     Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence,
     Staged, Tell, systemd_runs,
 };
-use crate::sys::{Command, Ended, Host, Output, Process, Signal};
+use crate::sys::{Command, Ended, Host, Output, Process, Signal, tls};
 use crate::wire::text::{chain, foreign};
 
 /// Where master's binary may be.
@@ -340,7 +340,15 @@ impl Here<'_> {
             // Keys and certificates in any order, in as many files as one likes.
             let texts = words(chains).map(|path| self.pem("smtpd_tls_chain_files", path));
             let text = texts.collect::<Result<Vec<_>, _>>()?.concat();
-            return holds("smtpd_tls_chain_files", chains, &text, &[CERTIFICATE, KEY]);
+            holds("smtpd_tls_chain_files", chains, &text, &[CERTIFICATE, KEY])?;
+            return match tls::mismatched(text.as_bytes(), text.as_bytes()) {
+                false => Ok(()),
+                true => Err(unusable(
+                    "smtpd_tls_chain_files",
+                    chains,
+                    "holds a key that is not its certificate's",
+                )),
+            };
         }
         let pairs = [
             ("smtpd_tls_cert_file", "smtpd_tls_key_file"),
@@ -351,9 +359,16 @@ impl Here<'_> {
             if path.is_empty() || path == "none" {
                 continue;
             }
-            holds(certificate, path, &self.pem(certificate, path)?, &[CERTIFICATE])?;
-            let path = self.parameter(key)?;
-            return holds(key, path, &self.pem(key, path)?, &[KEY]);
+            let public = self.pem(certificate, path)?;
+            holds(certificate, path, &public, &[CERTIFICATE])?;
+            let key_path = self.parameter(key)?;
+            let private = self.pem(key, key_path)?;
+            holds(key, key_path, &private, &[KEY])?;
+            if tls::mismatched(public.as_bytes(), private.as_bytes()) {
+                let why = format!("is not the key of the certificate {}", foreign(path));
+                return Err(unusable(key, key_path, &why));
+            }
+            return Ok(());
         }
         let what = "main.cf names no certificate (smtpd_tls_cert_file and smtpd_tls_key_file, or \
                     smtpd_tls_chain_files); both modes need TLS";

@@ -39,6 +39,13 @@ fn with_a_key_file_that_holds_none_it_is_424_that_names_the_file() {
 }
 
 #[test]
+fn with_another_certificates_key_it_is_424_that_names_both() {
+    let damage = "cp /etc/lab/key.pem /etc/lab/away; openssl genrsa 2048 >/etc/lab/key.pem";
+    let says = "/etc/lab/key.pem is not the key of the certificate /etc/lab/cert.pem";
+    is_refused(424, damage, "cp /etc/lab/away /etc/lab/key.pem", says);
+}
+
+#[test]
 fn with_no_certificate_configured_it_is_424() {
     let damage = "postconf -e smtpd_tls_cert_file= smtpd_tls_key_file=";
     let heal = "postconf -e smtpd_tls_cert_file=/etc/lab/cert.pem smtpd_tls_key_file=/etc/lab/key.pem";
