@@ -62,7 +62,7 @@ impl Command {
         &self.argv
     }
 
-    fn split(&self) -> (&OsStr, &[OsString]) {
+    pub(super) fn split(&self) -> (&OsStr, &[OsString]) {
         match self.argv.split_first() {
             Some((program, args)) => (program, args),
             None => (OsStr::new(""), &[]),
@@ -191,22 +191,20 @@ pub fn run(command: &Command, deadline: Deadline) -> Result<Output, CommandError
     }
 }
 
-#[expect(clippy::disallowed_types, reason = "this is the floor that the ban sends everybody to")]
 fn spawn(program: &OsStr, args: &[OsString]) -> io::Result<Box<dyn ChildWrapper>> {
-    let mut command = std::process::Command::new(program);
-    command
-        .args(args)
-        .env_clear()
-        .env("PATH", PATH)
-        .env("LC_ALL", "C")
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    let mut command = bare(program, args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // std gives SIGPIPE its default action back but, since Rust 1.66, lets the child inherit our signal mask: a daemon
     // started with SIGTERM blocked could never be told to stop.
     CommandWrap::from(command).wrap(ResetSigmask).spawn()
+}
+
+/// A program as all of ours start: nothing but the fixed environment, `/` as directory, a process group of its own.
+#[expect(clippy::disallowed_types, reason = "this is the floor that the ban sends everybody to")]
+pub(super) fn bare(program: &OsStr, args: &[OsString]) -> std::process::Command {
+    let mut command = std::process::Command::new(program);
+    command.args(args).env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir("/").process_group(0);
+    command
 }
 
 /// A child that has been started, and not been reaped: its pid is its own as long as this lives.
@@ -325,7 +323,7 @@ impl Stream {
     }
 }
 
-fn ended(status: ExitStatus) -> Ended {
+pub(super) fn ended(status: ExitStatus) -> Ended {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ended::Exited(code),
         (None, Some(signal)) => Ended::Signalled(signal),
@@ -333,7 +331,7 @@ fn ended(status: ExitStatus) -> Ended {
     }
 }
 
-fn timespec(span: Duration) -> Timespec {
+pub(super) fn timespec(span: Duration) -> Timespec {
     // Only a span that overflows the field fails, and that is as good as no limit.
     Timespec::try_from(span).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 })
 }

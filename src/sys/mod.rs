@@ -10,6 +10,7 @@ pub mod local;
 pub mod process;
 pub mod smtp;
 pub mod sockets;
+pub mod talk;
 pub mod tls;
 pub mod watch;
 

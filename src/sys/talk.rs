@@ -1,0 +1,419 @@
+//! A program that we talk to: lines into its stdin, lines out of its stdout, for as long as both sides like.
+//!
+//! Answers for: what the program inherits (as a control command does, but with three pipes without a cap, and what of
+//! our environment it is given), that no write and no read waits beyond its deadline, that no line grows beyond its
+//! limit, and that the process group is gone and reaped when the [`Ears`] are dropped. Does not know: what is said. The
+//! two halves belong to different threads: many speak, one listens.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use process_wrap::std::{ChildWrapper, CommandWrap, ResetSigmask};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::command::{bare, ended, timespec};
+use super::{Command, Deadline, Ended};
+
+/// How much of what the program last said on its stderr is kept, in bytes.
+pub const STDERR_LIMIT: usize = 8 * 1024;
+/// How much is read at once.
+const PORTION: usize = 16 * 1024;
+/// How long a killed program may take to be gone before it is left to whoever reaps orphans.
+const REAP: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The half that speaks.
+#[derive(Debug)]
+pub struct Voice {
+    /// `None` once it is hung up.
+    stdin: Mutex<Option<OwnedFd>>,
+    leash: Leash,
+}
+
+/// The process group, as long as its leader is not reaped and the number is therefore its own.
+type Leash = Arc<Mutex<Option<Pid>>>;
+
+/// Why a line was not said.
+#[derive(Debug)]
+pub enum Unsaid {
+    /// Not one byte of it has left us.
+    Nothing(io::Error),
+    /// A part of it may have been read.
+    Partly(io::Error),
+}
+
+/// The half that listens, and that owns the process.
+#[derive(Debug)]
+pub struct Ears {
+    child: Box<dyn ChildWrapper>,
+    pidfd: OwnedFd,
+    /// `None` once its end was seen.
+    stdout: Option<io::PipeReader>,
+    stderr: Option<io::PipeReader>,
+    /// What has been read of stdout and not been handed out yet.
+    heard: Vec<u8>,
+    /// How far the search for a line's end has come.
+    scanned: usize,
+    muttered: Vec<u8>,
+    leash: Leash,
+}
+
+/// What there is to hear.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A line, without its end.
+    Line(Vec<u8>),
+    /// A line over the limit; nothing more is to be heard.
+    TooLong,
+    /// Nothing until the deadline.
+    Nothing,
+    /// The end of the output, or of the program; what stood last may be a line without an end.
+    End(Vec<u8>),
+}
+
+/// Starts `command` with `environment` beside the fixed variables of a control command.
+///
+/// # Errors
+/// It cannot be started or watched.
+pub fn start(command: &Command, environment: &[(OsString, OsString)]) -> io::Result<(Voice, Ears)> {
+    let (program, args) = command.split();
+    let mut prepared = bare(program, args);
+    prepared.envs(environment.iter().map(|(name, value)| (name, value)));
+    prepared.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = CommandWrap::from(prepared).wrap(ResetSigmask).spawn()?;
+    attach(&mut child).map(|(stdin, pidfd, stdout, stderr, pid)| {
+        let leash = Arc::new(Mutex::new(Some(pid)));
+        let voice = Voice { stdin: Mutex::new(Some(stdin)), leash: Arc::clone(&leash) };
+        let (stdout, stderr) = (Some(stdout), Some(stderr));
+        let (heard, muttered) = (Vec::new(), Vec::new());
+        (voice, Ears { child, pidfd, stdout, stderr, heard, scanned: 0, muttered, leash })
+    })
+}
+
+type Attached = (OwnedFd, OwnedFd, io::PipeReader, io::PipeReader, Pid);
+
+/// The pipes of a child that was just started; one that cannot be watched is not left running.
+fn attach(child: &mut Box<dyn ChildWrapper>) -> io::Result<Attached> {
+    let mut watch = || -> io::Result<Attached> {
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        let stdin: OwnedFd = child.stdin().take().ok_or(Errno::BADF)?.into();
+        let stdout: OwnedFd = child.stdout().take().ok_or(Errno::BADF)?.into();
+        let stderr: OwnedFd = child.stderr().take().ok_or(Errno::BADF)?.into();
+        for pipe in [&stdin, &stdout, &stderr] {
+            ioctl_fionbio(pipe, true)?;
+        }
+        Ok((stdin, pidfd_open(pid, PidfdFlags::empty())?, stdout.into(), stderr.into(), pid))
+    };
+    let attached = watch();
+    if attached.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    attached
+}
+
+impl Voice {
+    /// Says all of `bytes`.
+    ///
+    /// # Errors
+    /// The program is gone or takes nothing more before the deadline; how much it has got stands in the error.
+    pub fn say(&self, bytes: &[u8], deadline: Deadline) -> Result<(), Unsaid> {
+        let stdin = lock(&self.stdin);
+        let Some(stdin) = stdin.as_ref() else { return Err(Unsaid::Nothing(Errno::PIPE.into())) };
+        let mut left = bytes;
+        while !left.is_empty() {
+            let error = match rustix::io::write(stdin, left) {
+                Ok(count) => {
+                    left = &left[count..];
+                    continue;
+                }
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => match ready(stdin, deadline) {
+                    Ok(true) => continue,
+                    Ok(false) => io::ErrorKind::TimedOut.into(),
+                    Err(error) => error,
+                },
+                Err(error) => error.into(),
+            };
+            return Err(if left.len() == bytes.len() {
+                Unsaid::Nothing(error)
+            } else {
+                Unsaid::Partly(error)
+            });
+        }
+        Ok(())
+    }
+
+    /// Says nothing more: the program sees the end of its input.
+    pub fn hang_up(&self) {
+        lock(&self.stdin).take();
+    }
+
+    /// Kills the process group.
+    pub fn kill(&self) {
+        if let Some(group) = *lock(&self.leash) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Whether the pipe takes something before the deadline.
+fn ready(pipe: &OwnedFd, deadline: Deadline) -> io::Result<bool> {
+    match poll(&mut [PollFd::new(pipe, PollFlags::OUT)], Some(&timespec(deadline.left()))) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Ears {
+    /// The next thing to hear, until the deadline; a line has at most `limit` bytes.
+    ///
+    /// # Errors
+    /// The kernel refuses to wait.
+    pub fn hear(&mut self, limit: usize, deadline: Deadline) -> io::Result<Heard> {
+        loop {
+            if let Some(line) = self.line() {
+                return Ok(Heard::Line(line));
+            }
+            if self.heard.len() > limit {
+                return Ok(Heard::TooLong);
+            }
+            if self.stdout.is_none() {
+                return Ok(Heard::End(std::mem::take(&mut self.heard)));
+            }
+            let ended = self.wait(deadline)?;
+            self.take_stderr();
+            let before = self.heard.len();
+            self.take_stdout();
+            // Somebody whom the program has left behind may hold the pipe open: its own end counts.
+            if ended && self.heard.len() == before {
+                self.stdout = None;
+            } else if deadline.passed() && self.heard.len() == before && self.stdout.is_some() {
+                return Ok(Heard::Nothing);
+            }
+        }
+    }
+
+    /// The program's end: how it ended by itself before the deadline (`None`: it did not, and has been killed with its
+    /// process group), and what it last said on its stderr, at most [`STDERR_LIMIT`] bytes.
+    pub fn end(mut self, deadline: Deadline) -> (Option<Ended>, Vec<u8>) {
+        self.stdout = None;
+        let mut gone = false;
+        while !gone && !deadline.passed() {
+            // Without poll there is no waiting.
+            let Ok(ended) = self.wait(deadline) else { break };
+            gone = ended;
+            self.take_stderr();
+        }
+        while self.take_stderr() {}
+        let status = self.finish();
+        (status.filter(|_| gone).map(ended), std::mem::take(&mut self.muttered))
+    }
+
+    /// Kills what is left of the process group, even of a program that has ended, and reaps the program.
+    fn finish(&mut self) -> Option<ExitStatus> {
+        let mut group = lock(&self.leash);
+        if let Some(pid) = group.take() {
+            let _ = kill_process_group(pid, Signal::KILL);
+            let deadline = Deadline::after(REAP);
+            let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+            while let Err(Errno::INTR) = poll(&mut fds, Some(&timespec(deadline.left()))) {}
+        }
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// The first whole line of what was heard.
+    fn line(&mut self) -> Option<Vec<u8>> {
+        let Some(at) = memchr::memchr(b'\n', &self.heard[self.scanned..]) else {
+            self.scanned = self.heard.len();
+            return None;
+        };
+        let rest = self.heard.split_off(self.scanned + at + 1);
+        let mut line = std::mem::replace(&mut self.heard, rest);
+        self.scanned = 0;
+        line.truncate(line.len() - 1);
+        line.pop_if(|last| *last == b'\r');
+        Some(line)
+    }
+
+    /// Waits until there is something to read. Whether the program has ended.
+    fn wait(&self, deadline: Deadline) -> io::Result<bool> {
+        let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
+        let pipes = [&self.stdout, &self.stderr];
+        fds.extend(pipes.into_iter().flatten().map(|p| PollFd::from_borrowed_fd(p.as_fd(), PollFlags::IN)));
+        match poll(&mut fds, Some(&timespec(deadline.left()))) {
+            Ok(_) | Err(Errno::INTR) => Ok(fds.first().is_some_and(|pidfd| !pidfd.revents().is_empty())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn take_stdout(&mut self) {
+        if let Some(pipe) = &mut self.stdout
+            && !take(pipe, |bytes| self.heard.extend_from_slice(bytes))
+        {
+            self.stdout = None;
+        }
+    }
+
+    /// Whether there was something.
+    fn take_stderr(&mut self) -> bool {
+        let before = self.muttered.len();
+        if let Some(pipe) = &mut self.stderr
+            && !take(pipe, |bytes| self.muttered.extend_from_slice(bytes))
+        {
+            self.stderr = None;
+        }
+        let read = self.muttered.len() > before;
+        let beyond = self.muttered.len().saturating_sub(STDERR_LIMIT);
+        self.muttered.drain(..beyond);
+        read
+    }
+}
+
+/// Takes one portion out of a pipe, without waiting. Whether the pipe is still open.
+fn take(pipe: &mut io::PipeReader, mut keep: impl FnMut(&[u8])) -> bool {
+    let mut portion = [0; PORTION];
+    match pipe.read(&mut portion) {
+        Ok(0) => false,
+        Ok(count) => {
+            keep(&portion[..count]);
+            true
+        }
+        Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+    }
+}
+
+impl Drop for Ears {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::process;
+    use super::*;
+
+    const LIMIT: usize = 1000;
+
+    fn sh(script: &str) -> (Voice, Ears) {
+        start(&Command::new("sh").args(["-c", script]), &[]).unwrap()
+    }
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(20))
+    }
+
+    fn at_once() -> Deadline {
+        Deadline::after(Duration::from_millis(50))
+    }
+
+    fn line(text: &str) -> Heard {
+        Heard::Line(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn what_is_said_is_heard_and_answered() {
+        let (voice, mut ears) = sh("while read -r word; do echo \"$word, too\"; done");
+        for word in ["one", "two"] {
+            voice.say(format!("{word}\n").as_bytes(), soon()).unwrap();
+            assert_eq!(ears.hear(LIMIT, soon()).unwrap(), line(&format!("{word}, too")));
+        }
+        voice.hang_up();
+        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::End(Vec::new()));
+        assert_eq!(ears.end(soon()).0, Some(Ended::Exited(0)));
+    }
+
+    #[test]
+    fn several_lines_at_once_are_several_lines() {
+        let (_voice, mut ears) = sh("printf 'one\\r\\ntwo\\nthree'");
+        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), line("one"));
+        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), line("two"));
+        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::End(b"three".to_vec()));
+    }
+
+    #[test]
+    fn silence_is_nothing_at_the_deadline() {
+        let (_voice, mut ears) = sh("sleep 60");
+        assert_eq!(ears.hear(LIMIT, at_once()).unwrap(), Heard::Nothing);
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_not_waited_for() {
+        let (_voice, mut ears) = sh("head -c 100000 /dev/zero; sleep 60");
+        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::TooLong);
+    }
+
+    #[test]
+    fn a_program_that_takes_nothing_is_not_waited_for() {
+        let (voice, _ears) = sh("sleep 60");
+        let unsaid = voice.say(&[b'x'; 1 << 20], at_once()).unwrap_err();
+        assert!(matches!(unsaid, Unsaid::Partly(_)), "{unsaid:?}");
+    }
+
+    #[test]
+    fn to_a_program_that_is_gone_nothing_was_said() {
+        let (voice, mut ears) = sh("exec <&-; echo gone; sleep 60");
+        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), line("gone"));
+        assert!(matches!(voice.say(b"hello\n", soon()), Err(Unsaid::Nothing(_))));
+    }
+
+    #[test]
+    fn the_end_says_how_and_with_which_last_words() {
+        let (_voice, mut ears) = sh("head -c 100000 /dev/zero >&2; echo last words >&2; exit 7");
+        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::End(Vec::new()));
+        let (ended, said) = ears.end(soon());
+        assert_eq!(ended, Some(Ended::Exited(7)));
+        assert!(said.len() <= STDERR_LIMIT && said.ends_with(b"last words\n"), "{} bytes", said.len());
+    }
+
+    #[test]
+    fn a_pipe_held_open_by_another_does_not_hide_the_end() {
+        let (_voice, mut ears) = sh("setsid sleep 3 & exit 4");
+        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::End(Vec::new()));
+        assert_eq!(ears.end(soon()).0, Some(Ended::Exited(4)));
+    }
+
+    #[test]
+    fn the_whole_group_goes_with_the_ears() {
+        let (_voice, mut ears) = sh("sleep 60 & echo $!; wait");
+        let Heard::Line(pid) = ears.hear(LIMIT, soon()).unwrap() else { panic!("a line") };
+        let pid = str::from_utf8(&pid).unwrap().parse().unwrap();
+        drop(ears);
+        // A zombie counts as gone; whoever adopts it may take a moment.
+        while process::process(pid).is_some() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_voice_can_kill_what_the_ears_wait_for() {
+        let (voice, mut ears) = sh("sleep 60");
+        voice.kill();
+        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::End(Vec::new()));
+        assert_eq!(ears.end(soon()).0, Some(Ended::Signalled(9)));
+    }
+
+    #[test]
+    fn the_environment_is_what_it_is_given() {
+        let given = [("HOME".into(), "/root".into())];
+        let (_voice, mut ears) = start(&Command::new("/usr/bin/env"), &given).unwrap();
+        let mut all = Vec::new();
+        while let Heard::Line(line) = ears.hear(LIMIT, soon()).unwrap() {
+            all.push(String::from_utf8(line).unwrap());
+        }
+        all.sort();
+        assert_eq!(all, ["HOME=/root", "LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
+    }
+}
