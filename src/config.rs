@@ -3,11 +3,13 @@
 //! Answers for: names, defaults and bounds of the configuration, and an error that names file, line, key and value.
 //! Does not know: what the settings do. The only place that reads the environment.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use mail_smtp2::change::Choice;
 use mail_smtp2::mta::Kind;
@@ -101,18 +103,14 @@ pub(crate) struct Deadlines {
     pub(crate) lock: Duration,
     #[serde(deserialize_with = "seconds")]
     pub(crate) change: Duration,
-    /// A node's; nodes cannot be reached yet, so that it is only checked.
-    #[serde(deserialize_with = "seconds", rename = "node")]
-    pub(crate) _node: Duration,
+    /// A node's, from the connection to its answer.
+    #[serde(deserialize_with = "seconds")]
+    pub(crate) node: Duration,
 }
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self {
-            lock: Duration::from_secs(10),
-            change: Duration::from_secs(20),
-            _node: Duration::from_secs(50),
-        }
+        Self { lock: Duration::from_secs(10), change: Duration::from_secs(20), node: Duration::from_secs(50) }
     }
 }
 
@@ -132,9 +130,8 @@ pub(crate) struct Cluster {
     /// This machine's own id.
     #[serde(rename = "self")]
     pub(crate) own: Option<String>,
-    /// The program that reaches nodes, which nothing calls yet.
-    #[serde(rename = "ssh_program")]
-    _ssh_program: Option<String>,
+    /// The program that reaches nodes.
+    pub(crate) ssh_program: Program,
     /// The other nodes.
     pub(crate) node: Vec<Node>,
 }
@@ -144,10 +141,63 @@ pub(crate) struct Cluster {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Node {
     /// Its id.
-    pub(crate) id: String,
-    /// The destination for ssh, which nothing is sent to yet.
-    #[serde(rename = "ssh")]
-    _ssh: String,
+    id: Spanned<Word>,
+    /// The destination for ssh.
+    ssh: Destination,
+}
+
+impl Node {
+    /// Id and destination.
+    pub(crate) fn split(self) -> (String, String) {
+        (self.id.into_inner().0, self.ssh.0.0)
+    }
+}
+
+/// A program by its full path.
+#[derive(Debug)]
+pub(crate) struct Program(pub(crate) PathBuf);
+
+impl Default for Program {
+    fn default() -> Self {
+        Self("/usr/bin/ssh".into())
+    }
+}
+
+impl<'de> Deserialize<'de> for Program {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let path = PathBuf::deserialize(deserializer)?;
+        let absolute = path.is_absolute().then_some(Self(path));
+        absolute.ok_or_else(|| serde::de::Error::custom("expected a program by its full path"))
+    }
+}
+
+/// A name that stands in sentences and in arguments.
+#[derive(Debug, PartialEq)]
+struct Word(String);
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let odd = |c: char| c.is_whitespace() || c.is_control();
+        if (1..=255).contains(&word.len()) && !word.contains(odd) && foreign(&word) == word {
+            Ok(Self(word))
+        } else {
+            Err(serde::de::Error::custom("expected 1 to 255 bytes without blanks and control characters"))
+        }
+    }
+}
+
+/// Where ssh goes.
+#[derive(Debug)]
+struct Destination(Word);
+
+impl<'de> Deserialize<'de> for Destination {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Word::deserialize(deserializer)?;
+        // ssh would take it for an option, and an option can name a command to run.
+        let option = word.0.starts_with('-');
+        if option { Err(serde::de::Error::custom("a destination begins with no -")) } else { Ok(Self(word)) }
+    }
 }
 
 /// Where a configuration is wrong.
@@ -189,10 +239,21 @@ pub(crate) fn read(path: Option<&Path>) -> Result<Config, ConfigError> {
         let (at, _, message) = said(&error);
         wrong(at, message)
     })?;
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+    let config: Config = serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let (at, value, message) = said(error.inner());
         wrong(at, format!("{} = {value}: {message}", foreign(error.path().to_string())))
-    })
+    })?;
+    if let Some((at, id)) = named_twice(&config.cluster.node) {
+        let what = format!("cluster.node[{at}].id = {:?}: a node above has this id", id.get_ref().0);
+        return Err(wrong(Some(line(&bytes, id.span().start)), what));
+    }
+    Ok(config)
+}
+
+/// The first node whose id a node before it has.
+fn named_twice(nodes: &[Node]) -> Option<(usize, &Spanned<Word>)> {
+    let twice = |(at, node): &(usize, &Node)| nodes[..*at].iter().any(|other| other.id == node.id);
+    nodes.iter().enumerate().find(twice).map(|(at, node)| (at, &node.id))
 }
 
 fn line(text: &[u8], at: usize) -> usize {
@@ -215,6 +276,13 @@ pub(crate) fn own_id(config: &Config) -> String {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_else(|_| "localhost".into())
     })
+}
+
+/// What ssh is given of the environment: where its own files are, and who keeps the keys.
+#[allow(clippy::disallowed_methods, reason = "the one place")]
+pub(crate) fn for_ssh() -> Vec<(OsString, OsString)> {
+    let given = |name: &str| Some((name.into(), std::env::var_os(name)?));
+    ["HOME", "SSH_AUTH_SOCK"].into_iter().filter_map(given).collect()
 }
 
 /// The log filter of the environment.

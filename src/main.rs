@@ -21,12 +21,13 @@ use tracing_subscriber::{Layer, fmt};
 
 use config::MtaKind;
 use mail_smtp2::change::{Choice, Options, Service, Verb};
-use mail_smtp2::cluster::route::Cluster;
+use mail_smtp2::cluster::fanout::Progress;
+use mail_smtp2::cluster::route::{self, Cluster};
 use mail_smtp2::mta::sandbox::{self, Sandbox, daemon::Companion};
 use mail_smtp2::mta::{self, Kind};
 use mail_smtp2::rpc::dispatch::Dispatch;
 use mail_smtp2::rpc::lanes::Recover;
-use mail_smtp2::rpc::module::{Plugin, module};
+use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::schema::documents;
 use mail_smtp2::sys::{Host, Local, command};
 use mail_smtp2::transport::{self, Pipes};
@@ -189,10 +190,18 @@ impl Program {
         };
         let host: Arc<dyn Host> = Arc::new(Local::default());
         let service = Service::new(host, mta::all(sandbox), options);
-        let own = config::own_id(&config);
-        // An entry that is this machine is no other node.
-        let others = config.cluster.node.iter().map(|node| node.id.clone()).filter(|id| *id != own).collect();
-        let cluster = Cluster { own, others };
+        let cluster = Cluster::new(route::Settings {
+            own: config::own_id(&config),
+            environment: config::for_ssh(),
+            patience: config.deadlines.node,
+            ssh_program: config.cluster.ssh_program.0,
+            nodes: config.cluster.node.into_iter().map(config::Node::split).collect(),
+            tick: if matches!(flags.verb, Some(Command::Call { .. })) && std::io::stderr().is_terminal() {
+                progress
+            } else {
+                |_| {}
+            },
+        });
         Ok(Self { plugin: Arc::new(Plugin { service, cluster }), limit: config.wire.max_message, throw_away })
     }
 
@@ -210,13 +219,15 @@ impl Program {
             Err(error) => return complain(&format!("stdin and stdout: {error}"), 1),
         };
         let Self { plugin, limit, throw_away } = self;
-        let dispatch = match module(Arc::clone(&plugin)) {
-            Ok(module) => Dispatch::new(module),
+        let dispatch = match Dispatch::new(Arc::clone(&plugin)) {
+            Ok(dispatch) => dispatch,
             Err(error) => return complain(&error.to_string(), 1),
         };
+        let cluster = Arc::clone(&plugin);
         let recover =
             plugin.service.awaits_recovery().then(|| Box::new(move || plugin.service.recover()) as Recover);
         let farewell = Box::new(move || {
+            cluster.cluster.hang_up();
             drop(throw_away);
             flush_log();
         });
@@ -234,8 +245,8 @@ impl Program {
             Ok(message) => message,
             Err(error) => return complain(&format!("the parameters are not JSON: {}", chain(&error)), 2),
         };
-        let dispatch = match module(Arc::clone(&self.plugin)) {
-            Ok(module) => Dispatch::new(module),
+        let dispatch = match Dispatch::new(Arc::clone(&self.plugin)) {
+            Ok(dispatch) => dispatch,
             Err(error) => return complain(&error.to_string(), 1),
         };
         if self.plugin.service.awaits_recovery() {
@@ -243,6 +254,7 @@ impl Program {
         }
         let mut reply = Vec::new();
         dispatch.answer(&message, &AtomicBool::new(false), &mut reply);
+        self.plugin.cluster.hang_up();
         flush_log();
         match serde_json::from_slice(&reply) {
             Ok(Reply { result: Some(result), .. }) => {
@@ -322,6 +334,12 @@ fn complain(what: &str, status: u8) -> ExitCode {
 /// A line for whoever started us; one that cannot be written is no reason to stop.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A line for each node of a cascade, for who watches it.
+fn progress(Progress { node, failed, visited, of }: &Progress<'_>) {
+    let how = failed.map_or("done".to_owned(), |number| format!("failed ({number})"));
+    say(&format!("{visited}/{of} {node}: {how}"));
 }
 
 /// What a subcommand was asked to print.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::PERMISSION;
-use super::payload::{CONTROLLER, Current, GENERAL_NAME, PAGE, SERVICE, ServiceInfo};
+use super::payload::{CONTROLLER, Current, GENERAL_NAME, PAGE, SERVICE, ServiceInfo, UNCONFIGURED};
 use crate::change::settings::Settings;
 use crate::change::{ChangeError, Service};
 use crate::wire::envelope::Envelope;
@@ -64,13 +64,26 @@ pub fn service_page(_: &Service, _: &Value) -> Envelope {
 
 /// `queryUpdate`.
 pub fn query_update(service: &Service, _: &Value) -> Envelope {
+    read(|| current(service))
+}
+
+/// `queryNodes`, as far as it is about this machine; the cluster makes an entry of it.
+pub fn query_node(service: &Service, _: &Value) -> Envelope {
     read(|| {
-        Ok(match service.settings()? {
-            Some(Settings { listener, .. }) => {
-                Current { alternate_smtp_port: listener.port, auth_mode: listener.auth_mode.name() }
-            }
-            None => Current { alternate_smtp_port: 587, auth_mode: "0" },
-        })
+        let Current { alternate_smtp_port, auth_mode } = current(service)?;
+        let is_running = u8::from(service.running()?);
+        Ok(json!({
+            "is_running": is_running, "alternate_smtp_port": alternate_smtp_port, "auth_mode": auth_mode
+        }))
+    })
+}
+
+fn current(service: &Service) -> Result<Current, ChangeError> {
+    Ok(match service.settings()? {
+        Some(Settings { listener, .. }) => {
+            Current { alternate_smtp_port: listener.port, auth_mode: listener.auth_mode.name() }
+        }
+        None => Current { alternate_smtp_port: 587, auth_mode: UNCONFIGURED },
     })
 }
 

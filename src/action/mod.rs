@@ -26,6 +26,8 @@ pub enum Lane {
     Constant,
     /// It looks: answered while a change runs, but not before an interrupted change is ended.
     Read,
+    /// It looks at another machine: on a worker, in nobody's way. No row's own: a read takes it where its input says so.
+    Away,
     /// It changes something: one after the other, in the order of arrival.
     Change,
 }
@@ -39,6 +41,8 @@ pub enum Scope {
     OneNode(&'static str),
     /// This machine, and every node of the cluster if `cascade_to_nodes` is 1.
     EveryNodeIfAsked,
+    /// Every node of the cluster; the row says what is answered for this machine, and the answers are merged.
+    EveryNode,
 }
 
 /// One action.
@@ -65,7 +69,7 @@ pub struct Row {
 }
 
 /// Every action there is, in the page's order, ours after it.
-pub static TABLE: [Row; 17] = [
+pub static TABLE: [Row; 18] = [
     Row {
         name: "isRunning",
         about: "Checks if the service is running or not.",
@@ -252,6 +256,17 @@ pub static TABLE: [Row; 17] = [
         input: input::schema::<input::Nothing>,
         payload: payload::query_update,
         run: listing::query_update,
+    },
+    Row {
+        name: "queryNodes",
+        about: "Answers what runs on every node of the cluster, and whether it differs from what runs here.",
+        since: None,
+        lane: Lane::Read,
+        scope: Scope::EveryNode,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: payload::query_nodes,
+        run: listing::query_node,
     },
 ];
 

@@ -18,6 +18,11 @@ pub const PAGE: &str = "/nodeworx/mail/mta";
 /// The controller.
 pub const CONTROLLER: &str = "/nodeworx/mail/smtp2";
 
+/// The mode of a service that was never configured.
+pub const UNCONFIGURED: &str = "0";
+/// What the mode of a service may be.
+pub const MODES: [&str; 3] = [UNCONFIGURED, AuthMode::TlsYes.name(), AuthMode::TlsOptional.name()];
+
 /// `listServiceInfo`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(extend("examples" = [{
@@ -47,6 +52,41 @@ pub struct Current {
     /// The mode, `"0"` when unconfigured.
     pub auth_mode: &'static str,
 }
+
+/// One entry of `queryNodes`. What could not be seen is absent.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct NodeState {
+    /// The node's id.
+    pub id: String,
+    /// 1 if the plugin there answered, else 0.
+    #[schemars(extend("enum" = [0, 1]))]
+    pub is_reachable: u8,
+    /// The version of the plugin there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// 1 if the service is running there, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = [0, 1]))]
+    pub is_running: Option<u8>,
+    /// The port; 587 when unconfigured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub alternate_smtp_port: Option<u16>,
+    /// The mode; the string 0 when unconfigured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = MODES))]
+    pub auth_mode: Option<String>,
+    /// Which of is_running, alternate_smtp_port and auth_mode are not as on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("items" = { "type": "string", "enum": DIFFER }))]
+    pub differs: Option<Vec<&'static str>>,
+    /// Why something is absent: a status number and its sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What may differ between nodes.
+pub const DIFFER: [&str; 3] = ["is_running", "alternate_smtp_port", "auth_mode"];
 
 /// `isRunning`.
 pub fn running(_: &mut SchemaGenerator) -> Schema {
@@ -129,7 +169,7 @@ pub fn query_update(_: &mut SchemaGenerator) -> Schema {
             },
             "auth_mode": {
                 "type": "string",
-                "enum": ["0", AuthMode::TlsYes.name(), AuthMode::TlsOptional.name()],
+                "enum": MODES,
                 "description": "The mode; the string 0 when unconfigured.",
             },
         },
@@ -138,5 +178,22 @@ pub fn query_update(_: &mut SchemaGenerator) -> Schema {
             { "alternate_smtp_port": 587, "auth_mode": "auth_yes/tls_yes" },
             { "alternate_smtp_port": 587, "auth_mode": "0" },
         ],
+    })
+}
+
+/// `queryNodes`.
+pub fn query_nodes(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "description": "One entry per node, this machine first, then in the order of the configuration.",
+        "items": generator.subschema_for::<NodeState>(),
+        "minItems": 1,
+        "examples": [[
+            {
+                "id": "node1.example.com", "is_reachable": 1, "version": "1.0.0", "is_running": 1,
+                "alternate_smtp_port": 587, "auth_mode": "auth_yes/tls_yes", "differs": []
+            },
+            { "id": "node2.example.com", "is_reachable": 0, "message": "502 no ssh server answers there: ..." },
+        ]],
     })
 }

@@ -78,7 +78,7 @@ pub enum AuthMode {
 
 impl AuthMode {
     /// As it stands on the page.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::TlsYes => "auth_yes/tls_yes",
             Self::TlsOptional => "auth_yes/tls_optional",

@@ -5,19 +5,22 @@
 //! request and of no other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::core::server::{MethodCallback, MethodResponse};
-use jsonrpsee::{Extensions, Methods, RpcModule};
+use jsonrpsee::{Extensions, Methods};
 use jsonrpsee_types::error::{
     INTERNAL_ERROR_CODE, INVALID_REQUEST_CODE, METHOD_NOT_FOUND_CODE, OVERSIZED_REQUEST_CODE,
     PARSE_ERROR_CODE, SERVER_IS_BUSY_CODE,
 };
 use jsonrpsee_types::{ErrorObject, Id, Params};
 
-use super::module::{DISCOVER, Plugin};
-use crate::action::{self, Lane};
-use crate::wire::call::{Call, Item, Message};
+use super::module::{Plugin, module};
+use crate::action::{self, Lane, Row};
+use crate::schema::admit::admit;
+use crate::wire::call::{Call, DISCOVER, Item, Message};
 use crate::wire::reply;
 use crate::wire::text::foreign;
 
@@ -69,12 +72,16 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Dispatch {
     methods: Methods,
+    plugin: Arc<Plugin>,
 }
 
 impl Dispatch {
-    /// For the methods of `module`.
-    pub fn new(module: RpcModule<Plugin>) -> Self {
-        Self { methods: module.into() }
+    /// With all methods, on `plugin`.
+    ///
+    /// # Errors
+    /// Two rows of one name.
+    pub fn new(plugin: Arc<Plugin>) -> Result<Self, RegisterMethodError> {
+        Ok(Self { methods: module(Arc::clone(&plugin))?.into(), plugin })
     }
 
     /// The lane of a message: that of its most demanding request.
@@ -83,7 +90,7 @@ impl Dispatch {
             Message::One(item) => self.lane_of(item),
             Message::Batch(items) => {
                 let lanes = || items.iter().map(|item| self.lane_of(item));
-                [Lane::Change, Lane::Read]
+                [Lane::Change, Lane::Away, Lane::Read]
                     .into_iter()
                     .find(|lane| lanes().any(|l| l == *lane))
                     .unwrap_or(Lane::Constant)
@@ -94,9 +101,19 @@ impl Dispatch {
 
     fn lane_of(&self, item: &Item<'_>) -> Lane {
         match item {
-            Item::Call(call) => action::find(&call.method).map_or(Lane::Constant, |row| row.lane),
+            Item::Call(call) => match action::find(&call.method) {
+                Some(row) if row.lane == Lane::Read && self.leaves(row, call.params) => Lane::Away,
+                Some(row) => row.lane,
+                None => Lane::Constant,
+            },
             Item::Invalid(..) => Lane::Constant,
         }
+    }
+
+    /// Whether what is asked for has to be looked at elsewhere. Refused input has not.
+    fn leaves(&self, row: &Row, params: Option<&str>) -> bool {
+        let elsewhere = |input| self.plugin.cluster.leaves(row, &input);
+        self.plugin.cluster.may_leave(row) && admit(row, params).is_ok_and(elsewhere)
     }
 
     /// How many changes a message asks for.

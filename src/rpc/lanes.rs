@@ -1,6 +1,6 @@
-//! The two lanes: reads are answered at once, changes one after the other.
+//! The lanes: reads are answered at once, changes one after the other, what looks at other machines on workers.
 //!
-//! Answers for: which of the two a message takes, the queue and its bounds, and what becomes of the queue when the
+//! Answers for: which of them a message takes, the queue and its bounds, and what becomes of the queue when the
 //! session ends. Does not know: what a change is. A reply of the change lane goes to `send`; replies may overtake
 //! each other. An interrupted change of a dead plugin is ended first, and whatever is not constant waits for that.
 
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::away::{Away, Errand, Turned};
 use super::dispatch::{Dispatch, Refusal, SHUTTING_DOWN, error};
 use crate::action::Lane;
 use crate::wire::call::{self, Message};
@@ -32,6 +33,7 @@ pub struct Lanes {
     send: Send,
     state: Mutex<State>,
     news: Condvar,
+    away: Arc<Away>,
     /// An interrupted change is still to be ended.
     recovering: AtomicBool,
     /// Nothing more is begun.
@@ -86,6 +88,7 @@ impl Lanes {
                 worker: Worker::Absent,
             }),
             news: Condvar::new(),
+            away: Arc::default(),
             recovering: AtomicBool::new(recovering),
             closing: AtomicBool::new(false),
         });
@@ -105,6 +108,7 @@ impl Lanes {
             }
         };
         let waits = match self.dispatch.lane(&message) {
+            Lane::Away => return self.send_away(&message, bytes, framing, out),
             Lane::Constant => false,
             Lane::Read => self.recovering.load(Ordering::Acquire),
             Lane::Change => true,
@@ -135,6 +139,34 @@ impl Lanes {
         });
     }
 
+    /// Leaves a message to a worker.
+    fn send_away(self: &Arc<Self>, message: &Message<'_>, bytes: &[u8], framing: Framing, out: &mut Vec<u8>) {
+        let (lanes, sender) = (Arc::clone(self), Arc::clone(self));
+        let errand = Errand { message: bytes.to_vec(), framing };
+        let turned =
+            self.away.take(errand, move |errand| lanes.run_away(errand), move |reply| (sender.send)(reply));
+        let (refusal, why) = match turned {
+            Ok(()) => return,
+            Err(Turned::Closed) => SHUTTING_DOWN,
+            Err(Turned::Busy) => (Refusal::Busy, "too much is asked of other nodes at once; try again later"),
+            Err(Turned::NoWorker) => (Refusal::Internal, "no worker can be started; nothing was asked"),
+        };
+        encode(out, framing, |out| self.dispatch.refuse(message, refusal, why, out));
+    }
+
+    fn run_away(&self, errand: &Errand) -> Vec<u8> {
+        let mut state = self.lock();
+        while self.recovering.load(Ordering::Acquire) && !self.closing() {
+            state = self.wait(state);
+        }
+        drop(state);
+        let mut out = Vec::new();
+        if let Ok(message) = call::parse(&errand.message) {
+            encode(&mut out, errand.framing, |out| self.dispatch.answer(&message, &self.closing, out));
+        }
+        out
+    }
+
     fn closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
@@ -146,16 +178,21 @@ impl Lanes {
         while !state.jobs.is_empty() || !idle(&state) || self.recovering.load(Ordering::Acquire) {
             state = self.wait(state);
         }
+        drop(state);
+        self.away.drain();
     }
 
     /// Nothing more is begun; what waits is answered "shutting down". Returns when what had begun has ended, and its
     /// reply has been taken or could not be delivered within `patience`; with the replies that are left to deliver.
     pub fn close(&self, patience: Duration) -> Vec<u8> {
         let waiting = self.shut();
+        let away = self.away.close(patience);
+        let waiting = waiting.iter().map(|job| (&job.message, job.framing));
+        let away = away.iter().map(|errand| (&errand.message, errand.framing));
         let mut out = Vec::new();
-        for Job { message, framing, .. } in &waiting {
+        for (message, framing) in waiting.chain(away) {
             if let Ok(message) = call::parse(message) {
-                self.refuse_shutting_down(&message, *framing, &mut out);
+                self.refuse_shutting_down(&message, framing, &mut out);
             }
         }
         self.wait_for_the_running_one(patience);
@@ -165,6 +202,7 @@ impl Lanes {
     /// Nothing more is begun, what waits is dropped; returns when what had begun has ended.
     pub fn abandon(&self) {
         self.shut();
+        self.away.close(Duration::ZERO);
         self.wait_for_the_running_one(Duration::ZERO);
     }
 
@@ -214,6 +252,7 @@ impl Lanes {
             if let Some(recover) = state.recover.take() {
                 state = self.busy(state, recover);
                 self.recovering.store(false, Ordering::Release);
+                self.news.notify_all();
                 continue;
             }
             let Some(job) = state.jobs.pop_front() else {

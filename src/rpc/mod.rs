@@ -1,8 +1,9 @@
 //! JSON-RPC 2.0: from a message's bytes to its reply's bytes.
 //!
-//! Answers for: methods on jsonrpsee's `RpcModule`, batches, notifications, error objects, the two lanes. Does not
+//! Answers for: methods on jsonrpsee's `RpcModule`, batches, notifications, error objects, the lanes. Does not
 //! know: file descriptors, signals, framing beyond naming it. Ids are raw text; jsonrpsee's `Id` never carries one.
 
+pub mod away;
 pub mod dispatch;
 pub mod lanes;
 pub mod module;

@@ -13,10 +13,8 @@ use crate::action::TABLE;
 use crate::change::Service;
 use crate::cluster::route::Cluster;
 use crate::schema::{admit, openrpc};
+use crate::wire::call::DISCOVER;
 use crate::wire::envelope::Envelope;
-
-/// The method that answers the OpenRPC document (OpenRPC 1.2.6, "Service Discovery Method").
-pub const DISCOVER: &str = "rpc.discover";
 
 /// What the methods work on.
 #[derive(Debug)]

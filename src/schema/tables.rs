@@ -19,7 +19,7 @@ pub fn actions() -> String {
         let inputs: Vec<String> = row.inputs.iter().map(|input| format!("`{input}`")).collect();
         let scope = match row.scope {
             Scope::OneNode(base) => format!(" The same as `{base}`, on that node."),
-            Scope::Here | Scope::EveryNodeIfAsked => String::new(),
+            Scope::Here | Scope::EveryNode | Scope::EveryNodeIfAsked => String::new(),
         };
         let lane = if row.lane == Lane::Change { " **Changes.**" } else { "" };
         let _ = writeln!(

@@ -13,6 +13,9 @@ use serde_json::value::RawValue;
 
 use super::strict;
 
+/// The method that answers the OpenRPC document (OpenRPC 1.2.6, "Service Discovery Method").
+pub const DISCOVER: &str = "rpc.discover";
+
 /// How many requests one batch may hold. A two-byte element costs an eighty-byte error, so there has to be an end.
 pub const BATCH_LIMIT: usize = 10_000;
 

@@ -10,7 +10,7 @@ use mail_smtp2::change::{Choice, Options, Service};
 use mail_smtp2::cluster::route::Cluster;
 use mail_smtp2::mta::{self, Kind, sandbox::Sandbox};
 use mail_smtp2::rpc::dispatch::{Dispatch, Refusal, error};
-use mail_smtp2::rpc::module::{Plugin, module};
+use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::sys::Host;
 use mail_smtp2::wire::call;
 use mail_smtp2::wire::framing::{Framing, encode};
@@ -123,9 +123,9 @@ pub(super) fn play(case: &Case, outcomes: Box<dyn Outcomes>) -> Played {
     let host = Arc::new(Recorded::new(outcomes, &case.files));
     let sandbox = Sandbox { program: PROGRAM.into(), dir: Path::new(STATE).join("sandbox"), with: None };
     let service = Service::new(Arc::clone(&host) as Arc<dyn Host>, mta::all(sandbox), case.options());
-    let cluster = Cluster { own: "node1.example.com".to_owned(), others: Vec::new() };
+    let cluster = Cluster::alone("node1.example.com");
     let plugin = Arc::new(Plugin { service, cluster });
-    let dispatch = Dispatch::new(module(Arc::clone(&plugin)).unwrap());
+    let dispatch = Dispatch::new(Arc::clone(&plugin)).unwrap();
 
     let mut trouble = Vec::new();
     for line in lines(&case.given) {

@@ -24,8 +24,8 @@ pub(crate) const ONE_SECOND: Duration = Duration::from_secs(10);
 pub(crate) const TLS_YES: &str = "auth_yes/tls_yes";
 pub(crate) const TLS_OPTIONAL: &str = "auth_yes/tls_optional";
 
-/// Every action of the panel's page, and the one we added.
-pub(crate) const ACTIONS: [&str; 17] = [
+/// Every action of the panel's page, and those we added.
+pub(crate) const ACTIONS: [&str; 18] = [
     "isRunning",
     "isRunningOnNode",
     "listGeneralName",
@@ -43,6 +43,7 @@ pub(crate) const ACTIONS: [&str; 17] = [
     "stopOnNode",
     "update",
     "queryUpdate",
+    "queryNodes",
 ];
 
 /// Polls until the condition holds; says whether it did within the limit.

@@ -1,0 +1,340 @@
+//! One open conversation with the plugin on a node.
+//!
+//! Answers for: requests of several threads on one ssh, each with its own id and its own deadline; the greeting, which
+//! compares versions before anything is asked; closing after a minute of idleness. Does not know: which node it is,
+//! what is asked, whether something may be asked again. Once a fault is known nothing more is sent, and whoever waits
+//! learns of it; a listener thread owns the process, and reaps it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::fault::{Fault, Lost};
+use super::ssh;
+use crate::sys::talk::{self, Ears, Heard, Unsaid, Voice};
+use crate::sys::{Command, Deadline};
+use crate::wire::call::DISCOVER;
+use crate::wire::text::{chain, foreign};
+
+/// This program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The longest line that is read, in bytes.
+const LINE_LIMIT: usize = 1 << 20;
+/// How long a channel stays open that nobody uses.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long ssh may take to end by itself.
+const GRACE: Duration = Duration::from_secs(1);
+/// The id of the greeting.
+const GREETING: u64 = 0;
+
+/// The variables that ssh gets beside the fixed ones.
+pub type Environment = [(std::ffi::OsString, std::ffi::OsString)];
+
+/// A channel.
+#[derive(Debug)]
+pub struct Channel {
+    voice: Voice,
+    state: Mutex<State>,
+    news: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The version of the plugin there, once it has said it.
+    version: Option<String>,
+    /// What is on its way, and what came back.
+    asked: HashMap<u64, Option<Reply>>,
+    last: u64,
+    /// Why nothing more is sent.
+    fault: Option<Fault>,
+    /// Somebody's deadline has passed: nothing new is sent, and the last who waits closes.
+    stale: bool,
+    /// The process is gone.
+    over: bool,
+    used: Instant,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// A result.
+    Result(Box<RawValue>),
+    /// An error object.
+    Error {
+        /// Its number.
+        code: i64,
+        /// Its text, as the node wrote it.
+        message: String,
+    },
+}
+
+/// A line from the node.
+#[derive(Deserialize)]
+struct Line<'a> {
+    id: u64,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<ErrorObject>,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject {
+    code: i64,
+    message: String,
+}
+
+/// The part of the OpenRPC document that matters.
+#[derive(Deserialize)]
+struct Document {
+    info: Info,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    version: String,
+}
+
+impl Channel {
+    /// Starts ssh and greets; returns before anything has been answered.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn open(command: &Command, environment: &Environment) -> Result<Arc<Self>, Fault> {
+        let start = |error: std::io::Error| Fault::Start(chain(&error));
+        let (voice, ears) = talk::start(command, environment).map_err(start)?;
+        let state = State {
+            version: None,
+            asked: HashMap::new(),
+            last: GREETING,
+            fault: None,
+            stale: false,
+            over: false,
+            used: Instant::now(),
+        };
+        let channel = Arc::new(Self { voice, state: Mutex::new(state), news: Condvar::new() });
+        // An empty pipe takes it at once; if ssh is gone already, the listener learns why.
+        let _ = channel.voice.say(&line(GREETING, DISCOVER, &json!({})), Deadline::after(GRACE));
+        let listener = Arc::clone(&channel);
+        std::thread::Builder::new()
+            .name("node".into())
+            .spawn(move || listener.listen(ears))
+            .map_err(start)?;
+        Ok(channel)
+    }
+
+    /// The version of the plugin there, if it is known.
+    pub fn version(&self) -> Option<String> {
+        self.lock().version.clone()
+    }
+
+    /// Whether something new may be sent.
+    pub fn is_usable(&self) -> bool {
+        let state = self.lock();
+        state.fault.is_none() && !state.stale
+    }
+
+    /// Whether the process still has to be reaped.
+    pub fn is_over(&self) -> bool {
+        self.lock().over
+    }
+
+    /// Asks, and waits for the answer; `patience` is the span that `deadline` came from.
+    ///
+    /// # Errors
+    /// No answer, why, and whether the request may have been carried out.
+    pub fn ask(
+        &self,
+        method: &str,
+        params: &Value,
+        deadline: Deadline,
+        patience: Duration,
+    ) -> Result<Reply, Lost> {
+        let mut state = self.wait(self.lock(), deadline, |state| state.version.is_some());
+        if state.version.is_none() || state.fault.is_some() {
+            return Err(Lost::unsent(self.given_up(state, patience)));
+        }
+        state.last += 1;
+        let id = state.last;
+        state.asked.insert(id, None);
+        drop(state);
+        let said = self.voice.say(&line(id, method, params), deadline);
+        // A line that was not taken whole is not answered: what counts is why.
+        let until = if said.is_ok() { deadline } else { deadline.within(GRACE) };
+        let answered = |state: &State| state.asked.get(&id).is_none_or(Option::is_some);
+        let mut state = self.wait(self.lock(), until, answered);
+        state.used = Instant::now();
+        match (state.asked.remove(&id).flatten(), said) {
+            (Some(reply), _) => {
+                if state.stale {
+                    self.close_if_unused(state);
+                }
+                Ok(reply)
+            }
+            (None, Err(Unsaid::Nothing(_))) => Err(Lost::unsent(self.given_up(state, patience))),
+            (None, _) => Err(Lost::unanswered(self.given_up(state, patience))),
+        }
+    }
+
+    /// The channel's fault; without one, that the deadline has passed, and then nothing more is sent here.
+    fn given_up(&self, mut state: MutexGuard<'_, State>, patience: Duration) -> Fault {
+        if let Some(fault) = &state.fault {
+            return fault.clone();
+        }
+        state.stale = true;
+        let fault = Fault::Silent(patience);
+        if state.asked.is_empty() {
+            state.fault = Some(fault.clone());
+            self.voice.kill();
+        }
+        fault
+    }
+
+    /// Says nothing more, if nobody waits for anything; whether it is so. The plugin there sees the end of its input.
+    pub fn hang_up_if_unused(&self) -> bool {
+        self.close_if_unused(self.lock())
+    }
+
+    fn close_if_unused(&self, mut state: MutexGuard<'_, State>) -> bool {
+        let unused = state.asked.is_empty();
+        if unused {
+            // Under the lock: who comes now sees it before anything is sent.
+            state.fault.get_or_insert(Fault::Closed);
+            self.voice.hang_up();
+        }
+        unused
+    }
+
+    /// Says nothing more, whoever waits.
+    pub fn hang_up(&self) {
+        self.lock().fault.get_or_insert(Fault::Closed);
+        self.news.notify_all();
+        self.voice.hang_up();
+    }
+
+    /// Waits until ssh is gone, and kills it at the deadline.
+    pub fn await_end(&self, deadline: Deadline) {
+        let over = |mut state: MutexGuard<'_, State>, deadline: Deadline| loop {
+            if state.over || deadline.passed() {
+                return state.over;
+            }
+            let waited = self.news.wait_timeout(state, deadline.left());
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        };
+        if !over(self.lock(), deadline) {
+            self.voice.kill();
+            over(self.lock(), Deadline::after(GRACE));
+        }
+    }
+
+    /// Hears what comes until nothing more does.
+    fn listen(&self, mut ears: Ears) {
+        let fault = loop {
+            match ears.hear(LINE_LIMIT, Deadline::after(self.idle_left())) {
+                Ok(Heard::Line(line)) => match self.take(&line) {
+                    Ok(()) => continue,
+                    Err(fault) => break Some(fault),
+                },
+                Ok(Heard::Nothing) if self.idle_left().is_zero() && self.hang_up_if_unused() => break None,
+                Ok(Heard::Nothing) => continue,
+                Ok(Heard::TooLong) => break Some(Fault::TooLong(LINE_LIMIT)),
+                Ok(Heard::End(rest)) if rest.is_empty() => break None,
+                Ok(Heard::End(rest)) => break self.take(&rest).err(),
+                Err(error) => break Some(Fault::Start(chain(&error))),
+            }
+        };
+        if let Some(fault) = fault {
+            self.lock().fault.get_or_insert(fault);
+            self.news.notify_all();
+        }
+        self.voice.hang_up();
+        let (ended, stderr) = ears.end(Deadline::after(GRACE));
+        let mut state = self.lock();
+        state.fault.get_or_insert_with(|| ssh::reason(ended, &stderr));
+        state.over = true;
+        self.news.notify_all();
+    }
+
+    /// How long the channel may go on without being used; never zero while somebody waits.
+    fn idle_left(&self) -> Duration {
+        let state = self.lock();
+        if state.asked.is_empty() && state.version.is_some() {
+            IDLE.saturating_sub(state.used.elapsed())
+        } else {
+            IDLE
+        }
+    }
+
+    /// Takes one line from the node.
+    ///
+    /// # Errors
+    /// It is not what a plugin of our version says.
+    fn take(&self, line: &[u8]) -> Result<(), Fault> {
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let mut state = self.lock();
+        let greeted = state.version.is_some();
+        let odd = || if greeted { Fault::Garbled(foreign(line)) } else { Fault::Rubbish(foreign(line)) };
+        let Line { id, result, error } = serde_json::from_slice(line).map_err(|_| odd())?;
+        let reply = match (result, error) {
+            (Some(result), None) => Reply::Result(result.to_owned()),
+            (None, Some(ErrorObject { code, message })) => Reply::Error { code, message },
+            _ => return Err(odd()),
+        };
+        if id == GREETING {
+            state.version = Some(version(reply)?);
+        } else if let Some(place) = state.asked.get_mut(&id) {
+            *place = Some(reply);
+        }
+        state.used = Instant::now();
+        self.news.notify_all();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it has come, or nothing more can come, or the deadline.
+    fn wait<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        deadline: Deadline,
+        come: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'s, State> {
+        while !come(&state) && state.fault.is_none() && !deadline.passed() {
+            let waited = self.news.wait_timeout(state, deadline.left());
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
+    }
+}
+
+/// A request as it goes to the node.
+fn line(id: u64, method: &str, params: &Value) -> Vec<u8> {
+    let mut line =
+        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string().into_bytes();
+    line.push(b'\n');
+    line
+}
+
+/// The version in the answer to the greeting, if we understand each other.
+fn version(reply: Reply) -> Result<String, Fault> {
+    let document = match reply {
+        Reply::Result(document) => document,
+        Reply::Error { code, message } => return Err(Fault::Error { code, message: foreign(message) }),
+    };
+    let read = serde_json::from_str(document.get());
+    let Document { info: Info { version: there } } =
+        read.map_err(|_| Fault::Garbled(foreign(document.get())))?;
+    let major = |version: &str| version.split('.').next().map(str::to_owned);
+    if major(&there) == major(VERSION) {
+        Ok(foreign(there))
+    } else {
+        Err(Fault::Version { there: foreign(there), here: VERSION })
+    }
+}

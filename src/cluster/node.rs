@@ -1,0 +1,205 @@
+//! One node: the way to it, and what it answers.
+//!
+//! Answers for: a channel that is opened at first use and again when it broke, an envelope out of what came back, and
+//! when something is asked a second time: a read once, on a fresh channel; a change never, unless not a byte of it was
+//! sent. Does not know: other nodes. What comes from a node is hostile until it is parsed.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::channel::{Channel, Environment, Reply};
+use super::fault::{Fate, Fault, Lost};
+use super::ssh;
+use crate::action::Lane;
+use crate::sys::{Command, Deadline};
+use crate::wire::envelope::Envelope;
+use crate::wire::status::{self, Status};
+use crate::wire::text::foreign;
+
+/// How long a channel may take to close.
+const GRACE: Duration = Duration::from_secs(1);
+/// The most lines of a node's sentence that are passed on.
+const LINES: usize = 16;
+
+/// A node.
+#[derive(Debug)]
+pub struct Node {
+    /// Its id.
+    pub id: String,
+    command: Command,
+    lines: Mutex<Lines>,
+}
+
+/// The channels of a node.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The last one is in use; those before it have failed somebody, and others still wait on them.
+    channels: Vec<Arc<Channel>>,
+    /// The plugin ends: no channel is opened any more.
+    shut: bool,
+}
+
+/// What is asked of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The base action.
+    pub action: &'a str,
+    /// Its input.
+    pub input: &'a Value,
+    /// Whether it changes something there.
+    pub lane: Lane,
+    /// How long the node may take, opening included; the deadline is made of it.
+    pub patience: Duration,
+    /// What ssh is given of our environment.
+    pub environment: &'a Environment,
+}
+
+/// A node that did not do it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The status number, which need not be one of ours.
+    pub number: u16,
+    /// The sentence, its fields behind it line by line.
+    pub text: String,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    status: u16,
+    payload: Value,
+}
+
+impl Node {
+    /// The node `id` at `destination`.
+    pub fn new(id: String, program: &Path, destination: &str) -> Self {
+        Self { id, command: ssh::command(program, destination), lines: Mutex::default() }
+    }
+
+    /// Does the action there.
+    ///
+    /// # Errors
+    /// The node's own failure, or that no envelope came.
+    pub fn ask(&self, ask: &Ask<'_>, deadline: Deadline) -> Result<Value, Failure> {
+        let told = self.exchange(ask, deadline).and_then(|reply| envelope(ask, reply));
+        let Told { status, payload } = told.map_err(|lost| {
+            tracing::info!(node = self.id, action = ask.action, fault = %lost.fault, "a node did not answer");
+            Failure { number: Status::Node.number(), text: lost.sentence(ask.lane) }
+        })?;
+        match (status, payload) {
+            (0, payload) => Ok(payload),
+            (number, Value::String(text)) => Err(Failure { number, text: several(&text) }),
+            (number, other) => Err(Failure { number, text: foreign(other.to_string()) }),
+        }
+    }
+
+    fn exchange(&self, ask: &Ask<'_>, deadline: Deadline) -> Result<Reply, Lost> {
+        let on = |channel: &Channel| channel.ask(ask.action, ask.input, deadline, ask.patience);
+        let channel = self.channel(ask.environment).map_err(Lost::unsent)?;
+        let in_use = channel.version().is_some();
+        match on(&channel) {
+            Err(lost) if may_be_repeated(&lost, in_use, ask.lane) => {
+                on(&*self.channel(ask.environment).map_err(Lost::unsent)?)
+            }
+            answered => answered,
+        }
+    }
+
+    /// The open channel, or a new one.
+    fn channel(&self, environment: &Environment) -> Result<Arc<Channel>, Fault> {
+        let mut lines = self.lock();
+        if lines.shut {
+            return Err(Fault::Closed);
+        }
+        if let Some(channel) = lines.channels.last().filter(|channel| channel.is_usable()) {
+            return Ok(Arc::clone(channel));
+        }
+        let channel = Channel::open(&self.command, environment)?;
+        lines.channels.retain(|channel| !channel.is_over());
+        lines.channels.push(Arc::clone(&channel));
+        Ok(channel)
+    }
+
+    /// The version of the plugin there, as it said last.
+    pub fn version(&self) -> Option<String> {
+        self.lock().channels.last()?.version()
+    }
+
+    /// Whether an ssh runs for this node.
+    pub fn is_open(&self) -> bool {
+        self.lock().channels.iter().any(|channel| !channel.is_over())
+    }
+
+    /// Closes what nobody waits on; the next who asks opens another channel.
+    pub fn release(&self) {
+        let channels = self.lock().channels.clone();
+        let unused: Vec<_> = channels.into_iter().filter(|channel| channel.hang_up_if_unused()).collect();
+        unused.iter().for_each(|channel| channel.await_end(Deadline::after(GRACE)));
+    }
+
+    /// Says goodbye for good; what is still open is to be waited for.
+    pub fn shut(&self) -> Vec<Arc<Channel>> {
+        let mut lines = self.lock();
+        lines.shut = true;
+        lines.channels.iter().for_each(|channel| channel.hang_up());
+        std::mem::take(&mut lines.channels)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether it may be asked once more, on a fresh channel; `in_use` is whether this one had worked before. A passed
+/// deadline leaves no time for it, and what fails at once fails again.
+fn may_be_repeated(lost: &Lost, in_use: bool, lane: Lane) -> bool {
+    let stale = in_use || lost.fault == Fault::Closed;
+    let harmless = lost.fate == Fate::NotBegun || lane != Lane::Change;
+    stale && harmless && !matches!(lost.fault, Fault::Silent(_))
+}
+
+/// The envelope in a reply.
+fn envelope(ask: &Ask<'_>, reply: Reply) -> Result<Told, Lost> {
+    let result = match reply {
+        Reply::Result(result) => result,
+        Reply::Error { code, message } => {
+            let fault = Fault::Error { code, message: foreign(message) };
+            // Only a fault inside the plugin there leaves it open how far it came.
+            let begun = code == INTERNAL_ERROR;
+            return Err(if begun { Lost::unanswered(fault) } else { Lost::unsent(fault) });
+        }
+    };
+    let told: Option<Told> = serde_json::from_str(result.get()).ok();
+    let fits = |told: &Told| match ask.lane {
+        _ if told.status != 0 => true,
+        Lane::Change => told.payload == "Success",
+        _ => !told.payload.is_string(),
+    };
+    told.filter(fits).ok_or_else(|| Lost::unanswered(Fault::Garbled(foreign(result.get()))))
+}
+
+/// JSON-RPC's number for a fault inside the other side.
+const INTERNAL_ERROR: i64 = -32603;
+
+/// A node's sentence with its fields, each line fit to be shown.
+fn several(text: &str) -> String {
+    text.lines().take(LINES).map(foreign).collect::<Vec<_>>().join("\n")
+}
+
+impl Failure {
+    /// As one line: the number and the sentence.
+    pub fn line(&self) -> String {
+        format!("{} {}", self.number, self.text.replace('\n', "; "))
+    }
+
+    /// As the envelope of an action on that node; a number that this version does not know is a failed node.
+    pub fn envelope(&self, id: &str) -> Envelope {
+        match status::TABLE.iter().find(|row| row.number == self.number) {
+            Some(row) => Envelope::failed(row.status, format!("{id}: {}", self.text)),
+            None => Envelope::failed(Status::Node, format!("{id}: {}", self.line())),
+        }
+    }
+}

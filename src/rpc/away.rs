@@ -1,0 +1,146 @@
+//! Workers for what looks at other machines, so that a node that hangs is in nobody's way.
+//!
+//! Answers for: how many work at once, how much may wait, and that whoever waits when the session ends is told so at
+//! once, even if a node still keeps its worker waiting. Does not know: what is asked. A worker ends when there is nothing
+//! left to do; what it has to say after the end of the session is not said any more.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::wire::framing::Framing;
+
+/// How many work at once.
+const WORKERS: usize = 16;
+/// How many messages may be on their way, those that wait included.
+const LIMIT: usize = 80;
+/// How many bytes of requests they may have.
+const BYTES: usize = 8 << 20;
+
+/// A message as it came.
+#[derive(Debug)]
+pub struct Errand {
+    /// Its bytes.
+    pub message: Vec<u8>,
+    /// How its reply is framed.
+    pub framing: Framing,
+}
+
+/// All that is on its way.
+#[derive(Debug, Default)]
+pub struct Away {
+    state: Mutex<State>,
+    news: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Without an answer yet, by number.
+    errands: BTreeMap<u64, Arc<Errand>>,
+    /// The numbers of those that nobody works on.
+    waiting: VecDeque<u64>,
+    last: u64,
+    bytes: usize,
+    workers: usize,
+    /// Replies that the host has not taken yet.
+    sending: usize,
+    closed: bool,
+}
+
+/// Why an errand was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turned {
+    /// The session ends.
+    Closed,
+    /// Too many are on their way.
+    Busy,
+    /// No worker can be had.
+    NoWorker,
+}
+
+impl Away {
+    /// Takes an errand; `run` answers one, `send` delivers what it answered.
+    ///
+    /// # Errors
+    /// It was not taken.
+    pub fn take(
+        self: &Arc<Self>,
+        errand: Errand,
+        run: impl Fn(&Errand) -> Vec<u8> + Send + 'static,
+        send: impl Fn(&[u8]) + Send + 'static,
+    ) -> Result<(), Turned> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Turned::Closed);
+        }
+        if state.errands.len() >= LIMIT || state.bytes + errand.message.len() > BYTES {
+            return Err(Turned::Busy);
+        }
+        if state.workers < WORKERS {
+            let away = Arc::clone(self);
+            let worker = std::thread::Builder::new().name("away".into());
+            match worker.spawn(move || away.work(&run, &send)) {
+                Ok(_) => state.workers += 1,
+                Err(_) if state.workers > 0 => {}
+                Err(error) => {
+                    tracing::error!(%error, "no worker can be started");
+                    return Err(Turned::NoWorker);
+                }
+            }
+        }
+        state.last += 1;
+        let number = state.last;
+        state.bytes += errand.message.len();
+        state.waiting.push_back(number);
+        state.errands.insert(number, Arc::new(errand));
+        Ok(())
+    }
+
+    fn work(&self, run: &impl Fn(&Errand) -> Vec<u8>, send: &impl Fn(&[u8])) {
+        let mut state = self.lock();
+        while let Some(number) = state.waiting.pop_front() {
+            let Some(errand) = state.errands.get(&number).cloned() else { continue };
+            drop(state);
+            let reply = run(&errand);
+            state = self.lock();
+            if state.errands.remove(&number).is_some() {
+                state.bytes = state.bytes.saturating_sub(errand.message.len());
+                state.sending += 1;
+                drop(state);
+                send(&reply);
+                state = self.lock();
+                state.sending -= 1;
+                self.news.notify_all();
+            }
+        }
+        state.workers -= 1;
+        self.news.notify_all();
+    }
+
+    /// Returns when nothing is on its way.
+    pub fn drain(&self) {
+        let mut state = self.lock();
+        while !state.errands.is_empty() || state.sending > 0 {
+            state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes nothing more; what has no answer yet, to be told so. Returns when no reply is being delivered any more, or
+    /// after `patience`.
+    pub fn close(&self, patience: Duration) -> Vec<Arc<Errand>> {
+        let mut state = self.lock();
+        state.closed = true;
+        state.waiting.clear();
+        let left = std::mem::take(&mut state.errands).into_values().collect();
+        let until = Instant::now() + patience;
+        while state.sending > 0 && Instant::now() < until {
+            let wait = until.saturating_duration_since(Instant::now());
+            state = self.news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        left
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
