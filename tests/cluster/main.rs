@@ -15,12 +15,14 @@
 
 mod channels;
 mod configuration;
+mod lab;
 mod lanes;
 #[path = "../mta/machine/mod.rs"]
 #[allow(dead_code, reason = "shared with the policy suite, which uses all of it")]
 mod machine;
 mod matrix;
 mod real;
+mod relay;
 mod routing;
 mod simulated;
 #[path = "../plugin/support/mod.rs"]

@@ -1,0 +1,23 @@
+# Sets OpenSSH up as the README tells an administrator to: root's key, and a line in authorized_keys that lets it start
+# the plugin and nothing else. Runs once, inside the workshop's overlay. `node-start` is what a node's boot runs.
+rm -rf /root/.ssh; mkdir -m 700 /root/.ssh; : >/root/.bashrc
+ssh-keygen -q -t ed25519 -N '' -C manager -f /root/.ssh/id_ed25519
+line='restrict,command="mail-smtp2 --mta sandbox --state-dir /var/lib/mail-smtp2"'
+echo "$line $(cat /root/.ssh/id_ed25519.pub)" >/root/.ssh/authorized_keys
+rm -rf /etc/mail-smtp2.toml /var/lib/mail-smtp2 /etc/ssh/ssh_host_* /etc/ssh/sshd_config.d/*
+cat >/etc/ssh/sshd_config <<'X'
+HostKey /etc/ssh/ssh_host_ed25519_key
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+UseDNS no
+X
+cat >/usr/local/sbin/node-start <<'X'
+#!/bin/bash
+set -e
+ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+mkdir -p /run/sshd
+/usr/sbin/sshd
+X
+chmod 755 /usr/local/sbin/node-start
