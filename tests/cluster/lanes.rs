@@ -111,7 +111,7 @@ fn a_batch_about_nodes_is_one_answer() {
     let ask =
         |id: u8, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": on_node(2)});
     let read = json!({"jsonrpc": "2.0", "id": 2, "method": "isRunning"});
-    plugin.send(&json!([ask(1, "isRunningOnNode"), read, ask(3, "isRunningOnNode")]).to_string());
+    plugin.send(json!([ask(1, "isRunningOnNode"), read, ask(3, "isRunningOnNode")]).to_string());
     let replies = plugin.receive();
     let payloads: Vec<_> = (0..3).map(|at| replies[at]["result"]["payload"].clone()).collect();
     assert_eq!(payloads, [json!(true), json!(false), json!(true)], "{replies}");
