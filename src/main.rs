@@ -28,7 +28,7 @@ use mail_smtp2::mta::{self, Kind};
 use mail_smtp2::rpc::dispatch::Dispatch;
 use mail_smtp2::rpc::lanes::Recover;
 use mail_smtp2::rpc::module::Plugin;
-use mail_smtp2::schema::documents;
+use mail_smtp2::schema::files;
 use mail_smtp2::sys::{Host, Local, command};
 use mail_smtp2::transport::{self, Pipes};
 use mail_smtp2::wire::call;
@@ -298,12 +298,12 @@ struct Fault {
 
 fn schema(dir: &Path, check: bool) -> ExitCode {
     if !check {
-        return match documents::write(dir) {
+        return match files::write(dir) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&format!("{}: {error}", dir.display()), 1),
         };
     }
-    match documents::check(dir) {
+    match files::check(dir) {
         Ok(differences) if differences.is_empty() => ExitCode::SUCCESS,
         Ok(differences) => {
             complain(&format!("{differences}to write them anew: mail-smtp2 schema {}", dir.display()), 1)

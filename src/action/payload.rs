@@ -23,21 +23,26 @@ pub const UNCONFIGURED: &str = "0";
 /// What the mode of a service may be.
 pub const MODES: [&str; 3] = [UNCONFIGURED, AuthMode::TlsYes.name(), AuthMode::TlsOptional.name()];
 
-/// `listServiceInfo`.
+/// What the panel lists of a service.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(extend("examples" = [{
     "id": SERVICE, "name": GENERAL_NAME, "ports": "587", "page": PAGE, "ctrl": CONTROLLER, "is_running": 1
 }]))]
 pub struct ServiceInfo {
     /// The service's own id.
+    #[schemars(extend("enum" = [SERVICE]))]
     pub id: &'static str,
     /// A token that the panel translates.
+    #[schemars(extend("enum" = [GENERAL_NAME]))]
     pub name: &'static str,
     /// The port as a string, empty when unconfigured.
+    #[schemars(regex(pattern = "^([1-9][0-9]{0,4})?$"))]
     pub ports: String,
     /// The page that controls the service.
+    #[schemars(extend("enum" = [PAGE]))]
     pub page: &'static str,
     /// The controller.
+    #[schemars(extend("enum" = [CONTROLLER]))]
     pub ctrl: &'static str,
     /// 1 if the service is running, else 0.
     #[schemars(extend("enum" = [0, 1]))]

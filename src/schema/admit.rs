@@ -11,6 +11,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
+use super::dialect::DRAFT_2020_12;
 use super::documents;
 use crate::action::{Row, TABLE};
 use crate::wire::envelope::FieldFault;
@@ -27,14 +28,11 @@ struct Ready {
 /// # Errors
 /// Every fault at once.
 pub fn admit(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> {
-    let Some(text) = params else { return Ok(json!({})) };
-    let value = strict::parse(text).map_err(|e| vec![FieldFault::new("params", e.to_string())])?.value;
-    let members = named(row, value)?;
-    if members.is_empty() {
-        return Ok(json!({}));
+    let input = normalise(row, params)?;
+    if input.as_object().is_some_and(Map::is_empty) {
+        return Ok(input);
     }
     let ready = ready(row)?;
-    let input = Value::Object(normalised(members, &ready.document["properties"]));
     let mut faults = BTreeMap::new();
     for error in ready.validator.iter_errors(&input) {
         for fault in told(row, &input, &error) {
@@ -43,6 +41,20 @@ pub fn admit(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> 
         }
     }
     if faults.is_empty() { Ok(input) } else { Err(faults.into_values().collect()) }
+}
+
+/// The text of a request's parameters as the published schema judges them: by name, and without the forms of PHP.
+///
+/// # Errors
+/// What no schema would see: doubled members, too many positions.
+pub fn normalise(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> {
+    let Some(text) = params else { return Ok(json!({})) };
+    let value = strict::parse(text).map_err(|e| vec![FieldFault::new("params", e.to_string())])?.value;
+    let members = named(row, value)?;
+    if members.is_empty() {
+        return Ok(json!({}));
+    }
+    Ok(Value::Object(normalised(members, &ready(row)?.document["properties"])))
 }
 
 /// Parameters by name: positions take the names of the page, in its order.
@@ -137,7 +149,7 @@ fn ready(row: &Row) -> Result<&'static Ready, Vec<FieldFault>> {
     if let Some(ready) = READY[at].get() {
         return Ok(ready);
     }
-    let document = documents::params(row);
+    let document = documents::params(row, &DRAFT_2020_12);
     let validator = jsonschema::validator_for(&document)
         .map_err(|e| vec![FieldFault::new("params", format!("the schema itself is wrong: {e}"))])?;
     Ok(READY[at].get_or_init(|| Ready { document, validator }))

@@ -5,6 +5,9 @@
 //! input are told at once.
 
 pub mod admit;
+pub mod dialect;
 pub mod documents;
+pub mod examples;
+pub mod files;
 pub mod openrpc;
 pub mod tables;

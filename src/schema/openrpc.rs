@@ -1,15 +1,17 @@
 //! The OpenRPC document, which `rpc.discover` answers.
 //!
-//! Answers for: one method per row of the table, with parameters by name and the envelope as result. Does not know:
-//! anything that the other documents do not say; it is put together from them. Made once, at first use.
+//! Answers for: one method per row of the table, with parameters by name, the envelope as result and an example; a
+//! titled component for every input, payload and result. Does not know: anything that the other documents do not say;
+//! it is put together from those in draft-07, OpenRPC's own dialect. Made once, at first use.
 
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
+use super::dialect::DRAFT_07;
 use super::documents;
+use super::examples::{self, Example};
 use crate::action::{PERMISSION, Row, TABLE};
-use crate::wire::status;
 
 /// The document.
 pub fn document() -> &'static Value {
@@ -21,9 +23,9 @@ pub fn document() -> &'static Value {
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn make() -> Value {
-    let codes: Vec<String> =
-        status::TABLE.iter().map(|row| format!("{}: {}", row.number, row.meaning)).collect();
+    let status = documents::status();
     json!({
+        // What every tool of OpenRPC understands.
         "openrpc": "1.2.6",
         "info": {
             "title": "mail-smtp2",
@@ -31,53 +33,90 @@ fn make() -> Value {
             "license": { "name": "MIT" },
             "description": format!(
                 "The panel's controller /nodeworx/mail/smtp2: the alternate inbound SMTP server. Every outcome of a \
-                 method is a result with the panel's envelope; its status numbers: {}.", codes.join("; ")
+                 method is a result with the panel's envelope, {{\"status\": ..., \"payload\": ...}}. Of the status \
+                 numbers, {}", status["description"].as_str().unwrap_or_default()
             ),
         },
         "methods": TABLE.iter().map(method).collect::<Vec<_>>(),
+        "components": { "schemas": components(status) },
     })
 }
 
 fn method(row: &Row) -> Value {
-    let input = documents::params(row);
-    let params: Vec<Value> = row.inputs.iter().map(|name| param(name, &input["properties"][name])).collect();
+    let input = documents::params(row, &DRAFT_07);
+    let param = |name: &&str| {
+        json!({
+            "name": name,
+            "required": false,
+            "description": input["properties"][name]["description"],
+            "schema": component(&camel(name)),
+        })
+    };
     json!({
         "name": row.name,
         "summary": row.about,
         "description": documents::provenance(row),
+        // By position, generated clients would send null for what is not given.
         "paramStructure": "by-name",
-        "params": params,
-        "result": { "name": "envelope", "schema": result(row) },
+        "params": row.inputs.iter().map(param).collect::<Vec<_>>(),
+        "result": { "name": "envelope", "schema": component(&documents::title(row, "result")) },
+        "examples": examples::of(row).map(pairing).collect::<Vec<_>>(),
         "x-permission": PERMISSION,
         "x-since": row.since.unwrap_or("mail-smtp2 1.0.0"),
     })
 }
 
-fn param(name: &str, schema: &Value) -> Value {
+/// A request and what came of it.
+fn pairing(example: &'static Example) -> Value {
+    let params = example.params();
+    let params = params.as_object().into_iter().flatten();
     json!({
-        "name": name,
-        "required": false,
-        "description": schema["description"],
-        "schema": schema,
+        "name": example.case,
+        "params": params.map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
+        "result": { "name": "envelope", "value": example.envelope() },
     })
 }
 
-/// The envelope with this action's payload in it, or a failure's text.
-fn result(row: &Row) -> Value {
-    let mut schema = nameless(documents::envelope());
-    let payload = nameless(documents::payload(row));
-    schema["title"] =
-        format!("{}Result", documents::payload(row)["title"].as_str().unwrap_or_default()).into();
-    schema["properties"]["payload"] = json!({ "anyOf": [payload, { "type": "string" }] });
-    Value::Object(schema.as_object().cloned().unwrap_or_else(Map::new))
+/// Every schema that a method refers to, under its title.
+fn components(status: Value) -> Map<String, Value> {
+    let mut all = Map::new();
+    let mut add = |title: String, mut schema: Value| {
+        schema["title"] = title.as_str().into();
+        all.insert(title, schema);
+    };
+    add("Status".to_owned(), status);
+    add("Failure".to_owned(), json!({ "type": "string", "description": documents::FAILURE }));
+    for row in &TABLE {
+        let input = documents::params(row, &DRAFT_07);
+        row.inputs.iter().for_each(|name| add(camel(name), input["properties"][name].clone()));
+        let payload = documents::title(row, "payload");
+        add(documents::title(row, "result"), result(&payload));
+        add(payload, nameless(documents::payload(row, &DRAFT_07)));
+    }
+    all
+}
+
+/// The envelope with this payload in it, or a failure's text.
+fn result(payload: &str) -> Value {
+    let mut schema = nameless(documents::envelope(&DRAFT_07));
+    schema["properties"]["status"] = component("Status");
+    schema["properties"]["payload"] = json!({ "anyOf": [component(payload), component("Failure")] });
+    schema
+}
+
+fn component(title: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{title}") })
+}
+
+/// The title of an input's schema: `auth_mode` is `AuthMode`.
+fn camel(name: &str) -> String {
+    name.split('_').map(documents::capitalised).collect()
 }
 
 /// A document as a part of another one.
 fn nameless(mut document: Value) -> Value {
     if let Value::Object(members) = &mut document {
-        for member in ["$schema", "$id", "examples"] {
-            members.remove(member);
-        }
+        ["$schema", "$id", "examples"].iter().for_each(|name| drop(members.remove(*name)));
     }
     document
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::dialect::DRAFT_2020_12;
 use super::documents;
 use crate::action::{Lane, Row, Scope, TABLE};
 use crate::wire::status;
@@ -37,7 +38,7 @@ pub fn actions() -> String {
 
 /// What a payload looks like: its only value, or its examples.
 fn payload(row: &Row) -> String {
-    let schema = documents::payload(row);
+    let schema = documents::payload(row, &DRAFT_2020_12);
     let values = schema.get("examples").or_else(|| schema.get("enum")).and_then(Value::as_array);
     let values: Vec<String> = values.into_iter().flatten().map(|value| format!("`{value}`")).collect();
     values.join(" or ")
