@@ -122,7 +122,8 @@ pub fn ports_array(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "description": "The port, or an empty string when unconfigured.",
-        "items": { "anyOf": [
+        // Without a title of its own, typify has no name for its type.
+        "items": { "title": "PortNumber", "anyOf": [
             { "type": "integer", "minimum": 1, "maximum": 65535 },
             { "type": "string", "enum": [""] },
         ] },

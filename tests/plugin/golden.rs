@@ -9,6 +9,7 @@
 //!                                   given.jsonl: what went before it: requests, or what others did (a command,
 //!                                   a signal, a neighbour on a port, an edit)
 //!                                   root/: files over those of the host; faults.jsonl: what is not as recorded
+//!                                   refused.jsonl: the keywords by which the schema refuses what is asked, if it does
 //! ```
 //!
 //! Replies and effects are compared byte for byte. Of a file that was there before, `effects.txt` shows the difference.

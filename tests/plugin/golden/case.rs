@@ -24,8 +24,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// All that may stand in the folder of a case.
-const CONTENTS: [&str; 6] =
-    ["request.jsonl", "response.jsonl", "effects.txt", "given.jsonl", "faults.jsonl", "root"];
+const CONTENTS: [&str; 7] = [
+    "request.jsonl",
+    "response.jsonl",
+    "effects.txt",
+    "given.jsonl",
+    "faults.jsonl",
+    "refused.jsonl",
+    "root",
+];
 
 /// A case.
 #[derive(Debug)]

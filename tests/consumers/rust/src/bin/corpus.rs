@@ -1,0 +1,12 @@
+//! Prints the corpus, a JSON object a line, for readers in other languages.
+//!
+//! Answers for: stable lines. Does not know: who reads them. It ends with 1 if they cannot be written.
+
+use std::io::{self, Write};
+
+use mail_smtp2_consumers::corpus::corpus;
+
+fn main() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    corpus().iter().try_for_each(|entry| writeln!(out, "{}", serde_json::to_string(entry)?))
+}
