@@ -1,0 +1,90 @@
+// A host for mail-smtp2 on vscode-jsonrpc, the library of language-server clients: it speaks Content-Length headers, and
+// the plugin answers in kind. npm install vscode-jsonrpc@8. Try it: node host.mjs mail-smtp2 --mta sandbox
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { pathToFileURL } from "node:url";
+import rpc from "vscode-jsonrpc/node.js";
+
+/** The plugin is gone, or did not answer in time: what became of a change is not known. Ask listServiceInfo. */
+export class NoAnswer extends Error {}
+
+/** What the library says of a request whose plugin is gone. */
+const unanswered = new Set([rpc.ErrorCodes.PendingResponseRejected, rpc.ErrorCodes.MessageWriteError]);
+
+export class MailSmtp2 {
+  #command;
+  #timeOut;
+  #plugin = null;
+
+  /** A change waits 10 s for its turn, works for 20 s and takes 20 s to undo what failed: a minute is enough. */
+  constructor(command, timeOut = 60_000) {
+    this.#command = command;
+    this.#timeOut = timeOut;
+  }
+
+  /**
+   * Does one action; its envelope: { status: 0, payload: ... }, where a status that is not 0 is a failure. A fault of the
+   * conversation is a ResponseError with its code.
+   */
+  async call(action, params = {}) {
+    const plugin = this.#open();
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new NoAnswer(`no answer within ${this.#timeOut} ms`)), this.#timeOut);
+    });
+    try {
+      return await Promise.race([plugin.connection.sendRequest(action, rpc.ParameterStructures.byName, params), late]);
+    } catch (error) {
+      throw unanswered.has(error.code) ? new NoAnswer(`mail-smtp2 ended before it answered ${action}`) : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Closing its input ends the plugin, after a change that has begun; its exit status, 0 if all is well. */
+  async close() {
+    const plugin = this.#plugin;
+    if (!plugin) return 0;
+    plugin.process.stdin.end();
+    return await plugin.ended;
+  }
+
+  #open() {
+    if (this.#plugin) return this.#plugin;
+    // stderr is inherited: the plugin's log goes where this program's own goes.
+    const process = spawn(this.#command[0], this.#command.slice(1), { stdio: ["pipe", "pipe", "inherit"] });
+    const reader = new rpc.StreamMessageReader(process.stdout);
+    const writer = new rpc.StreamMessageWriter(process.stdin);
+    const connection = rpc.createMessageConnection(reader, writer);
+    // What was written to a plugin that is gone is told by its end.
+    connection.onError(() => {});
+    connection.listen();
+    const plugin = { process, connection };
+    const forget = (status) => {
+      if (this.#plugin === plugin) this.#plugin = null;
+      connection.dispose();
+      return status;
+    };
+    plugin.ended = once(process, "close").then(([status]) => forget(status), () => forget(null));
+    return (this.#plugin = plugin);
+  }
+}
+
+// A demonstration, when this file is run rather than imported.
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const command = process.argv.slice(2);
+  const plugin = new MailSmtp2(command.length ? command : ["mail-smtp2", "--mta", "sandbox"]);
+  const steps = {
+    update: { alternate_smtp_port: Number(process.env.PORT ?? 2587), auth_mode: "auth_yes/tls_yes" },
+    start: { cascade_to_nodes: 0 },
+    listServiceInfo: {},
+    stop: {},
+  };
+  for (const [action, params] of Object.entries(steps)) {
+    const envelope = await plugin.call(action, params);
+    console.log(`${action}: ${JSON.stringify(envelope)}`);
+    if (envelope.status !== 0) process.exitCode = 1;
+  }
+  if ((await plugin.close()) !== 0) process.exitCode = 1;
+}
