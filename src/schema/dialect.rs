@@ -8,6 +8,9 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+/// The version of the documents, in their names: what breaks a reader or a writer of them is a new one.
+const MAJOR: &str = env!("CARGO_PKG_VERSION_MAJOR");
+
 /// A dialect.
 #[derive(Debug)]
 pub struct Dialect {
@@ -36,7 +39,7 @@ impl Dialect {
     pub fn heads(&self, name: &str) -> [(String, Value); 2] {
         [
             ("$schema".to_owned(), json!((self.settings)().meta_schema)),
-            ("$id".to_owned(), format!("urn:mail-smtp2:1:{name}{}", self.suffix).into()),
+            ("$id".to_owned(), format!("urn:mail-smtp2:{MAJOR}:{name}{}", self.suffix).into()),
         ]
     }
 

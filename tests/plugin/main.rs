@@ -12,6 +12,7 @@
 )]
 
 mod cli;
+mod compatibility;
 mod crash;
 mod endings;
 mod envelope;
