@@ -4,6 +4,7 @@
 //! stdout belongs to the protocol and to what a subcommand was asked to print; everything else goes to stderr.
 
 mod config;
+mod manual;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -85,6 +86,8 @@ enum Command {
         #[arg(default_value = "schema")]
         dir: PathBuf,
     },
+    /// Print the manual page, for man -l
+    Man,
     /// Stop the service and take every byte of ours out of this machine
     Remove,
     #[command(subcommand, hide = true)]
@@ -135,6 +138,9 @@ fn main() -> ExitCode {
     }
     if let Some(Command::Schema { check, dir }) = &flags.verb {
         return schema(dir, *check);
+    }
+    if let Some(Command::Man) = &flags.verb {
+        return man();
     }
     command::seal_inherited();
     if let Err(error) = command::hear_of_children() {
@@ -309,6 +315,16 @@ fn schema(dir: &Path, check: bool) -> ExitCode {
             complain(&format!("{differences}to write them anew: mail-smtp2 schema {}", dir.display()), 1)
         }
         Err(error) => complain(&format!("{}: {error}", dir.display()), 1),
+    }
+}
+
+fn man() -> ExitCode {
+    match manual::page(Flags::command()) {
+        Ok(page) => {
+            print(&String::from_utf8_lossy(&page));
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(&format!("the manual page: {error}"), 1),
     }
 }
 

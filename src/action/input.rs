@@ -38,11 +38,13 @@ pub struct OnNode {
 #[serde(deny_unknown_fields)]
 pub struct Update {
     /// The port to run the alternate SMTP server on. The recommended port is 587, but it can be any usable port on
-    /// the machine. Absent keeps the current one; on an unconfigured machine that is 587.
+    /// the machine: none of the primary server's own, and none that something else holds or means to hold. Absent
+    /// keeps the current one; on an unconfigured machine that is 587.
     #[schemars(range(min = 1, max = 65535), extend("examples" = [587]))]
     pub alternate_smtp_port: Option<u16>,
-    /// SMTP AUTH is always required; TLS is required before it, or optional. Absent keeps the current mode; an
-    /// unconfigured machine has none, and it must be given once.
+    /// SMTP AUTH is always required. TLS has to come first (auth_yes/tls_yes), or is optional
+    /// (auth_yes/tls_optional). Absent keeps the current mode; an unconfigured machine has none, and it must be given
+    /// once.
     #[schemars(extend("examples" = ["auth_yes/tls_yes"]))]
     pub auth_mode: Option<AuthMode>,
     /// Selecting this option (1) causes the action to be replayed on all nodes of the cluster automatically, as if

@@ -1,6 +1,7 @@
-//! The README's tables, printed from the same rows as everything else.
+//! Actions, inputs and status numbers as people are told of them, from the rows of everything else.
 //!
-//! Answers for: Markdown of the actions and of the status numbers. Does not know: the README; a test compares.
+//! Answers for: their words, and the README's tables of them in Markdown. Does not know: the manual page, which puts the
+//! same words into roff, or the README; a test compares.
 
 use std::fmt::Write as _;
 
@@ -8,27 +9,73 @@ use serde_json::Value;
 
 use super::dialect::DRAFT_2020_12;
 use super::documents;
-use crate::action::{Lane, Row, Scope, TABLE};
+use crate::action::{self, Scope, TABLE};
 use crate::wire::status;
 
-/// The actions.
+/// An input, in words.
+#[derive(Debug)]
+pub struct Input {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be, each value as JSON.
+    pub values: Vec<String>,
+    /// What it means.
+    pub about: String,
+}
+
+/// Every input, once.
+pub fn inputs() -> Vec<Input> {
+    let mut all: Vec<Input> = Vec::new();
+    for row in &TABLE {
+        let document = documents::params(row, &DRAFT_2020_12);
+        for name in row.inputs {
+            if all.iter().all(|input| input.name != *name) {
+                let schema = &document["properties"][name];
+                let about = schema["description"].as_str().unwrap_or_default().to_owned();
+                all.push(Input { name, values: values(schema), about });
+            }
+        }
+    }
+    all
+}
+
+/// What a schema admits: its values, its bounds, or its type.
+fn values(schema: &Value) -> Vec<String> {
+    match (&schema["enum"], &schema["minimum"], &schema["maximum"]) {
+        (Value::Array(values), ..) => values.iter().map(Value::to_string).collect(),
+        (_, Value::Number(least), Value::Number(most)) => vec![format!("{least} to {most}")],
+        _ => schema["type"].as_str().map(str::to_owned).into_iter().collect(),
+    }
+}
+
+/// What the payload of an action looks like, each example as JSON.
+pub fn payloads(row: &action::Row) -> Vec<String> {
+    let document = documents::payload(row, &DRAFT_2020_12);
+    document["examples"].as_array().into_iter().flatten().map(Value::to_string).collect()
+}
+
+/// The action that this one is on another node.
+pub fn base(row: &action::Row) -> Option<&'static str> {
+    match row.scope {
+        Scope::OneNode(base) => Some(base),
+        Scope::Here | Scope::EveryNode | Scope::EveryNodeIfAsked => None,
+    }
+}
+
+/// The actions, in Markdown.
 pub fn actions() -> String {
     let mut text = String::from(
         "| action | input | payload | since | what it does |\n| --- | --- | --- | --- | --- |\n",
     );
     for row in &TABLE {
-        let inputs: Vec<String> = row.inputs.iter().map(|input| format!("`{input}`")).collect();
-        let scope = match row.scope {
-            Scope::OneNode(base) => format!(" The same as `{base}`, on that node."),
-            Scope::Here | Scope::EveryNode | Scope::EveryNodeIfAsked => String::new(),
-        };
-        let lane = if row.lane == Lane::Change { " **Changes.**" } else { "" };
+        let scope = base(row).map(|base| format!(" The same as `{base}`, on that node.")).unwrap_or_default();
+        let lane = if row.lane == action::Lane::Change { " **Changes.**" } else { "" };
         let _ = writeln!(
             text,
             "| `{}` | {} | {} | {} | {}{scope}{lane} |",
             row.name,
-            inputs.join(", "),
-            payload(row),
+            code(row.inputs, ", "),
+            code(&payloads(row), " or "),
             row.since.unwrap_or("mail-smtp2"),
             row.about,
         );
@@ -36,15 +83,21 @@ pub fn actions() -> String {
     text
 }
 
-/// What a payload looks like: its only value, or its examples.
-fn payload(row: &Row) -> String {
-    let schema = documents::payload(row, &DRAFT_2020_12);
-    let values = schema.get("examples").or_else(|| schema.get("enum")).and_then(Value::as_array);
-    let values: Vec<String> = values.into_iter().flatten().map(|value| format!("`{value}`")).collect();
-    values.join(" or ")
+/// The inputs, in Markdown.
+pub fn inputs_table() -> String {
+    let mut text = String::from("| input | values | what it means |\n| --- | --- | --- |\n");
+    for input in inputs() {
+        let _ = writeln!(text, "| `{}` | {} | {} |", input.name, code(&input.values, " or "), input.about);
+    }
+    text
 }
 
-/// The status numbers.
+fn code(words: &[impl AsRef<str>], between: &str) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("`{}`", word.as_ref())).collect();
+    words.join(between)
+}
+
+/// The status numbers, in Markdown.
 pub fn statuses() -> String {
     let mut text = String::from("| status | meaning | state of the service |\n| --- | --- | --- |\n");
     for row in &status::TABLE {

@@ -33,12 +33,17 @@ static README: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The parts that are copies of something else.
-fn generated() -> [(&'static str, String); 3] {
-    let host = fs::read_to_string(Path::new(ROOT).join("tests/hosts/php/host.php")).unwrap();
+fn generated() -> [(&'static str, String); 5] {
+    let php = |file| {
+        let text = fs::read_to_string(Path::new(ROOT).join("tests/hosts/php").join(file)).unwrap();
+        format!("```php\n{text}```\n")
+    };
     [
         ("actions", tables::actions()),
+        ("inputs", tables::inputs_table()),
         ("statuses", tables::statuses()),
-        ("host", format!("```php\n{host}```\n")),
+        ("page", php("page.php")),
+        ("host", php("host.php")),
     ]
 }
 
@@ -81,8 +86,18 @@ fn the_table_of_actions_is_that_of_the_program() {
 }
 
 #[test]
+fn the_table_of_inputs_is_that_of_the_program() {
+    assert_copied("inputs");
+}
+
+#[test]
 fn the_table_of_status_numbers_is_that_of_the_program() {
     assert_copied("statuses");
+}
+
+#[test]
+fn the_page_in_php_is_the_file_that_is_tested() {
+    assert_copied("page");
 }
 
 #[test]

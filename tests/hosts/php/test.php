@@ -69,6 +69,15 @@ $tests = [
         same(4, count($lines));
         same(1, preg_match('/^listServiceInfo: .*"ports":"\d+".*"is_running":1/', $lines[2]));
     },
+    'the page of the README shows the running listener' => function () use ($program) {
+        $page = strtr(file_get_contents(__DIR__ . '/page.php'), ['2587' => free_port(), "'mail-smtp2'," => "'" . realpath($program) . "',"]);
+        file_put_contents($file = scratch(), $page);
+        exec('cd ' . escapeshellarg(__DIR__) . ' && ' . escapeshellarg(PHP_BINARY) . ' ' . escapeshellarg($file), $lines, $status);
+        same(0, $status);
+        same(['update: "Success"', 'start: "Success"'], array_slice($lines, 0, 2));
+        same(1, preg_match('/^listServiceInfo: .*"is_running":1/', $lines[2]));
+        same('stop: "Success"', $lines[3]);
+    },
     'no parameters, PHP\'s [], are accepted' => function () use ($sandbox) {
         same(['status' => 0, 'payload' => 'smtp2'], (new MailSmtp2($sandbox))->call('listServiceName', []));
     },
