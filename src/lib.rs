@@ -5,6 +5,7 @@
 //! ```text
 //! 7  main        flags, log, configuration; the subcommands are one line each
 //!    config      one TOML file, made into each floor's own settings; imported by main only
+//!    manual      the manual page, from the flags and the tables; imported by main only
 //! 6  transport   bytes in and out, signals, the end of input; the only holder of stdout
 //! 5  rpc         dispatch, the two lanes, the rows on jsonrpsee's RpcModule
 //! 4  schema      the documents from the types; a value against a document

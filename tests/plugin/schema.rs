@@ -57,6 +57,21 @@ fn each_schema(schema: &Value, place: &str, see: &mut impl FnMut(&str, &Value)) 
 }
 
 #[test]
+fn every_file_has_its_members_in_order_and_ends_with_a_line() {
+    fn is_sorted(value: &Value) -> bool {
+        let members = value.as_object().into_iter().flatten();
+        members.clone().is_sorted_by_key(|(name, _)| name)
+            && members.map(|(_, member)| member).chain(value.as_array().into_iter().flatten()).all(is_sorted)
+    }
+    for (path, text) in files::all() {
+        let path = path.display();
+        assert!(text.ends_with("}\n") || text.ends_with("]\n"), "{path}");
+        assert!(!text.contains('\r') && !text.contains("\\n"), "{path} has line breaks inside");
+        assert!(is_sorted(&serde_json::from_str(&text).unwrap()), "{path}");
+    }
+}
+
+#[test]
 fn every_document_is_a_valid_schema() {
     for (name, document) in all() {
         assert!(jsonschema::meta::is_valid(&document), "{name}: {document}");

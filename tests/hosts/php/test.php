@@ -82,7 +82,7 @@ $tests = [
         same(['status' => 0, 'payload' => 'smtp2'], (new MailSmtp2($sandbox))->call('listServiceName', []));
     },
     'a port as text and a flag as a boolean are accepted' => function () use ($sandbox) {
-        $input = ['alternate_smtp_port' => free_port(), 'auth_mode' => 'auth_yes/tls_yes', 'cascade_to_nodes' => false];
+        $input = ['alternate_smtp_port' => free_port(), 'auth_mode' => 'auth_yes/tls_yes', 'cascade_to_nodes' => true];
         same(DONE, (new MailSmtp2($sandbox))->call('update', $input));
     },
     'an empty form field and null count as not given' => function () use ($sandbox) {
