@@ -68,7 +68,7 @@ pub fn envelope(dialect: &Dialect) -> Value {
             "status": status(),
             "payload": {
                 "description": format!(
-                    "When status is 0, what the action's payload document says. {FAILURE}"
+                    "When status is 0, what the action's payload document says. Otherwise a failure. {FAILURE}"
                 ),
                 "anyOf": shapes,
             },
@@ -87,7 +87,7 @@ pub fn envelope(dialect: &Dialect) -> Value {
 }
 
 /// What a payload is when the action failed.
-pub const FAILURE: &str = "Otherwise plain text: one sentence that says what is wrong and what state the service is \
+pub const FAILURE: &str = "Plain text: one sentence that says what is wrong and what state the service is \
                            in and, for refused input, a line \"field: message\" for each fault.";
 
 /// The schema of a status number, each one explained.

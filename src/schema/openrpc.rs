@@ -1,8 +1,8 @@
 //! The OpenRPC document, which `rpc.discover` answers.
 //!
 //! Answers for: one method per row of the table, with parameters by name, the envelope as result and an example; a
-//! titled component for every input, payload and result. Does not know: anything that the other documents do not say;
-//! it is put together from those in draft-07, OpenRPC's own dialect. Made once, at first use.
+//! component for every input, payload and result, titled throughout. Does not know: anything that the other documents
+//! do not say; it is put together from those in draft-07, OpenRPC's own dialect. Made once, at first use.
 
 use std::sync::LazyLock;
 
@@ -81,7 +81,7 @@ fn pairing(example: &'static Example) -> Value {
 fn components(status: Value) -> Map<String, Value> {
     let mut all = Map::new();
     let mut add = |title: String, mut schema: Value| {
-        schema["title"] = title.as_str().into();
+        entitle(&mut schema, &title);
         all.insert(title, schema);
     };
     add("Status".to_owned(), status);
@@ -102,6 +102,27 @@ fn result(payload: &str) -> Value {
     schema["properties"]["status"] = component("Status");
     schema["properties"]["payload"] = json!({ "anyOf": [component(payload), component("Failure")] });
     schema
+}
+
+/// Names every schema inside, too: generators make up a name for the type of one that has none.
+fn entitle(schema: &mut Value, title: &str) {
+    let Value::Object(members) = schema else { return };
+    if members.contains_key("$ref") {
+        return;
+    }
+    members.insert("title".to_owned(), title.into());
+    if let Some(Value::Object(properties)) = members.get_mut("properties") {
+        properties.iter_mut().for_each(|(name, member)| entitle(member, &format!("{title}{}", camel(name))));
+    }
+    if let Some(items) = members.get_mut("items") {
+        entitle(items, &format!("{title}Item"));
+    }
+    if let Some(Value::Array(branches)) = members.get_mut("anyOf") {
+        for branch in branches {
+            let kind = documents::capitalised(branch["type"].as_str().unwrap_or_default());
+            entitle(branch, &format!("{title}{kind}"));
+        }
+    }
 }
 
 fn component(title: &str) -> Value {

@@ -185,6 +185,21 @@ fn the_openrpc_document_has_a_method_for_every_row() {
 }
 
 #[test]
+fn every_schema_inside_the_openrpc_document_has_a_title() {
+    let mut titles = BTreeSet::new();
+    for (name, component) in openrpc::document()["components"]["schemas"].as_object().unwrap() {
+        assert_eq!(component["title"], name.as_str());
+        each_schema(component, name, &mut |place, schema| {
+            assert!(schema["title"].is_string() != schema["$ref"].is_string(), "{place}");
+            assert!(
+                schema["title"].is_null() || titles.insert(schema["title"].to_string()),
+                "{place} is not alone"
+            );
+        });
+    }
+}
+
+#[test]
 fn an_action_of_one_node_has_the_payload_of_its_base() {
     for row in &TABLE {
         let Scope::OneNode(base) = row.scope else { continue };
