@@ -47,6 +47,7 @@ static EXAMPLES: &[Example] = taken![
     "stopOnNode" / "this-node",
     "update" / "first",
     "queryUpdate" / "configured",
+    "queryNodes" / "stopped",
 ];
 
 /// The examples of an action.

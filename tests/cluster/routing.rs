@@ -101,7 +101,7 @@ fn the_answer_about_the_nodes_fits_its_schema() {
     let cluster = Simulated::of(["fine", "refused", "plugin", "hostile", "newer"]);
     let nodes = cluster.plugin().payload("queryNodes", Value::Null);
     let row = mail_smtp2::action::find("queryNodes").unwrap();
-    let document = mail_smtp2::schema::documents::payload(row);
+    let document = mail_smtp2::schema::documents::payload(row, &mail_smtp2::schema::dialect::DRAFT_2020_12);
     let faults: Vec<String> = jsonschema::validator_for(&document)
         .unwrap()
         .iter_errors(&nodes)
