@@ -7,7 +7,7 @@
 //!    config      one TOML file, made into each floor's own settings; imported by main only
 //!    manual      the manual page, from the flags and the tables; imported by main only
 //! 6  transport   bytes in and out, signals, the end of input; the only holder of stdout
-//! 5  rpc         dispatch, the two lanes, the rows on jsonrpsee's RpcModule
+//! 5  rpc         dispatch, the lanes, the rows on jsonrpsee's RpcModule
 //! 4  schema      the documents from the types; a value against a document
 //!    cluster     this node, that node, every node
 //! 3  action      THE TABLE: one row per action

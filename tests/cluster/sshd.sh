@@ -7,7 +7,7 @@ echo "$line $(cat /root/.ssh/id_ed25519.pub)" >/root/.ssh/authorized_keys
 rm -rf /etc/mail-smtp2.toml /var/lib/mail-smtp2 /etc/ssh/ssh_host_* /etc/ssh/sshd_config.d/*
 cat >/etc/ssh/sshd_config <<'X'
 HostKey /etc/ssh/ssh_host_ed25519_key
-PermitRootLogin prohibit-password
+PermitRootLogin forced-commands-only
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 UsePAM no
