@@ -37,23 +37,20 @@ pub fn each<T: Send>(
     tick: Tick,
     visit: impl Fn(&Node) -> Result<T, Failure> + Sync,
 ) -> Vec<Option<Result<T, Failure>>> {
-    let (next, visited) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let answers = Mutex::new(nodes.iter().map(|_| None).collect::<Vec<_>>());
+    let next = AtomicUsize::new(0);
+    let visited = Mutex::new((0, nodes.iter().map(|_| None).collect::<Vec<_>>()));
     let work = || {
-        while let Some((at, node)) = {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            nodes.get(at).map(|node| (at, node))
-        } {
+        while let Some((at, node)) = nodes.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
             let answer = visit(node);
             if nodes.iter().filter(|node| node.is_open()).count() > AT_ONCE {
                 node.release();
             }
             let failed = answer.as_ref().err().map(|failure| failure.number);
-            let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-            answers[at] = Some(answer);
+            let mut visited = visited.lock().unwrap_or_else(PoisonError::into_inner);
+            visited.0 += 1;
+            visited.1[at] = Some(answer);
             // Under the lock, so that the ticks come in their order.
-            let visited = visited.fetch_add(1, Ordering::Relaxed) + 1;
-            tick(&Progress { node: &node.id, failed, visited, of: nodes.len() });
+            tick(&Progress { node: &node.id, failed, visited: visited.0, of: nodes.len() });
         }
     };
     thread::scope(|scope| {
@@ -69,7 +66,7 @@ pub fn each<T: Send>(
             let _ = worker.join();
         }
     });
-    answers.into_inner().unwrap_or_else(PoisonError::into_inner)
+    visited.into_inner().unwrap_or_else(PoisonError::into_inner).1
 }
 
 /// The answer of a cascade that was done here, from those of the nodes.

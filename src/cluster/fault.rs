@@ -69,7 +69,7 @@ pub enum Fault {
         here: &'static str,
     },
     /// The deadline passed.
-    #[error("no answer came within {:.0} s ([deadlines] node); the connection was closed", .0.as_secs_f64().max(1.0))]
+    #[error("no answer came within {0:?} ([deadlines] node), and the connection was given up")]
     Silent(Duration),
     /// The plugin there answered with an error object.
     #[error("the plugin there answers with the error {code}: {message}")]
@@ -82,9 +82,6 @@ pub enum Fault {
     /// We closed the channel ourselves.
     #[error("the connection was closed here")]
     Closed,
-    /// A fault of ours.
-    #[error("a fault of ours; the log knows more")]
-    Ours,
 }
 
 /// A request without an envelope as its answer.

@@ -22,8 +22,8 @@ use crate::wire::text::foreign;
 
 /// How long a channel may take to close.
 const GRACE: Duration = Duration::from_secs(1);
-/// The most lines of a node's sentence that are passed on.
-const LINES: usize = 16;
+/// The most lines of a node's answer that are passed on: its sentence, and one for each input of `update`.
+const LINES: usize = 4;
 
 /// A node.
 #[derive(Debug)]

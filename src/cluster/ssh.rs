@@ -14,7 +14,7 @@ use crate::wire::text::foreign;
 const PROGRAM: &str = "mail-smtp2";
 
 /// What may not be left to anybody's configuration (`ssh_config(5)`).
-const PINNED: [&str; 12] = [
+const PINNED: [&str; 14] = [
     // Nobody is there to be asked, and a host that is not known stays unknown.
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
@@ -26,6 +26,9 @@ const PINNED: [&str; 12] = [
     "ForwardAgent=no",
     "ForwardX11=no",
     "ClearAllForwardings=yes",
+    "Tunnel=no",
+    // A shared connection is used where there is one. We leave none behind, and nobody's session ends with ours.
+    "ControlMaster=no",
     // The command is the one below, the bytes are only ours, and failures are told.
     "PermitLocalCommand=no",
     "RemoteCommand=none",

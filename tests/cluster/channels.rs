@@ -23,7 +23,7 @@ fn a_read_on_a_channel_that_breaks_is_asked_once_more() {
     // Stopped, so that the request is taken before the channel breaks.
     signal(cluster.pid(2), Signal::SIGSTOP);
     let id = plugin.post("isRunningOnNode", on_node(2));
-    std::thread::sleep(Duration::from_millis(100));
+    eventually(PATIENCE, "the request has left the plugin", || cluster.has_something_to_read(2));
     signal(cluster.pid(2), Signal::SIGKILL);
     assert_eq!(plugin.receive_reply(id)["result"]["payload"], true);
     assert_eq!(cluster.starts(2), 2);
@@ -36,7 +36,7 @@ fn a_change_that_was_sent_is_not_sent_again() {
     assert_eq!(plugin.payload("isRunningOnNode", on_node(2)), true);
     signal(cluster.pid(2), Signal::SIGSTOP);
     let id = plugin.post("startOnNode", on_node(2));
-    std::thread::sleep(Duration::from_millis(300));
+    eventually(PATIENCE, "the request has left the plugin", || cluster.has_something_to_read(2));
     signal(cluster.pid(2), Signal::SIGKILL);
     let reply = plugin.receive_reply(id);
     assert!(failure(&reply["result"], 502).contains("is not sent again"), "{reply}");
@@ -58,9 +58,8 @@ fn a_channel_that_broke_while_nobody_used_it_is_opened_again_even_for_a_change()
     plugin.payload("isRunningOnNode", on_node(2));
     let first = cluster.pid(2);
     signal(first, Signal::SIGKILL);
-    // Its end is noticed by itself; a change that comes before would be one whose outcome is not known.
+    // Its end is noticed by itself; to a request that comes before, the pipe is closed, and nothing of it was sent.
     eventually(PATIENCE, "it is reaped", || std::fs::metadata(format!("/proc/{first}")).is_err());
-    std::thread::sleep(Duration::from_millis(200));
     assert_eq!(plugin.call("stopOnNode", on_node(2)), success());
     assert_eq!(cluster.starts(2), 2);
 }
@@ -128,18 +127,13 @@ fn no_descriptor_is_left_of_nodes_that_failed() {
     let kinds = ["refused", "rubbish", "newer", "missing", "dies", "floods", "garbles", "leaves"];
     let cluster = Simulated::of(kinds);
     let mut plugin = cluster.plugin();
-    let cascade = json!({"cascade_to_nodes": 1});
-    plugin.call("stop", cascade.clone());
-    let settled = |plugin: &super::support::plugin::Plugin| {
-        eventually(PATIENCE, "they are gone", || cluster.processes().is_empty());
-        std::thread::sleep(Duration::from_millis(200));
-        descriptors(plugin.pid())
-    };
-    let before = settled(&plugin);
-    for _ in 0..5 {
-        plugin.call("stop", cascade.clone());
+    plugin.succeed("stop", Value::Null);
+    let before = descriptors(plugin.pid());
+    for _ in 0..6 {
+        failure(&plugin.call("stop", json!({"cascade_to_nodes": 1})), 502);
     }
-    assert_eq!(settled(&plugin), before);
+    eventually(PATIENCE, "all descriptors are closed again", || descriptors(plugin.pid()) == before);
+    cluster.assert_nothing_left();
 }
 
 #[test]

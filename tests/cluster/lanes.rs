@@ -1,7 +1,9 @@
 //! What leaves this machine is in nobody's way: a node that hangs holds up no read, no change and no end.
 
 use super::simulated::Simulated;
-use super::support::{ONE_SECOND, PATIENCE, eventually, fault, success};
+use super::support::parent::{ALIVE, under};
+use super::support::process::alive;
+use super::support::{ONE_SECOND, PATIENCE, eventually, failure, fault, success};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -105,6 +107,30 @@ fn a_cascade_that_has_begun_runs_to_its_end_after_a_signal() {
 }
 
 #[test]
+fn a_cascade_that_has_begun_runs_to_its_end_when_the_host_dies() {
+    // More nodes than are visited at once, so that some have not begun when it happens.
+    let cluster = Simulated::of(std::iter::repeat_n("slow", 20));
+    let (shell, pid) = under(cluster.here(), cluster.launch(), ALIVE);
+    shell.send_request("begun", "stop", json!({"cascade_to_nodes": 1}));
+    eventually(PATIENCE, "a node has been asked", || !cluster.asked(2).is_empty());
+    shell.kill();
+    eventually(PATIENCE, "the plugin is gone", || !alive(pid));
+    assert!((2..22).all(|number| cluster.asked(number).len() == 1), "every node was asked");
+    cluster.assert_nothing_left();
+}
+
+#[test]
+fn a_cascade_that_has_begun_runs_to_its_end_at_the_end_of_input() {
+    let cluster = Simulated::of(["slow", "refused", "fine"]);
+    let plugin = cluster.plugin();
+    plugin.send_request("begun", "stop", json!({"cascade_to_nodes": 1}));
+    let ending = plugin.end();
+    let answer = ending.values()[0]["result"].clone();
+    assert!(failure(&answer, 502).starts_with("done here; 1 of 3 nodes failed\nnode3: 502 "), "{answer}");
+    cluster.assert_nothing_left();
+}
+
+#[test]
 fn a_batch_about_nodes_is_one_answer() {
     let cluster = Simulated::of(["fine"]);
     let mut plugin = cluster.plugin();
@@ -125,6 +151,6 @@ fn a_plugin_that_waits_for_a_node_ends_with_its_host() {
     eventually(PATIENCE, "the node has been asked", || !cluster.asked(2).is_empty());
     let pid = plugin.pid();
     plugin.close_stdout();
-    eventually(ONE_SECOND, "the plugin is gone", || !super::support::process::alive(pid));
+    eventually(ONE_SECOND, "the plugin is gone", || !alive(pid));
     cluster.assert_nothing_left();
 }

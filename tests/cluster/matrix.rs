@@ -55,7 +55,7 @@ const KINDS: [(&str, &str, Known); 25] = [
 ];
 
 /// Seconds for a node to answer: what the nodes that hang cost each cascade, and what the others have on a busy machine.
-const PATIENCE: f64 = 4.0;
+const PATIENCE: f64 = 6.0;
 
 #[test]
 fn each_failure_is_reported_wherever_it_happens_and_nothing_else_is() {
@@ -64,11 +64,11 @@ fn each_failure_is_reported_wherever_it_happens_and_nothing_else_is() {
         for size in [1, 2, 3, 5, 8, 11, 16] {
             let (injected, reported) = (&injected, &reported);
             scope.spawn(move || {
-                // A small cluster is turned all the way in one thread, a large one waits for its deadlines side by side.
+                // The deadlines of those that hang are waited for side by side.
                 thread::scope(|scope| {
-                    for half in 0..2 {
+                    for part in 0..4 {
                         scope.spawn(move || {
-                            for turn in (0..KINDS.len()).filter(|turn| turn % 2 == half) {
+                            for turn in (part..KINDS.len()).step_by(4) {
                                 cascade(size, turn, injected, reported);
                             }
                         });

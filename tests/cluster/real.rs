@@ -148,7 +148,7 @@ fn a_slow_line_makes_a_cascade_slow_and_a_dead_one_is_given_up() {
     let answer = plugin.call("stop", json!({"cascade_to_nodes": 1}));
     let lines: Vec<&str> = failure(&answer, 502).lines().collect();
     assert_eq!((lines[0], lines.len()), ("done here; 1 of 2 nodes failed", 2), "{answer}");
-    assert!(lines[1].starts_with("node2: 502 no answer came within 12 s"), "{answer}");
+    assert!(lines[1].starts_with("node2: 502 no answer came within 12s"), "{answer}");
     assert!(lines[1].contains("is not sent again"), "{answer}");
 }
 
@@ -179,10 +179,7 @@ fn a_node_that_hangs_after_accepting_is_given_up() {
     signal(hung, Signal::SIGSTOP);
     let answer = plugin.call("stopOnNode", on_node(2));
     let told = failure(&answer, 502);
-    assert!(
-        told.starts_with("node2: no answer came within 3 s") && told.contains("not sent again"),
-        "{told}"
-    );
+    assert!(told.starts_with("node2: no answer came within 3s") && told.contains("not sent again"), "{told}");
     assert_eq!(plugin.payload("isRunningOnNode", on_node(2)), false, "a fresh channel");
     signal(hung, Signal::SIGCONT);
     eventually(PATIENCE, "the one that hung ends when it can", || !alive(hung));
@@ -242,6 +239,46 @@ fn a_plugin_that_is_killed_leaves_neither_ssh_nor_plugins_on_the_nodes() {
     signal(Lab::process(&plugin), Signal::SIGKILL);
     eventually(PATIENCE, "the ssh's end by themselves", || lab.sshs().is_empty());
     eventually(PATIENCE, "so do the plugins there", || (2..4).all(|number| lab.plugins(number).is_empty()));
+}
+
+#[test]
+fn the_users_own_configuration_applies_where_nothing_is_pinned() {
+    let Some(lab) = Lab::of(2) else { return };
+    // Node 2 by a name of the user's own, and by way of node 3, which lets the manager through for it.
+    let key = fs::read_to_string(lab.manager.path("/root/.ssh/id_ed25519.pub")).unwrap();
+    let jump = lab.node(3).path("/root/.ssh/authorized_keys");
+    let through = format!("restrict,port-forwarding,command=\"mail-smtp2 --mta sandbox\" {key}");
+    fs::write(jump, through).unwrap();
+    let config = "Host short\nHostName 10.99.0.2\nHostKeyAlias node2\nUser root\nProxyJump root@node3\n";
+    fs::write(lab.manager.path("/root/.ssh/config"), config).unwrap();
+    lab.configure("", &[(2, "short")]);
+    let mut plugin = lab.plugin();
+    assert_eq!(plugin.payload("isRunningOnNode", on_node(2)), false);
+    assert_eq!(lab.sshs().split_whitespace().count(), 2, "ssh, and the one that it jumps with");
+    let there = lab.node(2).sh("busybox netstat -tn");
+    assert!(there.contains("10.99.0.3") && !there.contains("10.99.0.1:"), "{there}");
+    signal(Lab::process(&plugin), Signal::SIGKILL);
+    eventually(PATIENCE, "both end by themselves", || lab.sshs().is_empty());
+}
+
+#[test]
+fn what_is_pinned_cannot_be_bent_by_the_users_configuration() {
+    let Some(lab) = Lab::of(2) else { return };
+    let config = "Host *\nStrictHostKeyChecking no\nBatchMode no\nRequestTTY force\nRemoteCommand id\n\
+        PermitLocalCommand yes\nLocalCommand touch /root/bent\nLogLevel QUIET\nForwardAgent yes\n\
+        LocalForward 4444 localhost:22\nControlMaster auto\nControlPersist yes\nControlPath /root/.ssh/shared-%n\n";
+    fs::write(lab.manager.path("/root/.ssh/config"), config).unwrap();
+    let key = "/etc/ssh/ssh_host_ed25519_key";
+    lab.node(2).sh(&format!(
+        "kill $(busybox pidof sshd); rm {key}*; ssh-keygen -q -t ed25519 -N '' -f {key}; /usr/sbin/sshd"
+    ));
+    let mut plugin = lab.plugin();
+    let nodes = plugin.payload("queryNodes", Value::Null);
+    assert!(nodes[1]["message"].as_str().unwrap().contains("its host key is not the one"), "{nodes}");
+    assert_eq!(nodes[2]["is_reachable"], 1, "{nodes}");
+    assert!(lab.manager.listening(4444).is_empty() && !lab.manager.path("/root/bent").exists());
+    plugin.end();
+    assert_eq!(lab.sshs(), "", "no shared connection is left behind");
 }
 
 #[test]

@@ -6,9 +6,11 @@
 use super::support::plugin::{Launch, Plugin};
 use super::support::sandbox::Sandbox;
 use super::support::{PATIENCE, TLS_YES, eventually};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -75,6 +77,13 @@ impl Simulated {
     #[track_caller]
     pub(crate) fn pid(&self, number: usize) -> u32 {
         self.lines("started", number).last().expect("it was started").parse().unwrap()
+    }
+
+    /// Whether something waits in the pipe to the node's ssh.
+    #[track_caller]
+    pub(crate) fn has_something_to_read(&self, number: usize) -> bool {
+        let pipe = File::open(format!("/proc/{}/fd/0", self.pid(number))).unwrap();
+        poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() > 0
     }
 
     /// What the node was asked, but for greetings.
