@@ -229,11 +229,11 @@ impl Program {
             Ok(dispatch) => dispatch,
             Err(error) => return complain(&error.to_string(), 1),
         };
-        let cluster = Arc::clone(&plugin);
+        let ours = Arc::clone(&plugin);
         let recover =
             plugin.service.awaits_recovery().then(|| Box::new(move || plugin.service.recover()) as Recover);
         let farewell = Box::new(move || {
-            cluster.cluster.hang_up();
+            ours.cluster.hang_up();
             drop(throw_away);
             flush_log();
         });

@@ -9,19 +9,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::fault::{Fault, Lost};
+use super::message::{self, Reply};
 use super::ssh;
 use crate::sys::talk::{self, Ears, Heard, Unsaid, Voice};
 use crate::sys::{Command, Deadline};
 use crate::wire::call::DISCOVER;
 use crate::wire::text::{chain, foreign};
 
-/// This program's version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The longest line that is read, in bytes.
 const LINE_LIMIT: usize = 1 << 20;
 /// How long a channel stays open that nobody uses.
@@ -58,46 +55,6 @@ struct State {
     used: Instant,
 }
 
-/// What came back.
-#[derive(Debug, Clone)]
-pub enum Reply {
-    /// A result.
-    Result(Box<RawValue>),
-    /// An error object.
-    Error {
-        /// Its number.
-        code: i64,
-        /// Its text, as the node wrote it.
-        message: String,
-    },
-}
-
-/// A line from the node.
-#[derive(Deserialize)]
-struct Line<'a> {
-    id: u64,
-    #[serde(borrow)]
-    result: Option<&'a RawValue>,
-    error: Option<ErrorObject>,
-}
-
-#[derive(Deserialize)]
-struct ErrorObject {
-    code: i64,
-    message: String,
-}
-
-/// The part of the OpenRPC document that matters.
-#[derive(Deserialize)]
-struct Document {
-    info: Info,
-}
-
-#[derive(Deserialize)]
-struct Info {
-    version: String,
-}
-
 impl Channel {
     /// Starts ssh and greets; returns before anything has been answered.
     ///
@@ -117,7 +74,7 @@ impl Channel {
         };
         let channel = Arc::new(Self { voice, state: Mutex::new(state), news: Condvar::new() });
         // An empty pipe takes it at once; if ssh is gone already, the listener learns why.
-        let _ = channel.voice.say(&line(GREETING, DISCOVER, &json!({})), Deadline::after(GRACE));
+        let _ = channel.voice.say(&message::request(GREETING, DISCOVER, &json!({})), Deadline::after(GRACE));
         let listener = Arc::clone(&channel);
         std::thread::Builder::new()
             .name("node".into())
@@ -161,7 +118,7 @@ impl Channel {
         let id = state.last;
         state.asked.insert(id, None);
         drop(state);
-        let said = self.voice.say(&line(id, method, params), deadline);
+        let said = self.voice.say(&message::request(id, method, params), deadline);
         // A line that was not taken whole is not answered: what counts is why.
         let until = if said.is_ok() { deadline } else { deadline.within(GRACE) };
         let answered = |state: &State| state.asked.get(&id).is_none_or(Option::is_some);
@@ -279,14 +236,9 @@ impl Channel {
         let mut state = self.lock();
         let greeted = state.version.is_some();
         let odd = || if greeted { Fault::Garbled(foreign(line)) } else { Fault::Rubbish(foreign(line)) };
-        let Line { id, result, error } = serde_json::from_slice(line).map_err(|_| odd())?;
-        let reply = match (result, error) {
-            (Some(result), None) => Reply::Result(result.to_owned()),
-            (None, Some(ErrorObject { code, message })) => Reply::Error { code, message },
-            _ => return Err(odd()),
-        };
+        let (id, reply) = message::read(line).ok_or_else(odd)?;
         if id == GREETING {
-            state.version = Some(version(reply)?);
+            state.version = Some(message::version(reply)?);
         } else if let Some(place) = state.asked.get_mut(&id) {
             *place = Some(reply);
         }
@@ -311,30 +263,5 @@ impl Channel {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         state
-    }
-}
-
-/// A request as it goes to the node.
-fn line(id: u64, method: &str, params: &Value) -> Vec<u8> {
-    let mut line =
-        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string().into_bytes();
-    line.push(b'\n');
-    line
-}
-
-/// The version in the answer to the greeting, if we understand each other.
-fn version(reply: Reply) -> Result<String, Fault> {
-    let document = match reply {
-        Reply::Result(document) => document,
-        Reply::Error { code, message } => return Err(Fault::Error { code, message: foreign(message) }),
-    };
-    let read = serde_json::from_str(document.get());
-    let Document { info: Info { version: there } } =
-        read.map_err(|_| Fault::Garbled(foreign(document.get())))?;
-    let major = |version: &str| version.split('.').next().map(str::to_owned);
-    if major(&there) == major(VERSION) {
-        Ok(foreign(there))
-    } else {
-        Err(Fault::Version { there: foreign(there), here: VERSION })
     }
 }

@@ -11,8 +11,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::channel::{Channel, Environment, Reply};
+use super::channel::{Channel, Environment};
 use super::fault::{Fate, Fault, Lost};
+use super::message::Reply;
 use super::ssh;
 use crate::action::Lane;
 use crate::sys::{Command, Deadline};

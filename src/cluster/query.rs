@@ -7,8 +7,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::channel::VERSION;
 use super::fanout::each;
+use super::message::VERSION;
 use super::node::{Failure, Node};
 use super::route::Cluster;
 use crate::action::payload::{MODES, NodeState};

@@ -43,7 +43,7 @@ pub fn command(program: &Path, destination: &str) -> Command {
 }
 
 /// What ssh says, in the order in which it is looked for, and what it means.
-const COMPLAINTS: [(&str, &str); 15] = [
+const COMPLAINTS: [(&str, &str); 18] = [
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         "its host key is not the one that known_hosts has for it: either the node was set up anew, or somebody answers \
@@ -54,8 +54,8 @@ const COMPLAINTS: [(&str, &str); 15] = [
         "its host key is not known here: log in once by hand, as the user that runs this plugin, and compare the key",
     ),
     (
-        "No matching host key",
-        "it offers no kind of host key that is accepted here: see HostKeyAlgorithms in ssh_config",
+        "no matching",
+        "it offers nothing that is accepted here: see HostKeyAlgorithms, KexAlgorithms and Ciphers in ssh_config",
     ),
     (
         "Permission denied",
@@ -63,6 +63,10 @@ const COMPLAINTS: [(&str, &str); 15] = [
          one can be read here without a passphrase",
     ),
     ("Too many authentication failures", "it does not accept our keys: name the right one with IdentityFile"),
+    (
+        "stdio forwarding failed",
+        "its jump host does not let us through: see AllowTcpForwarding and authorized_keys there",
+    ),
     ("Could not resolve hostname", "its name cannot be resolved: look at its ssh entry in the configuration"),
     ("Connection refused", "no ssh server answers there: start sshd, or look at the port"),
     ("No route to host", "it cannot be reached: the machine is off, or the network between is cut"),
@@ -74,8 +78,10 @@ const COMPLAINTS: [(&str, &str); 15] = [
         "the ssh here does not know an option: look at its version and at ssh_config",
     ),
     ("Bad owner or permissions", "ssh does not trust its own configuration here"),
-    ("onnection reset", "the connection was cut by the node: look at sshd's log there"),
-    ("onnection closed", "the connection was closed by the node: look at sshd's log there"),
+    ("onnection reset", CLOSED),
+    ("onnection closed", CLOSED),
+    ("closed by remote host", CLOSED),
+    ("Broken pipe", CLOSED),
 ];
 
 /// A line of ssh's without its name and its frame.
@@ -83,6 +89,8 @@ fn bare(line: &str) -> &str {
     let line = line.trim_matches(['@', ' ', '\r']);
     line.strip_prefix("ssh: ").unwrap_or(line)
 }
+
+const CLOSED: &str = "the connection was closed by the node: look at sshd's log there";
 
 /// Why ssh ended, from how it did and what it last said on stderr. `None` is one that was killed.
 pub fn reason(ended: Option<Ended>, stderr: &[u8]) -> Fault {

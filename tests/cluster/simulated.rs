@@ -34,7 +34,8 @@ impl Simulated {
             fs::create_dir(home.join(folder)).unwrap();
             fs::set_permissions(home.join(folder), Permissions::from_mode(0o700)).unwrap();
         }
-        fs::write(home.join("ssh"), include_str!("ssh.sh")).unwrap();
+        let program = include_str!("ssh.sh").replace("@VERSION@", env!("CARGO_PKG_VERSION"));
+        fs::write(home.join("ssh"), program).unwrap();
         fs::set_permissions(home.join("ssh"), Permissions::from_mode(0o755)).unwrap();
         fs::write(home.join("node.toml"), "").unwrap();
         symlink(env!("CARGO_BIN_EXE_mail-smtp2"), home.join("mail-smtp2")).unwrap();

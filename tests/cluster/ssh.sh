@@ -22,7 +22,7 @@ serve() {
     esac
   done
 }
-VERSION=1.0.0
+VERSION=@VERSION@
 case $kind in
   fine) greet; serve ;;
   minor) greet 1.99.7; serve ;;
