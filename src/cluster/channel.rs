@@ -48,7 +48,7 @@ struct State {
     last: u64,
     /// Why nothing more is sent.
     fault: Option<Fault>,
-    /// Somebody's deadline has passed: nothing new is sent, and the last who waits closes.
+    /// Somebody's deadline has passed, or the end was heard: nothing new is sent, and the last who waits closes.
     stale: bool,
     /// The process is gone.
     over: bool,
@@ -94,7 +94,7 @@ impl Channel {
         state.fault.is_none() && !state.stale
     }
 
-    /// Whether the process still has to be reaped.
+    /// Whether the process is gone and reaped.
     pub fn is_over(&self) -> bool {
         self.lock().over
     }
@@ -110,9 +110,13 @@ impl Channel {
         deadline: Deadline,
         patience: Duration,
     ) -> Result<Reply, Lost> {
+        let silent = || Fault::Silent(patience);
         let mut state = self.wait(self.lock(), deadline, |state| state.version.is_some());
         if state.version.is_none() || state.fault.is_some() {
-            return Err(Lost::unsent(self.given_up(state, patience)));
+            return Err(Lost::unsent(self.given_up(state, silent())));
+        }
+        if state.stale {
+            return Err(Lost::unsent(Fault::Closed));
         }
         state.last += 1;
         let id = state.last;
@@ -131,18 +135,18 @@ impl Channel {
                 }
                 Ok(reply)
             }
-            (None, Err(Unsaid::Nothing(_))) => Err(Lost::unsent(self.given_up(state, patience))),
-            (None, _) => Err(Lost::unanswered(self.given_up(state, patience))),
+            (None, Err(Unsaid::Nothing(_))) => Err(Lost::unsent(self.given_up(state, Fault::Broke))),
+            (None, Err(Unsaid::Partly(_))) => Err(Lost::unanswered(self.given_up(state, Fault::Broke))),
+            (None, Ok(())) => Err(Lost::unanswered(self.given_up(state, silent()))),
         }
     }
 
-    /// The channel's fault; without one, that the deadline has passed, and then nothing more is sent here.
-    fn given_up(&self, mut state: MutexGuard<'_, State>, patience: Duration) -> Fault {
+    /// The channel's fault; without one, `fault`, and then nothing more is sent here.
+    fn given_up(&self, mut state: MutexGuard<'_, State>, fault: Fault) -> Fault {
         if let Some(fault) = &state.fault {
             return fault.clone();
         }
         state.stale = true;
-        let fault = Fault::Silent(patience);
         if state.asked.is_empty() {
             state.fault = Some(fault.clone());
             self.voice.kill();
@@ -203,8 +207,11 @@ impl Channel {
                 Err(error) => break Some(Fault::Start(chain(&error))),
             }
         };
-        if let Some(fault) = fault {
-            self.lock().fault.get_or_insert(fault);
+        {
+            let mut state = self.lock();
+            state.stale = true;
+            // Whoever waits learns of it at once; what ssh itself has to say comes when it has ended.
+            state.fault = state.fault.take().or(fault);
             self.news.notify_all();
         }
         self.voice.hang_up();

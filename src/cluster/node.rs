@@ -21,6 +21,8 @@ use crate::wire::envelope::Envelope;
 use crate::wire::status::{self, Status};
 use crate::wire::text::foreign;
 
+/// JSON-RPC's number for a fault inside the other side.
+const INTERNAL_ERROR: i64 = -32603;
 /// How long a channel may take to close.
 const GRACE: Duration = Duration::from_secs(1);
 /// The most lines of a node's answer that are passed on: its sentence, and one for each input of `update`.
@@ -181,9 +183,6 @@ fn envelope(ask: &Ask<'_>, reply: Reply) -> Result<Told, Lost> {
     };
     told.filter(fits).ok_or_else(|| Lost::unanswered(Fault::Garbled(foreign(result.get()))))
 }
-
-/// JSON-RPC's number for a fault inside the other side.
-const INTERNAL_ERROR: i64 = -32603;
 
 /// A node's sentence with its fields, each line fit to be shown.
 fn several(text: &str) -> String {

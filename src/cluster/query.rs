@@ -32,14 +32,10 @@ type Seen = (Settings, bool);
 pub fn nodes(cluster: &Cluster, service: &Service, row: &Row) -> Envelope {
     let here = own(&(row.run)(service, &json!({})));
     let mut entries = vec![entry(&cluster.own, Some(VERSION.into()), &here, here.as_ref().ok())];
-    let answers = each(&cluster.nodes, cluster.tick, |node| Ok((look(cluster, node), node.version())));
+    let answers = each(&cluster.nodes, cluster.tick, |node| look(cluster, node));
     for (node, answer) in cluster.nodes.iter().zip(answers) {
-        let (seen, version) = match answer {
-            Some(Ok((seen, version))) => (seen, version),
-            Some(Err(failure)) => (Err(failure), None),
-            None => (Err(ours()), None),
-        };
-        entries.push(entry(&node.id, version, &seen, here.as_ref().ok()));
+        let seen = answer.unwrap_or_else(|| Err(ours()));
+        entries.push(entry(&node.id, node.version(), &seen, here.as_ref().ok()));
     }
     Envelope::done(json!(entries))
 }

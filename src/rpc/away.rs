@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::wire::framing::Framing;
 
@@ -125,19 +125,21 @@ impl Away {
         }
     }
 
-    /// Takes nothing more; what has no answer yet, to be told so. Returns when no reply is being delivered any more, or
-    /// after `patience`.
-    pub fn close(&self, patience: Duration) -> Vec<Arc<Errand>> {
+    /// Takes nothing more; what has no answer yet, to be told so.
+    pub fn close(&self) -> Vec<Arc<Errand>> {
         let mut state = self.lock();
         state.closed = true;
         state.waiting.clear();
-        let left = std::mem::take(&mut state.errands).into_values().collect();
-        let until = Instant::now() + patience;
+        std::mem::take(&mut state.errands).into_values().collect()
+    }
+
+    /// Waits until no reply is being delivered any more.
+    pub fn settle(&self, until: Instant) {
+        let mut state = self.lock();
         while state.sending > 0 && Instant::now() < until {
             let wait = until.saturating_duration_since(Instant::now());
             state = self.news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
-        left
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -186,7 +186,7 @@ impl Lanes {
     /// reply has been taken or could not be delivered within `patience`; with the replies that are left to deliver.
     pub fn close(&self, patience: Duration) -> Vec<u8> {
         let waiting = self.shut();
-        let away = self.away.close(patience);
+        let away = self.away.close();
         let waiting = waiting.iter().map(|job| (&job.message, job.framing));
         let away = away.iter().map(|errand| (&errand.message, errand.framing));
         let mut out = Vec::new();
@@ -202,7 +202,7 @@ impl Lanes {
     /// Nothing more is begun, what waits is dropped; returns when what had begun has ended.
     pub fn abandon(&self) {
         self.shut();
-        self.away.close(Duration::ZERO);
+        self.away.close();
         self.wait_for_the_running_one(Duration::ZERO);
     }
 
@@ -228,6 +228,8 @@ impl Lanes {
             let left = until.saturating_duration_since(Instant::now());
             state = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        drop(state);
+        self.away.settle(until);
     }
 
     /// Whether there is a worker now.
