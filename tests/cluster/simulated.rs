@@ -1,12 +1,14 @@
 //! A cluster whose ssh is a small program that plays the nodes (`ssh.sh`).
 //!
 //! A node's destination is its behaviour and its number. The folder of the cluster is the plugin's HOME, so that every
-//! process it leaves behind can be found by its environment; none may be left when the plugin is gone.
+//! process it leaves behind can be found by its environment. What a test leaves is killed when the cluster is dropped.
 
 use super::support::plugin::{Launch, Plugin};
+use super::support::process::as_pid;
 use super::support::sandbox::Sandbox;
 use super::support::{PATIENCE, TLS_YES, eventually};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs::{self, File, Permissions};
@@ -117,6 +119,15 @@ impl Simulated {
     pub(crate) fn configure_here(&self, plugin: &mut Plugin) {
         let port = self.machine.port();
         plugin.succeed("update", json!({"alternate_smtp_port": port, "auth_mode": TLS_YES}));
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        // Of a plugin that a test has killed; a node that plays dead does not notice.
+        for pid in self.processes() {
+            let _ = kill(as_pid(pid), Signal::SIGKILL);
+        }
     }
 }
 
