@@ -132,8 +132,11 @@ impl Lab {
         node.sh(&format!(
             "touch {real}; mount --bind /usr/local/bin/mail-smtp2 {real}; umount /usr/local/bin/mail-smtp2"
         ));
-        fs::write(node.path("/usr/local/bin/mail-smtp2"), script).unwrap();
-        node.sh("chmod 755 /usr/local/bin/mail-smtp2");
+        // Written by a process that ends: while a file is open for writing, and be it in another test's fork, it cannot
+        // be executed.
+        node.sh(&format!(
+            "cat >/usr/local/bin/mail-smtp2 <<'X'\n{script}X\nchmod 755 /usr/local/bin/mail-smtp2"
+        ));
     }
 
     /// Runs a shell script with the manager's network and files, but this machine's processes.

@@ -82,18 +82,18 @@ fn an_unknown_node_is_refused_with_all_that_are_known() {
 fn the_nodes_are_shown_with_what_differs_from_this_machine() {
     let cluster = Simulated::of(["fine", "refused", "plugin", "newer"]);
     let mut plugin = cluster.plugin();
-    plugin.succeed("update", json!({"alternate_smtp_port": 587, "auth_mode": TLS_YES}));
+    plugin.succeed("update", json!({"alternate_smtp_port": 9587, "auth_mode": TLS_YES}));
     let nodes = plugin.payload("queryNodes", Value::Null);
     let own = json!({"id": "node1", "is_reachable": 1, "version": VERSION, "is_running": 0,
-        "alternate_smtp_port": 587, "auth_mode": TLS_YES, "differs": []});
+        "alternate_smtp_port": 9587, "auth_mode": TLS_YES, "differs": []});
     assert_eq!(nodes[0], own);
     let running = json!({"id": "node2", "is_reachable": 1, "version": VERSION, "is_running": 1,
-        "alternate_smtp_port": 587, "auth_mode": TLS_YES, "differs": ["is_running"]});
+        "alternate_smtp_port": 9587, "auth_mode": TLS_YES, "differs": ["is_running"]});
     assert_eq!(nodes[1], running);
     assert_eq!((&nodes[2]["id"], &nodes[2]["is_reachable"]), (&json!("node3"), &json!(0)));
     assert!(nodes[2]["message"].as_str().unwrap().starts_with("502 no ssh server answers there"), "{nodes}");
     let unconfigured = json!({"id": "node4", "is_reachable": 1, "version": VERSION, "is_running": 0,
-        "alternate_smtp_port": 587, "auth_mode": "0", "differs": ["auth_mode"]});
+        "alternate_smtp_port": 587, "auth_mode": "0", "differs": ["alternate_smtp_port", "auth_mode"]});
     assert_eq!(nodes[3], unconfigured);
     assert!(nodes[4]["message"].as_str().unwrap().contains("2.0.0 runs there"), "{nodes}");
     assert_eq!(nodes.as_array().unwrap().len(), 5);

@@ -16,6 +16,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+/// The stand-in. Not a copy: another test's fork may hold a file that was just written, which then cannot be executed.
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/ssh.sh");
+
 /// This machine and its simulated nodes.
 pub(crate) struct Simulated {
     machine: Sandbox,
@@ -36,14 +39,11 @@ impl Simulated {
             fs::create_dir(home.join(folder)).unwrap();
             fs::set_permissions(home.join(folder), Permissions::from_mode(0o700)).unwrap();
         }
-        let program = include_str!("ssh.sh").replace("@VERSION@", env!("CARGO_PKG_VERSION"));
-        fs::write(home.join("ssh"), program).unwrap();
-        fs::set_permissions(home.join("ssh"), Permissions::from_mode(0o755)).unwrap();
+        fs::write(home.join("version"), concat!(env!("CARGO_PKG_VERSION"), "\n")).unwrap();
         fs::write(home.join("node.toml"), "").unwrap();
         symlink(env!("CARGO_BIN_EXE_mail-smtp2"), home.join("mail-smtp2")).unwrap();
         let mut toml = format!(
-            "[deadlines]\nnode = {seconds}\n[cluster]\nself = \"node1\"\nssh_program = {:?}\n",
-            home.join("ssh")
+            "[deadlines]\nnode = {seconds}\n[cluster]\nself = \"node1\"\nssh_program = {PROGRAM:?}\n"
         );
         for (number, kind) in (2..).zip(kinds) {
             write!(toml, "[[cluster.node]]\nid = \"node{number}\"\nssh = \"{kind}.{number}\"\n").unwrap();

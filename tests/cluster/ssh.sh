@@ -1,6 +1,6 @@
 #!/bin/sh
 # Stands in for ssh. The destination, KIND.NUMBER, says how the node behind it behaves. What it is asked is noted in
-# asked/NUMBER beside this file, every start in started/NUMBER; the folder is $HOME, which the plugin hands down.
+# asked/NUMBER, every start in started/NUMBER, below $HOME, which the plugin hands down.
 for word; do destination=$last; last=$word; done
 kind=${destination%%.*} number=${destination#*.}
 echo "$$" >>"$HOME/started/$number"
@@ -17,12 +17,12 @@ serve() {
   while hear; do
     case $line in
       *isRunning*) say '"result":{"status":0,"payload":true}' ;;
-      *queryUpdate*) say '"result":{"status":0,"payload":{"alternate_smtp_port":587,"auth_mode":"auth_yes/tls_yes"}}' ;;
+      *queryUpdate*) say '"result":{"status":0,"payload":{"alternate_smtp_port":9587,"auth_mode":"auth_yes/tls_yes"}}' ;;
       *) say '"result":{"status":0,"payload":"Success"}' ;;
     esac
   done
 }
-VERSION=@VERSION@
+read -r VERSION <"$HOME/version"
 case $kind in
   fine) greet; serve ;;
   minor) greet 1.99.7; serve ;;
