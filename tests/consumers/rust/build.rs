@@ -3,41 +3,49 @@
 //! Answers for: `types.rs` in the build's folder, and in it a table of the documents by their path. Does not know: what
 //! a document says. A document that typify does not take ends the build.
 
+use std::error::Error;
 use std::fmt::Write;
-use std::path::Path;
-use std::{env, fs};
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
 use typify::{TypeSpace, TypeSpaceSettings};
 
 const SCHEMA: &str = "../../../schema";
 
-fn main() {
+/// What stands there and is no schema.
+const OTHERS: [&str; 2] = ["openrpc.json", "status-codes.json"];
+
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={SCHEMA}");
     let (mut modules, mut table) = (String::new(), String::new());
-    for folder in ["params", "payload", "draft-07/params", "draft-07/payload", ".", "draft-07"] {
-        let entries = fs::read_dir(Path::new(SCHEMA).join(folder)).expect(folder);
-        let mut files: Vec<_> = entries.map(|entry| entry.expect(folder).path()).collect();
-        files.sort();
-        for file in files.iter().filter(|file| file.is_file()) {
-            let text = fs::read_to_string(file).expect("a document");
-            let name = file.strip_prefix(SCHEMA).expect("below schema/").display().to_string();
-            let name = name.trim_start_matches("./");
-            if ["openrpc.json", "status-codes.json"].contains(&name) {
-                continue;
-            }
-            let module = format!("m{}", table.lines().count());
-            let (title, types) = types(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            writeln!(modules, "pub mod {module} {{ {types} }}").expect("a string");
-            writeln!(table, "({name:?}, crate::again::<{module}::{title}>),").expect("a string");
-        }
+    for (at, file) in documents(Path::new(SCHEMA))?.iter().enumerate() {
+        let name = file.strip_prefix(SCHEMA)?.display();
+        let (title, types) = types(&fs::read_to_string(file)?).map_err(|error| format!("{name}: {error}"))?;
+        writeln!(modules, "pub mod m{at} {{ {types} }}")?;
+        writeln!(table, "(\"{name}\", crate::again::<m{at}::{title}>),")?;
     }
     let table = format!("pub static TYPES: &[(&str, crate::Again)] = &[\n{table}];\n");
-    let out = Path::new(&env::var_os("OUT_DIR").expect("a build's folder")).join("types.rs");
-    fs::write(out, modules + &table).expect("the types");
+    let out = env::var_os("OUT_DIR").ok_or("a build has a folder")?;
+    Ok(fs::write(Path::new(&out).join("types.rs"), modules + &table)?)
+}
+
+/// Every schema below this folder, in order.
+fn documents(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            all.extend(documents(&path)?);
+        } else if !OTHERS.iter().any(|other| path.ends_with(other)) {
+            all.push(path);
+        }
+    }
+    all.sort();
+    Ok(all)
 }
 
 /// The name of the document's type, and the source of all its types.
-fn types(document: &str) -> Result<(String, String), Box<dyn std::error::Error>> {
+fn types(document: &str) -> Result<(String, String), Box<dyn Error>> {
     let schema: schemars::schema::RootSchema = serde_json::from_str(document)?;
     let title = schema.schema.metadata.as_ref().and_then(|about| about.title.clone()).ok_or("no title")?;
     let mut space = TypeSpace::new(&TypeSpaceSettings::default());

@@ -50,16 +50,21 @@ final class MailSmtp2
         return $reply['result'];
     }
 
-    /** Closing its input ends the plugin, after a change that has begun. */
-    public function close(): void
+    /** Closing its input ends the plugin, after a change that has begun; its exit status, 0 if all is well. */
+    public function close(): int
     {
-        array_map('fclose', $this->pipes);
-        if ($this->process !== null) {
-            proc_close($this->process);
+        if ($this->process === null) {
+            return 0;
         }
+        fclose($this->pipes[0]);
+        // What it still has to say is read, or it could not end in order.
+        stream_set_blocking($this->pipes[1], true);
+        stream_get_contents($this->pipes[1]);
+        fclose($this->pipes[1]);
+        $status = proc_close($this->process);
         $this->process = null;
-        $this->pipes = [];
         $this->heard = '';
+        return $status;
     }
 
     /** The reply with this id, or null when the plugin is gone. */
@@ -137,4 +142,5 @@ if (PHP_SAPI === 'cli' && realpath($argv[0]) === __FILE__) {
             exit(1);
         }
     }
+    exit($plugin->close());
 }

@@ -69,6 +69,14 @@ $tests = [
         same(4, count($lines));
         same(1, preg_match('/^listServiceInfo: .*"ports":"\d+".*"is_running":1/', $lines[2]));
     },
+    'a conversation ends in order' => function () use ($sandbox) {
+        $plugin = new MailSmtp2($sandbox);
+        same(DONE, $plugin->call('update', ['alternate_smtp_port' => free_port(), 'auth_mode' => 'auth_yes/tls_yes']));
+        same(DONE, $plugin->call('start'));
+        same(1, $plugin->call('listServiceInfo')['payload']['is_running']);
+        same(DONE, $plugin->call('stop'));
+        same(0, $plugin->close());
+    },
     'the page of the README shows the running listener' => function () use ($program) {
         $page = strtr(file_get_contents(__DIR__ . '/page.php'), ['2587' => free_port(), "'mail-smtp2'," => "'" . realpath($program) . "',"]);
         file_put_contents($file = scratch(), $page);

@@ -10,9 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Error, Value};
 
 /// What typify makes of the documents, and a table of them by path.
-#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
-#[allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "generated")]
-#[allow(rustdoc::all, reason = "generated")]
+#[allow(clippy::all, clippy::unwrap_used, clippy::expect_used, rustdoc::all, reason = "generated")]
 pub mod types {
     include!(concat!(env!("OUT_DIR"), "/types.rs"));
 }
