@@ -42,6 +42,8 @@ foreach (file($corpus, FILE_IGNORE_NEW_LINES) as $line) {
     }
 }
 
+expect($refused > 0, "$corpus has no refused request");
+
 // The traps: what this validator makes of documents as they are not.
 $check = function (string $schema, $value): bool {
     $validator = new JsonSchema\Validator();

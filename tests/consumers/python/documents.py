@@ -18,6 +18,7 @@ def documents(dialect):
 
 
 corpus = [json.loads(line) for line in CORPUS.read_text().splitlines()]
+assert corpus, f"{CORPUS} is empty"
 
 # The requests that a schema refuses.
 refusals = [entry for entry in corpus if entry["refused"]]

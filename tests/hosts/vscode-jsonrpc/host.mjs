@@ -3,14 +3,12 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { PassThrough } from "node:stream";
 import { pathToFileURL } from "node:url";
 import rpc from "vscode-jsonrpc/node.js";
 
 /** The plugin is gone, or did not answer in time: what became of a change is not known. Ask listServiceInfo. */
 export class NoAnswer extends Error {}
-
-/** What the library says of a request whose plugin is gone. */
-const unanswered = new Set([rpc.ErrorCodes.PendingResponseRejected, rpc.ErrorCodes.MessageWriteError]);
 
 export class MailSmtp2 {
   #command;
@@ -33,10 +31,13 @@ export class MailSmtp2 {
     const late = new Promise((_, reject) => {
       timer = setTimeout(() => reject(new NoAnswer(`no answer within ${this.#timeOut} ms`)), this.#timeOut);
     });
+    const gone = plugin.ended.then(() => Promise.reject(new NoAnswer(`mail-smtp2 ended before it answered ${action}`)));
+    const answer = plugin.connection.sendRequest(action, rpc.ParameterStructures.byName, params);
     try {
-      return await Promise.race([plugin.connection.sendRequest(action, rpc.ParameterStructures.byName, params), late]);
+      return await Promise.race([answer, gone, late]);
     } catch (error) {
-      throw unanswered.has(error.code) ? new NoAnswer(`mail-smtp2 ended before it answered ${action}`) : error;
+      // What the library says of a request whose plugin is gone.
+      throw error.code === rpc.ErrorCodes.PendingResponseRejected ? await gone.catch((why) => why) : error;
     } finally {
       clearTimeout(timer);
     }
@@ -46,7 +47,7 @@ export class MailSmtp2 {
   async close() {
     const plugin = this.#plugin;
     if (!plugin) return 0;
-    plugin.process.stdin.end();
+    plugin.input.end();
     return await plugin.ended;
   }
 
@@ -55,12 +56,14 @@ export class MailSmtp2 {
     // stderr is inherited: the plugin's log goes where this program's own goes.
     const process = spawn(this.#command[0], this.#command.slice(1), { stdio: ["pipe", "pipe", "inherit"] });
     const reader = new rpc.StreamMessageReader(process.stdout);
-    const writer = new rpc.StreamMessageWriter(process.stdin);
-    const connection = rpc.createMessageConnection(reader, writer);
-    // What was written to a plugin that is gone is told by its end.
+    // Between the library and the pipe: it leaves a rejection that nobody hears when a write fails. That the plugin is
+    // gone is told by its end.
+    const input = new PassThrough();
+    input.pipe(process.stdin).on("error", () => {});
+    const connection = rpc.createMessageConnection(reader, new rpc.StreamMessageWriter(input));
     connection.onError(() => {});
     connection.listen();
-    const plugin = { process, connection };
+    const plugin = { input, connection };
     const forget = (status) => {
       if (this.#plugin === plugin) this.#plugin = null;
       connection.dispose();
