@@ -64,6 +64,7 @@ fn plain(value: Value) -> Value {
     match value {
         Value::Object(members) => {
             let mut members: Map<_, _> = members.into_iter().filter_map(plain_member).collect();
+            unwrapped(&mut members);
             as_enum(&mut members);
             if members.contains_key("enum") {
                 // What the Rust type could hold beyond the enum is of no interest.
@@ -94,24 +95,28 @@ fn plain_member((name, value): (String, Value)) -> Option<(String, Value)> {
     Some((name, value))
 }
 
-/// Alternatives that are one value each, made into the enum that they are: a doc comment on a variant is enough for
-/// schemars to spell it out, and an optional one stands in an `anyOf` besides.
-fn as_enum(members: &mut Map<String, Value>) {
+/// An `anyOf` of which one branch is left, now that null is gone, is that branch; what stands beside it wins.
+fn unwrapped(members: &mut Map<String, Value>) {
     if let Some([Value::Object(only)]) = members.get("anyOf").and_then(Value::as_array).map(Vec::as_slice) {
-        let mut merged = only.clone();
+        let mut branch = only.clone();
         members.shift_remove("anyOf");
-        merged.extend(std::mem::take(members));
-        *members = merged;
+        branch.append(members);
+        *members = branch;
     }
-    let values = |branch: &Value| branch.get("const").map(|value| vec![value.clone()]);
-    let listed = |branch: &Value| values(branch).or_else(|| branch["enum"].as_array().cloned());
-    let branches = members.get("oneOf").and_then(Value::as_array);
-    let Some(all) = branches.and_then(|all| all.iter().map(listed).collect::<Option<Vec<_>>>()) else {
-        return;
+}
+
+/// Alternatives that are single values are the enum of those: a doc comment on one variant is enough for schemars to
+/// spell an enum out.
+fn as_enum(members: &mut Map<String, Value>) {
+    let values = |branch: &Value| match branch.get("const") {
+        Some(value) => Some(vec![value.clone()]),
+        None => branch["enum"].as_array().cloned(),
     };
-    let kind = branches.and_then(|all| all.first()).map(|branch| branch["type"].clone()).unwrap_or_default();
+    let Some(Value::Array(branches)) = members.get("oneOf") else { return };
+    let Some(all) = branches.iter().map(values).collect::<Option<Vec<_>>>() else { return };
+    let kind = branches.first().map(|branch| branch["type"].clone());
     members.shift_remove("oneOf");
-    members.insert("type".to_owned(), kind);
+    members.insert("type".to_owned(), kind.unwrap_or_default());
     members.insert("enum".to_owned(), all.concat().into());
 }
 
