@@ -14,6 +14,7 @@ use super::settings::{self, Settings, Wanted};
 use super::{ChangeError, Service, Verb, block, boot, live, prove, refuse, undo};
 use crate::mta::{Alternate, AuthMode, By, Content, Desk, Edit, Goal, Listener, Meant, Mta, Staged, Tell};
 use crate::sys::{Command, CommandError, Deadline, EditLock, Ended, Host, Output, Process, Signal};
+use crate::wire::status::Status;
 use crate::wire::text::foreign;
 
 /// The port of an unconfigured machine (page of the panel).
@@ -25,6 +26,8 @@ const SETTLE: Duration = Duration::from_millis(40);
 const GRACE: Duration = Duration::from_secs(2);
 /// How often is looked whether it has.
 const PAUSE: Duration = Duration::from_millis(3);
+/// How long a listener is heard out before a change: one that does not speak is to be changed in spite of it.
+const HEARING: Duration = Duration::from_secs(6);
 /// Where blocks are kept that somebody else had edited, below the state directory.
 pub const EDITED: &str = "edited";
 
@@ -79,7 +82,7 @@ impl<'s> Plan<'s> {
         let addresses = alternate.addresses()?;
 
         let found = match &was {
-            Some(was) => match prove::glance(host, mta, was, &addresses, deadline)? {
+            Some(was) => match prove::glance(host, mta, was, &addresses, deadline.within(HEARING))? {
                 prove::Glance::Up => Was::Up,
                 prove::Glance::Odd(_) => Was::Odd,
                 prove::Glance::Absent => Was::Absent,
@@ -242,8 +245,11 @@ impl<'s> Plan<'s> {
     /// What is ours and was edited by somebody else is rewritten, but not lost.
     fn keep_edited(&self, host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
         let Some(before) = &self.intent.before else { return Ok(()) };
-        // What cannot be compared is kept, too.
-        let expected = self.alternate.edits(&before.goal()).unwrap_or_default();
+        let expected = match self.alternate.edits(&before.goal()) {
+            Err(error) if error.status() == Status::Deadline => return Err(error.into()),
+            // What cannot be compared is kept, too.
+            expected => expected.unwrap_or_default(),
+        };
         for file in &self.files {
             let old = file.old.as_deref().unwrap_or_default();
             let ours = expected.iter().find(|edit| edit.path == file.path).map(|edit| &edit.content);

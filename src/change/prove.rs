@@ -44,6 +44,10 @@ pub fn up(
                 return Err(ChangeError::Unproven("the mail server has died of it".to_owned()));
             }
             Glance::Odd(what) if patience.passed() => return Err(ChangeError::Unproven(what)),
+            Glance::Absent if patience.passed() && !live::owned(host, mta, listener.port)?.is_empty() => {
+                let what = "it does not listen on all addresses of the primary server";
+                return Err(ChangeError::Unproven(what.to_owned()));
+            }
             Glance::Absent if lives.passed() => {
                 return Err(ChangeError::Unproven("no daemon is left that could listen".to_owned()));
             }
