@@ -414,7 +414,7 @@ impl Service {
     /// The answers of an MTA, or of what is left of one that has gone.
     fn alternate<'a>(&self, mta: &'a dyn Mta, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
         match mta.presence(desk.host) {
-            Presence::Missing => Ok(Box::new(Gone { mta })),
+            Presence::Missing => Ok(Box::new(Gone { mta, host: desk.host })),
             Presence::Installed | Presence::Runs => mta.alternate(desk),
         }
     }

@@ -1,18 +1,20 @@
 //! What is left of a mail server that has gone: the files in which our block may still stand.
 //!
-//! Answers for: taking a block out of files that nobody reads any more. Does not know: making anything; it has nobody to
-//! tell, and nothing of it listens.
+//! Answers for: taking a block out of files that nobody reads any more, and ending what of ours still runs. Does not
+//! know: making anything.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Alternate, Content, Edit, Goal, Listener, Meant, Mta, MtaError, Staged, Tell};
-use crate::sys::Command;
+use crate::sys::{Command, Host};
 
 /// A mail server whose daemon or configuration is missing.
 #[derive(Debug)]
 pub struct Gone<'a> {
     /// Which one.
     pub mta: &'a dyn Mta,
+    /// The machine.
+    pub host: &'a dyn Host,
 }
 
 impl Alternate for Gone<'_> {
@@ -38,6 +40,10 @@ impl Alternate for Gone<'_> {
 
     fn check(&self, _: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {
         Ok(None)
+    }
+
+    fn tell_before(&self, _: &Goal) -> Result<Vec<Tell>, MtaError> {
+        Ok(self.mta.remains(self.host))
     }
 
     fn tell(&self, _: &Goal) -> Result<Vec<Tell>, MtaError> {

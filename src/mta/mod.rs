@@ -12,6 +12,7 @@ pub mod qmail;
 pub mod recognised;
 pub mod sandbox;
 pub mod sendmail;
+mod services;
 
 use std::fmt::{self, Debug};
 use std::net::IpAddr;
@@ -293,6 +294,11 @@ pub trait Mta: Debug + Send + Sync {
 
     /// The folders that go with `remove`, of those that were made for us; `made` are the files that were.
     fn belongings(&self, made: &[&Path]) -> Vec<PathBuf>;
+
+    /// What to tell what is left of ours where the MTA itself has gone, so that it ends; most listeners go with it.
+    fn remains(&self, _: &dyn Host) -> Vec<Tell> {
+        Vec::new()
+    }
 
     /// Its answers about an alternate listener, as they are on the desk's machine now; whatever has to be asked of the
     /// MTA's own programs is asked only when it is needed.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence,
-    Staged, Tell, systemd_runs,
+    Staged, Tell, services, systemd_runs,
 };
 use crate::sys::{Command, Ended, Host, Output, Process, Signal, tls};
 use crate::wire::text::{chain, foreign};
@@ -32,8 +32,6 @@ const USUAL_PID: &str = "/var/spool/postfix/pid/master.pid";
 const SYSLOG_NAME: &str = "postfix/smtp2";
 /// The primary server's port.
 const SMTP: u16 = 25;
-/// Names that every machine knows, whatever its `/etc/services` says (RFC 6409, RFC 8314).
-const NAMES: [(&str, u16); 4] = [("smtp", SMTP), ("submission", 587), ("smtps", 465), ("submissions", 465)];
 /// The parameters of `main.cf` that matter here.
 const PARAMETERS: [&str; 12] = [
     "cyrus_sasl_config_path",
@@ -272,24 +270,7 @@ impl Here<'_> {
     /// The entries of the primary server: those that listen on port 25.
     fn primary(&self) -> Result<Vec<&Service>, MtaError> {
         let services = self.services()?.iter().filter(|service| !service.ours);
-        Ok(services.filter(|service| self.number(&service.port) == Some(SMTP)).collect())
-    }
-
-    /// The number of a port that may be named (services(5)).
-    fn number(&self, port: &str) -> Option<u16> {
-        if let Ok(number) = port.parse() {
-            return Some(number);
-        }
-        let known = NAMES.iter().find(|(name, _)| *name == port).map(|(_, number)| *number);
-        known.or_else(|| {
-            let text = self.desk.host.read(Path::new("/etc/services")).ok()??;
-            String::from_utf8_lossy(&text).lines().find_map(|line| {
-                let mut words = line.split('#').next()?.split_ascii_whitespace();
-                let name = words.next()?;
-                let number = words.next()?.strip_suffix("/tcp")?;
-                (name == port || words.any(|alias| alias == port)).then(|| number.parse().ok())?
-            })
-        })
+        Ok(services.filter(|service| services::number(self.desk.host, &service.port) == Some(SMTP)).collect())
     }
 
     /// The master of the default instance, if it runs.
@@ -487,7 +468,7 @@ impl Alternate for Here<'_> {
         };
         let mut meant = vec![Meant { port: SMTP, by: By::Primary }];
         for service in services {
-            let Some(port) = self.number(&service.port) else { continue };
+            let Some(port) = services::number(self.desk.host, &service.port) else { continue };
             if port != SMTP {
                 let (name, program) = (foreign(service.name()), foreign(&service.program));
                 let by = format!("the entry {name} inet ({program}) in {}", self.master_cf().display());
