@@ -392,7 +392,7 @@ fn was_given(host: &dyn Host, process: &Process, word: &Path) -> bool {
 pub fn all(sandbox: sandbox::Sandbox) -> Vec<Box<dyn Mta>> {
     vec![
         Box::new(postfix::Postfix),
-        Box::new(exim::EXIM),
+        Box::new(exim::Exim),
         Box::new(qmail::QMAIL),
         Box::new(opensmtpd::OPENSMTPD),
         Box::new(sendmail::SENDMAIL),

@@ -1,0 +1,327 @@
+//! The answers about an alternate listener of the Exim that is on the desk's machine.
+//!
+//! Answers for: what Exim lacks for it, which lines make it, and that these lines win over the administrator's: each is
+//! read back through Exim before anything is written, because an option or ACL of his may silently decide otherwise.
+//! Does not know: writing, waiting, proving. What the primary's configuration does not let us have is named.
+
+use std::cell::{OnceCell, RefCell};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::conf::{self, ACL_MACRO, ACL_OPTION, ADVERTISE, NOTLS};
+use super::read::{self, Printed};
+use super::{Layout, UNIT, UNIT_PATH, Whose, daemons, end};
+use crate::mta::{
+    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, MtaError, Staged, Tell,
+    services, systemd_runs, was_given,
+};
+use crate::sys::{Command, Output, Process};
+use crate::wire::text::foreign;
+
+/// The primary server's port.
+const SMTP: u16 = 25;
+/// How often Exim tries to bind, 30 seconds apart, unless told otherwise.
+const RETRIES: &str = "9";
+/// The option that tells otherwise.
+const RETRIES_OPTION: &str = "daemon_startup_retries";
+/// The main options of the primary's that matter here.
+const OPTIONS: [&str; 9] = [
+    ACL_OPTION,
+    ADVERTISE,
+    "daemon_smtp_ports",
+    RETRIES_OPTION,
+    "local_interfaces",
+    "tls_advertise_hosts",
+    "tls_certificate",
+    "tls_on_connect_ports",
+    "tls_privatekey",
+];
+
+/// Exim as one layout has it.
+pub(super) struct Here<'a> {
+    pub(super) desk: Desk<'a>,
+    pub(super) layout: &'static Layout,
+    primary: OnceCell<Primary>,
+    /// The last that was asked for.
+    made: RefCell<Option<Rc<Made>>>,
+}
+
+/// The primary's configuration, as Exim itself reads it.
+pub(super) struct Primary {
+    path: PathBuf,
+    pub(super) says: Printed,
+}
+
+/// What makes one listener.
+pub(super) struct Made {
+    listener: Listener,
+    configuration: String,
+    acl: String,
+    /// What Exim says that the whole amounts to.
+    pub(super) says: Printed,
+}
+
+impl<'a> Here<'a> {
+    /// What is on the desk's machine, where `layout` was found.
+    pub(super) fn new(desk: Desk<'a>, layout: &'static Layout) -> Self {
+        Self { desk, layout, primary: OnceCell::new(), made: RefCell::default() }
+    }
+
+    pub(super) fn exim(&self) -> Command {
+        Command::new(self.layout.daemon)
+    }
+
+    pub(super) fn run(&self, command: Command) -> Result<Output, MtaError> {
+        Ok(self.desk.host.run(&command, self.desk.deadline)?)
+    }
+
+    /// The primary's configuration. Asked with `-bV` first: `-bP` writes what is broken into the panic log.
+    pub(super) fn primary(&self) -> Result<&Primary, MtaError> {
+        if self.primary.get().is_none() {
+            let version = self.run(self.exim().arg("-bV"))?;
+            if !version.success() {
+                return Err(MtaError::Broken { kind: Kind::Exim, message: complaint(&version) });
+            }
+            let path = read::configuration(&String::from_utf8_lossy(&version.stdout));
+            let unnamed =
+                || MtaError::Unsupported("Exim does not say which configuration it uses".to_owned());
+            let path = path.ok_or_else(unnamed)?;
+            let says = self.printed(self.exim(), "macro_list")?;
+            let _ = self.primary.set(Primary { path, says });
+        }
+        self.primary.get().ok_or_else(|| MtaError::Unsupported("Exim does not answer".to_owned()))
+    }
+
+    /// The values of the options that matter, and one list more.
+    fn printed(&self, exim: Command, list: &str) -> Result<Printed, MtaError> {
+        let output = self.run(exim.arg("-bP").args(OPTIONS).arg(list))?;
+        if !output.success() {
+            return Err(MtaError::Unsupported(format!(
+                "Exim does not tell its options: {}",
+                complaint(&output)
+            )));
+        }
+        Ok(read::printed(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// What makes this listener, tried and read back.
+    pub(super) fn made(&self, listener: &Listener) -> Result<Rc<Made>, MtaError> {
+        if let Some(made) = self.made.borrow().as_ref().filter(|made| made.listener == *listener) {
+            return Ok(made.clone());
+        }
+        let made = Rc::new(self.make(listener)?);
+        self.made.replace(Some(made.clone()));
+        Ok(made)
+    }
+
+    fn make(&self, listener: &Listener) -> Result<Made, MtaError> {
+        let Primary { path, says } = self.primary()?;
+        let theirs = says.option(ACL_OPTION);
+        if theirs.contains(char::is_whitespace) {
+            return Err(MtaError::Unsupported(format!(
+                "{ACL_OPTION} = {} in {} is not the name of an ACL, which could be asked after ours",
+                foreign(theirs),
+                path.display()
+            )));
+        }
+        // Where the administrator sets the option, a macro may have its way; twice it cannot be set.
+        let slots = if theirs.is_empty() { &[ACL_OPTION][..] } else { &[ACL_MACRO, ACL_OPTION] };
+        let mut refused = None;
+        for slot in slots {
+            match self.try_out(listener, slot) {
+                Ok(made) => return Ok(made),
+                Err(MtaError::Unsupported(why)) => refused = refused.or(Some(why)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(MtaError::Unsupported(refused.unwrap_or_default()))
+    }
+
+    /// The lines with our ACL in this slot, if they have their way.
+    fn try_out(&self, listener: &Listener, slot: &'static str) -> Result<Made, MtaError> {
+        let Primary { path, says } = self.primary()?;
+        let mode = listener.auth_mode;
+        let mut lines = vec![(slot, self.layout.acl)];
+        if says.option(RETRIES_OPTION) == RETRIES {
+            lines.push((RETRIES_OPTION, "0"));
+        }
+        if !conf::advertises(says.option(ADVERTISE), mode) {
+            lines.push((ADVERTISE, conf::advertise(mode)));
+        }
+        if mode == AuthMode::TlsOptional && !says.macros.contains(NOTLS) {
+            lines.push((NOTLS, "yes"));
+        }
+        let configuration = conf::configuration(listener, &lines, path);
+        let staged = self.staged(configuration.as_bytes())?;
+        let checked = self.run(staged.clone().arg("-bV"))?;
+        if !checked.success() {
+            return Err(self.in_the_way(&complaint(&checked)));
+        }
+        let says = self.printed(staged, "authenticators")?;
+        if says.option(ACL_OPTION) != self.layout.acl {
+            let wins = format!("{ACL_OPTION} = {} has its way over ours", foreign(says.option(ACL_OPTION)));
+            return Err(self.in_the_way(&wins));
+        }
+        if !conf::advertises(says.option(ADVERTISE), mode) {
+            let wins = format!("{ADVERTISE} = {} has its way over ours", foreign(says.option(ADVERTISE)));
+            return Err(self.in_the_way(&wins));
+        }
+        let acl = conf::acl(mode, self.primary()?.says.option(ACL_OPTION));
+        Ok(Made { listener: *listener, configuration, acl, says })
+    }
+
+    fn in_the_way(&self, what: &str) -> MtaError {
+        let path = self.primary().map(|primary| primary.path.display().to_string()).unwrap_or_default();
+        MtaError::Unsupported(format!(
+            "the alternate server's configuration includes {path}, and there something is in its way: {what}; put \
+             .ifndef {} before that line and .endif after it",
+            conf::PORT
+        ))
+    }
+
+    /// Exim with a configuration of these bytes that is not live.
+    fn staged(&self, bytes: &[u8]) -> Result<Command, MtaError> {
+        let Desk { host, staging, .. } = self.desk;
+        host.make_dir(staging)?;
+        let file = staging.join("exim.conf");
+        host.scratch(&file, bytes)?;
+        Ok(self.exim().arg("-C").arg(&file))
+    }
+
+    /// The addresses on which the primary listens.
+    fn bound(&self) -> Result<Vec<IpAddr>, MtaError> {
+        let primary: Vec<i32> = self.daemons().iter().map(|daemon| daemon.pid).collect();
+        let mut addresses = Vec::new();
+        for socket in self.desk.host.listening(SMTP)? {
+            if self.desk.host.holder_among(&socket, &primary)?.is_some() {
+                addresses.push(socket.address.ip());
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// The primary's daemon, and its sessions.
+    fn daemons(&self) -> Vec<Process> {
+        daemons(self.desk.host, Whose::Primary)
+    }
+
+    fn interfaces(&self, listener: &Listener) -> Result<String, MtaError> {
+        Ok(conf::interfaces(&self.addresses()?, listener.port))
+    }
+}
+
+/// What Exim said of a configuration that it does not accept.
+fn complaint(output: &Output) -> String {
+    let said = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
+    foreign(read::error(&String::from_utf8_lossy(said)))
+}
+
+impl Alternate for Here<'_> {
+    fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
+        let mut addresses = self.bound()?;
+        if addresses.is_empty() {
+            // A primary that is down binds nothing; what must be closed is closed where everybody can see it.
+            addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        }
+        Ok(addresses)
+    }
+
+    fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {
+        let says = match self.primary() {
+            Ok(primary) => &primary.says,
+            // A configuration that is broken already is found out by whoever wants to go live with it.
+            Err(MtaError::Broken { .. }) => return Ok(vec![Meant { port: SMTP, by: By::Primary }]),
+            Err(error) => return Err(error),
+        };
+        let named = read::list(says.option("daemon_smtp_ports"));
+        let mut ports: Vec<u16> =
+            named.iter().filter_map(|port| services::number(self.desk.host, port)).collect();
+        ports.extend(read::list(says.option("local_interfaces")).iter().filter_map(|a| read::port_in(a)));
+        ports.push(SMTP);
+        Ok(ports.into_iter().map(|port| Meant { port, by: By::Primary }).collect())
+    }
+
+    fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
+        let Layout { daemon, trusted, ours, acl, .. } = self.layout;
+        let lines = match goal {
+            Goal::Stopped | Goal::Removed => [None, None, None, None],
+            Goal::Running(listener) => {
+                let made = self.made(listener)?;
+                let unit = conf::unit(daemon, Path::new(ours), &self.interfaces(listener)?);
+                let unit = systemd_runs(self.desk.host).then_some(unit);
+                [Some(format!("{ours}\n")), Some(made.acl.clone()), Some(made.configuration.clone()), unit]
+            }
+        };
+        let edit = |(path, lines)| Edit {
+            path: PathBuf::from(path),
+            content: Content::Block(lines),
+            // The sessions read them as Exim's own user.
+            mode: 0o644,
+            lock: None,
+        };
+        Ok([*trusted, *acl, *ours, UNIT_PATH].into_iter().zip(lines).map(edit).collect())
+    }
+
+    fn ready(&self, listener: &Listener) -> Result<(), MtaError> {
+        let daemons = self.daemons();
+        if daemons.is_empty() {
+            return Err(MtaError::Down("Exim does not run; start it first".to_owned()));
+        }
+        if daemons.iter().any(|daemon| was_given(self.desk.host, daemon, Path::new("-C"))) {
+            let what = "the primary server was started with a configuration of its own (-C), which is not the one that \
+                        Exim names";
+            return Err(MtaError::Unsupported(what.to_owned()));
+        }
+        if self.bound()?.is_empty() {
+            let what = "Exim does not listen on port 25, so that there is no primary server to bind like";
+            return Err(MtaError::Unsupported(what.to_owned()));
+        }
+        self.list_is_trusted()?;
+        let wrapped = read::list(self.primary()?.says.option("tls_on_connect_ports"));
+        if wrapped.iter().any(|port| services::number(self.desk.host, port) == Some(listener.port)) {
+            let (port, wrapped) = (listener.port, foreign(wrapped.join(" : ")));
+            return Err(MtaError::Unsupported(format!(
+                "tls_on_connect_ports = {wrapped} has Exim begin with TLS on port {port}, where STARTTLS is to be offered"
+            )));
+        }
+        self.certificate()?;
+        self.authenticators(listener)
+    }
+
+    fn check(&self, staged: &[Staged], goal: &Goal) -> Result<Option<Command>, MtaError> {
+        if goal.listener().is_none() {
+            return Ok(None);
+        }
+        let ours = staged.iter().find(|file| file.path == Path::new(self.layout.ours));
+        let bytes = ours.and_then(|file| file.bytes.as_deref()).unwrap_or_default();
+        Ok(Some(self.staged(bytes)?.arg("-bV")))
+    }
+
+    fn tell_before(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {
+        Ok(if goal.listener().is_some() { Vec::new() } else { end(self.desk.host) })
+    }
+
+    fn tell(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {
+        let Some(listener) = goal.listener() else {
+            // A session may have begun while its daemon ended.
+            return Ok(end(self.desk.host));
+        };
+        if systemd_runs(self.desk.host) {
+            return Ok(["enable", "restart"].map(|verb| Tell::Unit { verb, unit: UNIT.to_owned() }).into());
+        }
+        let mut tells = end(self.desk.host);
+        let interfaces = self.interfaces(listener)?;
+        tells.push(Tell::Daemon(self.exim().args(["-C", self.layout.ours, "-bd", "-oX"]).arg(interfaces)));
+        Ok(tells)
+    }
+
+    fn primary_runs(&self) -> Result<bool, MtaError> {
+        Ok(!self.daemons().is_empty())
+    }
+
+    fn revive(&self) -> Vec<Tell> {
+        // It is never told anything that it could die of.
+        Vec::new()
+    }
+}

@@ -1,0 +1,143 @@
+//! The texts that make an alternate listener of Exim: its configuration, its ACL, its unit.
+//!
+//! Answers for: what stands in each, and reading port and mode back from the first. Pure functions. Does not know: what
+//! the primary's configuration says beyond the few values that it is given. Source: Exim's specification, chapters 6
+//! (macros, `.include`), 14 (main options) and 43 (ACLs); systemd.service(5).
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::mta::{AuthMode, Listener};
+
+/// Defined while our configuration is read: by it an administrator's own tells whose listener it is read for.
+pub const PORT: &str = "MAIL_SMTP2_PORT";
+const AUTH_MODE: &str = "MAIL_SMTP2_AUTH_MODE";
+/// With it, the authenticators that Debian ships are offered without TLS, too.
+pub const NOTLS: &str = "AUTH_SERVER_ALLOW_NOTLS_PASSWORDS";
+/// The option that names the ACL for MAIL.
+pub const ACL_OPTION: &str = "acl_smtp_mail";
+/// The macro that Debian's configuration, and those that follow it, set that option to.
+pub const ACL_MACRO: &str = "MAIN_ACL_CHECK_MAIL";
+/// The option that says to whom AUTH is offered.
+pub const ADVERTISE: &str = "auth_advertise_hosts";
+
+/// Our configuration: lines `name = value` over the primary's.
+pub fn configuration(listener: &Listener, lines: &[(&str, &str)], primary: &Path) -> String {
+    let mut text = format!("{PORT} = {}\n{AUTH_MODE} = {}\n", listener.port, listener.auth_mode.name());
+    for (name, value) in lines {
+        text.push_str(&format!("{name} = {value}\n"));
+    }
+    text + &format!(".include {}\n", primary.display())
+}
+
+/// The listener that a configuration of ours tells.
+pub fn listener_in(text: &str) -> Option<Listener> {
+    let value = |name: &str| {
+        let mut pairs = text.lines().filter_map(|line| line.split_once('='));
+        pairs.find(|(known, _)| known.trim() == name).map(|(_, value)| value.trim())
+    };
+    let port = value(PORT)?.parse().ok().filter(|port| *port > 0)?;
+    // Where the mode cannot be read, the stricter one is what was meant.
+    let optional = value(AUTH_MODE) == Some(AuthMode::TlsOptional.name());
+    let auth_mode = if optional { AuthMode::TlsOptional } else { AuthMode::TlsYes };
+    Some(Listener { port, auth_mode })
+}
+
+/// The hosts to which AUTH is offered.
+pub fn advertise(mode: AuthMode) -> &'static str {
+    match mode {
+        AuthMode::TlsYes => "${if def:tls_in_cipher{*}{}}",
+        AuthMode::TlsOptional => "*",
+    }
+}
+
+/// Whether a value of `auth_advertise_hosts` says what `mode` asks for.
+pub fn advertises(value: &str, mode: AuthMode) -> bool {
+    const UNDER_TLS: [&str; 3] =
+        ["${ifdef:tls_in_cipher{*}{}}", "${ifdef:tls_in_cipher{*}}", "${ifeq{$tls_in_cipher}{}{}{*}}"];
+    let spelled: String = value.split_whitespace().collect();
+    let spelled = spelled.replace("tls_cipher", "tls_in_cipher");
+    match mode {
+        AuthMode::TlsYes => UNDER_TLS.contains(&spelled.as_str()),
+        AuthMode::TlsOptional => spelled == "*",
+    }
+}
+
+/// Our ACL for MAIL; after it, that of the administrator has its say.
+pub fn acl(mode: AuthMode, theirs: &str) -> String {
+    let tls = match mode {
+        AuthMode::TlsYes => {
+            "deny\n  message = 530 5.7.0 Must issue a STARTTLS command first\n  !encrypted = *\n"
+        }
+        AuthMode::TlsOptional => "",
+    };
+    let auth = "deny\n  message = 530 5.7.0 Authentication required\n  !authenticated = *\n";
+    let then = match theirs {
+        "" => "accept\n".to_owned(),
+        theirs => format!("accept\n  endpass\n  acl = {theirs}\n"),
+    };
+    format!("{tls}{auth}{then}")
+}
+
+/// The addresses and the port as `-oX` takes them.
+pub fn interfaces(addresses: &[IpAddr], port: u16) -> String {
+    let item = |address: &IpAddr| match address {
+        // Only so is it the wildcard that leaves IPv4 alone.
+        IpAddr::V6(six) if six.is_unspecified() => format!(";[::0]:{port}"),
+        other => format!(";[{other}]:{port}"),
+    };
+    let items: String = addresses.iter().map(item).collect();
+    format!("<{items}")
+}
+
+/// Our unit.
+pub fn unit(daemon: &str, configuration: &Path, interfaces: &str) -> String {
+    let configuration = configuration.display();
+    format!(
+        "[Unit]\nDescription=Alternate inbound SMTP server (mail-smtp2)\nWants=network-online.target\n\
+         After=network-online.target\n\n\
+         [Service]\nType=exec\nExecStart={daemon} -C {configuration} -bdf -oX \"{interfaces}\"\n\
+         # Deliveries that have begun run to their end.\nKillMode=process\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listener_of_a_configuration_is_read_back() {
+        for auth_mode in [AuthMode::TlsYes, AuthMode::TlsOptional] {
+            let listener = Listener { port: 2525, auth_mode };
+            let text = configuration(&listener, &[(NOTLS, "yes")], Path::new("/etc/exim4/exim4.conf"));
+            assert_eq!(listener_in(&text), Some(listener));
+        }
+        assert_eq!(listener_in("MAIL_SMTP2_PORT = x\n"), None);
+    }
+
+    #[test]
+    fn the_wildcard_of_ipv6_leaves_ipv4_alone() {
+        let addresses: Vec<IpAddr> = ["0.0.0.0", "::", "::1"].map(|ip| ip.parse().unwrap()).into();
+        assert_eq!(interfaces(&addresses, 587), "<;[0.0.0.0]:587;[::0]:587;[::1]:587");
+    }
+
+    #[test]
+    fn spellings_of_offering_auth_under_tls_only_are_known() {
+        for value in ["${if def:tls_in_cipher {*}{}}", "${if eq {$tls_cipher}{}{}{*}}"] {
+            assert!(
+                advertises(value, AuthMode::TlsYes) && !advertises(value, AuthMode::TlsOptional),
+                "{value}"
+            );
+        }
+        assert!(!advertises("!10.0.0.0/8", AuthMode::TlsOptional));
+    }
+
+    #[test]
+    fn an_administrators_acl_is_asked_after_ours() {
+        assert!(
+            acl(AuthMode::TlsYes, "acl_check_mail").ends_with("accept\n  endpass\n  acl = acl_check_mail\n")
+        );
+        assert!(acl(AuthMode::TlsOptional, "").ends_with("\naccept\n"));
+    }
+}
