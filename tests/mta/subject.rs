@@ -3,6 +3,7 @@
 //! A subject is a machine of its own with one MTA, fresh for each test. It knows the MTA and its administrator; it
 //! does not know how the plugin does anything. `None` as an answer means: not to be had on this kind of machine.
 
+use super::machine::{Hook, Node};
 use super::support::plugin::{Launch, Plugin};
 use super::support::process::as_pid;
 use super::support::{PATIENCE, eventually};
@@ -69,6 +70,22 @@ pub(crate) trait Subject: Sized + Send + Sync + 'static {
 
     /// What a failing test should print.
     fn evidence(&self) -> String;
+}
+
+/// A subject whose MTA is driven by programs, which something can come between.
+pub(crate) trait Driven: Subject {
+    /// The programs by which the MTA is configured and controlled.
+    const PROGRAMS: &'static [&'static str];
+
+    /// Its machine.
+    fn node(&self) -> &Node;
+
+    /// Counts the calls of these programs from now on, and lets a shell script run before the `nth` of them (none for 0).
+    /// The script ends in `exit` where the program itself is not to run.
+    #[track_caller]
+    fn hook(&self, nth: u32, script: &str) -> Hook<'_> {
+        self.node().hook(Self::PROGRAMS, nth, script)
+    }
 }
 
 /// Runs one policy on a fresh machine, in its network.

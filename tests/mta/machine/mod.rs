@@ -6,7 +6,7 @@
 
 pub(crate) mod systemd;
 
-use super::support::process::{alive, as_pid};
+use super::support::process::{alive, as_pid, name};
 use super::support::{PATIENCE, eventually, within as poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
@@ -135,11 +135,6 @@ impl Node {
         Self { init, _holder: holder }
     }
 
-    /// The node's first process, by the number that this machine gives it.
-    pub(crate) fn init(&self) -> u32 {
-        self.init
-    }
-
     /// Where this machine sees a file of the node.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{inside}", self.init))
@@ -185,9 +180,60 @@ impl Node {
         setns(network, CloneFlags::CLONE_NEWNET).expect("root may join a network");
     }
 
+    /// The node's processes with this name, by the numbers that this machine gives them.
+    pub(crate) fn pids_of(&self, program: &str) -> Vec<u32> {
+        let space = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let ours = space(self.init);
+        let entries = fs::read_dir("/proc").unwrap();
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|pid| name(*pid) == program && space(*pid) == ours && alive(*pid)).collect()
+    }
+
     /// The inodes of the sockets that listen on the port, at any address.
     pub(crate) fn listening(&self, port: u16) -> Vec<String> {
         listening(self.init, port)
+    }
+}
+
+impl Node {
+    /// Counts the calls of these programs from now on, and lets a shell script run before the `nth` of them.
+    #[track_caller]
+    pub(crate) fn hook(&self, programs: &'static [&'static str], nth: u32, script: &str) -> Hook<'_> {
+        // A program has to run under its own path, or the daemon that it becomes would be another program's.
+        let wrapper = format!(
+            "#!/bin/bash\nexec 9>>/run/lab/lock; /usr/bin/flock 9\nread -r n </run/lab/calls; n=$((n + 1))\n\
+             echo $n >/run/lab/calls; exec 9>&-\necho \"$0 $*\" >>/run/lab/log\n\
+             if [ $n = {nth} ]; then\n:\n{script}\nfi\n\
+             umount -l \"$0\"; \"$0\" \"$@\"; status=$?\nmount --bind /run/lab/wrapper \"$0\"; exit $status\n"
+        );
+        self.sh("mkdir -p /run/lab; echo 0 >/run/lab/calls; : >/run/lab/log");
+        fs::write(self.path("/run/lab/wrapper"), wrapper).unwrap();
+        self.sh("chmod 755 /run/lab/wrapper");
+        for program in programs {
+            self.sh(&format!("mount --bind /run/lab/wrapper {program}"));
+        }
+        Hook { node: self, programs }
+    }
+}
+
+/// Something between the plugin and the MTA's programs, until it is dropped.
+pub(crate) struct Hook<'n> {
+    node: &'n Node,
+    programs: &'static [&'static str],
+}
+
+impl Hook<'_> {
+    /// How many calls there were.
+    pub(crate) fn calls(&self) -> u32 {
+        fs::read_to_string(self.node.path("/run/lab/calls")).unwrap().trim().parse().unwrap()
+    }
+}
+
+impl Drop for Hook<'_> {
+    fn drop(&mut self) {
+        for program in self.programs {
+            self.node.try_sh(&format!("umount -l {program}"));
+        }
     }
 }
 

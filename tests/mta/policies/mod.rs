@@ -8,6 +8,7 @@
 pub(crate) mod administrator;
 pub(crate) mod conflicts;
 pub(crate) mod crashes;
+pub(crate) mod hangs;
 pub(crate) mod idempotence;
 pub(crate) mod life;
 pub(crate) mod primary;

@@ -11,7 +11,7 @@
 
 use super::Postfix;
 use super::health::squat;
-use crate::subject::{MODES, Subject, in_network, plugin_of, report, settings, start};
+use crate::subject::{Driven, MODES, Subject, in_network, plugin_of, report, settings, start};
 use crate::support::plugin::Plugin;
 use crate::support::sandbox::{Frozen, addresses};
 use crate::support::smtp::{Session, is_closed, is_open, ready_for_auth};

@@ -1,7 +1,7 @@
 //! A Postfix that dies, is restarted or leaves orphans: the plugin tells the truth, and Postfix never dies of the plugin.
 
 use super::Postfix;
-use crate::subject::{Squatter, Subject, on, on_configured, plugin_of, running, stopped};
+use crate::subject::{Driven, Squatter, Subject, on, on_configured, plugin_of, running, stopped};
 use crate::support::sandbox::addresses;
 use crate::support::smtp::{Session, is_closed, is_open};
 use crate::support::{PATIENCE, TLS_YES, eventually, failure, status};

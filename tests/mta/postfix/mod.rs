@@ -7,7 +7,6 @@ pub(crate) mod addresses;
 pub(crate) mod corpus;
 pub(crate) mod edits;
 pub(crate) mod faults;
-pub(crate) mod hangs;
 pub(crate) mod harness;
 pub(crate) mod health;
 pub(crate) mod preconditions;
@@ -15,7 +14,7 @@ pub(crate) mod rules;
 pub(crate) mod services;
 
 use super::machine::{Node, Recipe, Workshop, holds, only_child};
-use super::subject::{Subject, report};
+use super::subject::{Driven, Subject, report};
 use super::support::plugin::{Launch, Plugin};
 use super::support::process::name;
 use super::support::{PATIENCE, eventually, skip};
@@ -37,9 +36,6 @@ const RECIPE: Recipe = Recipe {
         "busybox-static",
     ],
 };
-
-/// The programs by which Postfix is configured and controlled.
-const CONTROLS: [&str; 2] = ["/usr/sbin/postconf", "/usr/sbin/postfix"];
 
 /// The workshop of the run, or nothing where this machine cannot have one; that is said once.
 pub(crate) fn workshop() -> Option<&'static Workshop> {
@@ -147,6 +143,14 @@ impl Subject for Postfix {
     }
 }
 
+impl Driven for Postfix {
+    const PROGRAMS: &'static [&'static str] = &["/usr/sbin/postconf", "/usr/sbin/postfix"];
+
+    fn node(&self) -> &Node {
+        &self.node
+    }
+}
+
 impl Postfix {
     /// Where this machine sees a file of the node.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
@@ -213,12 +217,7 @@ impl Postfix {
 
     /// The processes of the node with this name.
     pub(crate) fn pids_of(&self, program: &str) -> Vec<u32> {
-        let space = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let ours = space(self.node.init());
-        let entries = fs::read_dir("/proc").unwrap();
-        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        let alive = |pid: &u32| super::support::process::alive(*pid);
-        pids.filter(|pid| name(*pid) == program && space(*pid) == ours).filter(alive).collect()
+        self.node.pids_of(program)
     }
 
     /// Kills Postfix's master, and nobody else.
@@ -227,43 +226,5 @@ impl Postfix {
         let master = self.master().expect("a master runs");
         super::support::process::signal(master, nix::sys::signal::Signal::SIGKILL);
         eventually(PATIENCE, "the master is gone", || self.master().is_none());
-    }
-
-    /// Counts the calls of Postfix's control programs from now on, and lets a shell script run before the `nth` of them
-    /// (none for 0). The script ends in `exit` where the program itself is not to run.
-    #[track_caller]
-    pub(crate) fn hook(&self, nth: u32, script: &str) -> Hook<'_> {
-        let wrapper = format!(
-            "#!/bin/bash\nexec 9>>/run/lab/lock; /usr/bin/flock 9\nread -r n </run/lab/calls; n=$((n + 1))\n\
-             echo $n >/run/lab/calls; exec 9>&-\necho \"$0 $*\" >>/run/lab/log\n\
-             if [ $n = {nth} ]; then\n:\n{script}\nfi\nexec /run/lab/real/${{0##*/}} \"$@\"\n"
-        );
-        self.sh("mkdir -p /run/lab/real; echo 0 >/run/lab/calls; : >/run/lab/log");
-        fs::write(self.path("/run/lab/wrapper"), wrapper).unwrap();
-        self.sh("chmod 755 /run/lab/wrapper");
-        for control in CONTROLS {
-            self.sh(&format!("p={control}; cp -p $p /run/lab/real/; mount --bind /run/lab/wrapper $p"));
-        }
-        Hook { machine: self }
-    }
-}
-
-/// Something between the plugin and Postfix's control programs, until it is dropped.
-pub(crate) struct Hook<'p> {
-    machine: &'p Postfix,
-}
-
-impl Hook<'_> {
-    /// How many calls there were.
-    pub(crate) fn calls(&self) -> u32 {
-        fs::read_to_string(self.machine.path("/run/lab/calls")).unwrap().trim().parse().unwrap()
-    }
-}
-
-impl Drop for Hook<'_> {
-    fn drop(&mut self) {
-        for control in CONTROLS {
-            self.machine.try_sh(&format!("umount {control}"));
-        }
     }
 }

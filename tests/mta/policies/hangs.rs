@@ -3,8 +3,7 @@
 //!
 //! Nothing is assumed about which commands a change uses: each call is counted first, then each in turn hangs.
 
-use super::Postfix;
-use crate::subject::{Subject, on_configured, plugin_of, report, running, settings};
+use crate::subject::{Driven, on_configured, plugin_of, report, running, settings};
 use crate::support::plugin::Plugin;
 use crate::support::process::{name, state};
 use crate::support::smtp::{is_closed, is_open};
@@ -22,19 +21,16 @@ const BOTH_DEADLINES: Duration = Duration::from_secs(30);
 /// Neither polite signals nor the end of its input end it, and it has a child that outlives it.
 const HANG: &str = "trap '' TERM INT HUP PIPE; /bin/sleep 98765 & /bin/sleep 98765; wait";
 
-#[test]
-fn a_control_command_that_hangs_in_start_is_504_and_rolled_back() {
-    every_call_hangs_once("start", |_| Value::Null, |plugin, _| plugin.succeed("stop", Value::Null));
+pub(crate) fn a_control_command_that_hangs_in_start_is_504_and_rolled_back<S: Driven>() {
+    every_call_hangs_once::<S>("start", |_| Value::Null, |plugin, _| plugin.succeed("stop", Value::Null));
 }
 
-#[test]
-fn a_control_command_that_hangs_in_stop_is_504_and_rolled_back() {
-    every_call_hangs_once("stop", |_| Value::Null, |plugin, _| plugin.succeed("start", Value::Null));
+pub(crate) fn a_control_command_that_hangs_in_stop_is_504_and_rolled_back<S: Driven>() {
+    every_call_hangs_once::<S>("stop", |_| Value::Null, |plugin, _| plugin.succeed("start", Value::Null));
 }
 
-#[test]
-fn a_control_command_that_hangs_in_update_is_504_and_rolled_back() {
-    every_call_hangs_once(
+pub(crate) fn a_control_command_that_hangs_in_update_is_504_and_rolled_back<S: Driven>() {
+    every_call_hangs_once::<S>(
         "update",
         |machine| settings(machine.port(), TLS_OPTIONAL),
         |plugin, machine| {
@@ -44,18 +40,16 @@ fn a_control_command_that_hangs_in_update_is_504_and_rolled_back() {
     );
 }
 
-#[test]
-fn a_control_command_that_hangs_in_restart_is_504_and_rolled_back() {
-    every_call_hangs_once("restart", |_| Value::Null, |plugin, _| plugin.succeed("start", Value::Null));
+pub(crate) fn a_control_command_that_hangs_in_restart_is_504_and_rolled_back<S: Driven>() {
+    every_call_hangs_once::<S>("restart", |_| Value::Null, |plugin, _| plugin.succeed("start", Value::Null));
 }
 
-#[test]
-fn a_control_command_that_hangs_in_a_change_holds_up_no_read() {
-    on_configured::<Postfix>(DEADLINES, |machine| {
+pub(crate) fn a_control_command_that_hangs_in_a_change_holds_up_no_read<S: Driven>() {
+    on_configured::<S>(DEADLINES, |machine| {
         let (mut plugin, _) = running(machine, TLS_YES);
         let hook = machine.hook(1, HANG);
         let change = plugin.post("restart", Value::Null);
-        let hangs = || !machine.pids_of("sleep").is_empty();
+        let hangs = || !machine.node().pids_of("sleep").is_empty();
         if within(Duration::from_secs(5), hangs) {
             for method in ["isRunning", "listServiceInfo", "queryUpdate", "listPortNumbers"] {
                 plugin.payload(method, Value::Null);
@@ -68,7 +62,7 @@ fn a_control_command_that_hangs_in_a_change_holds_up_no_read() {
 }
 
 /// What a client and an administrator see: the settings, the files, which ports are open.
-fn look(machine: &Postfix, plugin: &mut Plugin) -> (Value, Value, Vec<u8>, bool) {
+fn look<S: Driven>(machine: &S, plugin: &mut Plugin) -> (Value, Value, Vec<Vec<u8>>, bool) {
     let settings = plugin.payload("queryUpdate", Value::Null);
     let port = u16::try_from(settings["alternate_smtp_port"].as_u64().unwrap()).unwrap();
     let runs = plugin.payload("isRunning", Value::Null);
@@ -77,18 +71,18 @@ fn look(machine: &Postfix, plugin: &mut Plugin) -> (Value, Value, Vec<u8>, bool)
     (
         settings,
         runs,
-        fs::read(machine.master_cf()).unwrap(),
+        machine.administrators_files().iter().map(|file| fs::read(file).unwrap()).collect(),
         if machine.listens(port) { is_open(port) } else { !is_closed(port) },
     )
 }
 
 #[track_caller]
-fn every_call_hangs_once(
+fn every_call_hangs_once<S: Driven>(
     method: &str,
-    params: impl Fn(&Postfix) -> Value + Sync,
-    set_back: impl Fn(&mut Plugin, &Postfix) + Sync,
+    params: impl Fn(&S) -> Value + Sync,
+    set_back: impl Fn(&mut Plugin, &S) + Sync,
 ) {
-    on_configured::<Postfix>(DEADLINES, |machine| {
+    on_configured::<S>(DEADLINES, |machine| {
         let mut plugin = plugin_of(machine);
         plugin.succeed("update", settings(machine.port(), TLS_YES));
         plugin.succeed("start", Value::Null);
@@ -98,7 +92,7 @@ fn every_call_hangs_once(
         let counting = machine.hook(0, "");
         plugin.succeed(method, params(machine));
         let calls = counting.calls();
-        let log = fs::read_to_string(machine.path("/run/lab/log")).unwrap();
+        let log = fs::read_to_string(machine.node().path("/run/lab/log")).unwrap();
         drop(counting);
         set_back(&mut plugin, machine);
         let mut wrong = Vec::new();
@@ -111,7 +105,11 @@ fn every_call_hangs_once(
             let called = hook.calls();
             drop(hook);
             let gone = within(PATIENCE, || {
-                machine.pids_of("sleep").iter().all(|pid| state(*pid) == Some('Z') || name(*pid) != "sleep")
+                machine
+                    .node()
+                    .pids_of("sleep")
+                    .iter()
+                    .all(|pid| state(*pid) == Some('Z') || name(*pid) != "sleep")
             });
             let after = look(machine, &mut plugin);
             if called < nth && answer == success() {
@@ -124,13 +122,14 @@ fn every_call_hangs_once(
                     before == after
                 ));
             }
-            machine.try_sh("pkill -9 sleep");
+            machine.node().try_sh("pkill -9 sleep");
             if answer == success() {
                 set_back(&mut plugin, machine);
             }
         }
         report(&format!(
-            "Postfix: each of {calls} control commands of {method} hung once, {} times not as promised",
+            "{}: each of {calls} control commands of {method} hung once, {} times not as promised",
+            S::NAME,
             wrong.len()
         ));
         assert!(wrong.is_empty(), "{}\nthe calls:\n{log}", wrong.join("\n"));
