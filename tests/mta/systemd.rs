@@ -1,6 +1,7 @@
 //! Postfix on a machine that systemd runs: started and told through its unit, there again after a reboot if it was
 //! running, and untouched by what becomes of the panel.
 
+use crate::machine::Workshop;
 use crate::machine::systemd::Machine;
 use crate::postfix::workshop;
 use crate::subject::settings;
@@ -17,7 +18,13 @@ const UNIT: &str = "postfix@-.service";
 /// Does the work on a machine with Postfix, in its network.
 #[track_caller]
 fn on_a_machine(work: impl FnOnce(&Machine) + Send) {
-    let Some(workshop) = workshop() else { return };
+    on_a_machine_of(workshop(), work);
+}
+
+/// Does the work on a machine of this workshop, in its network.
+#[track_caller]
+pub(crate) fn on_a_machine_of(workshop: Option<&Workshop>, work: impl FnOnce(&Machine) + Send) {
+    let Some(workshop) = workshop else { return };
     let machine = Machine::boot(workshop);
     let tried = thread::scope(|scope| {
         let inside = || {
@@ -34,13 +41,13 @@ fn on_a_machine(work: impl FnOnce(&Machine) + Send) {
 
 /// A service that the panel started.
 #[track_caller]
-fn start(machine: &Machine, port: u16) {
+pub(crate) fn start(machine: &Machine, port: u16) {
     machine.succeed("update", settings(port, TLS_YES));
     machine.succeed("start", Value::Null);
 }
 
 /// What a thread that is in the machine's network of now finds.
-fn now<R: Send>(machine: &Machine, look: impl FnOnce() -> R + Send) -> R {
+pub(crate) fn now<R: Send>(machine: &Machine, look: impl FnOnce() -> R + Send) -> R {
     let inside = || {
         machine.join_network();
         look()

@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod preconditions;
 pub(crate) mod reboots;
 pub(crate) mod stock;
+pub(crate) mod systemd;
 
 use super::machine::{Node, Recipe, Workshop, holds, only_child};
 use super::subject::{Driven, Subject, report};
@@ -21,7 +22,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-const RECIPE: Recipe = Recipe {
+static RECIPE: Recipe = Recipe {
     name: "exim",
     setup: include_str!("../machine/exim.sh"),
     packages: &[
@@ -31,6 +32,8 @@ const RECIPE: Recipe = Recipe {
         "libio-socket-inet6-perl",
         "busybox-static",
     ],
+    unit: "exim4.service",
+    up: "/run/exim4/exim.pid",
 };
 
 /// What is ours while the service runs, on a machine without systemd.

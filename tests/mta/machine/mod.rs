@@ -22,10 +22,15 @@ pub(crate) struct Recipe {
     /// A shell script that runs inside, once, after the packages are installed.
     pub(crate) setup: &'static str,
     pub(crate) packages: &'static [&'static str],
+    /// The unit of the MTA, where systemd runs the machine.
+    pub(crate) unit: &'static str,
+    /// A file that is there once all of it is up, besides a listener on port 25.
+    pub(crate) up: &'static str,
 }
 
 /// An overlay of this machine with one MTA installed.
 pub(crate) struct Workshop {
+    recipe: &'static Recipe,
     folder: PathBuf,
     holder: Held,
 }
@@ -33,7 +38,7 @@ pub(crate) struct Workshop {
 impl Workshop {
     /// Installs and sets up; or says in a few words what keeps this machine from it.
     #[track_caller]
-    pub(crate) fn open(recipe: &Recipe) -> Result<Self, String> {
+    pub(crate) fn open(recipe: &'static Recipe) -> Result<Self, String> {
         if !Path::new("/etc/debian_version").exists() {
             return Err("not a Debian system".to_owned());
         }
@@ -50,7 +55,7 @@ impl Workshop {
         command.args([env!("CARGO_MANIFEST_DIR"), recipe.name, recipe.setup]).args(recipe.packages);
         let mut holder = Held::spawn(command);
         match holder.hear().split_once(' ') {
-            Some(("ready", folder)) => Ok(Self { folder: folder.into(), holder }),
+            Some(("ready", folder)) => Ok(Self { recipe, folder: folder.into(), holder }),
             Some(("missing", reason)) => Err(reason.to_owned()),
             _ => panic!("{} could not be set up:\n{}", recipe.name, holder.complaint()),
         }

@@ -3,7 +3,7 @@
 //! The panel is a shell that spawns the plugin and keeps its pipes open; requests go in and replies come out through
 //! files in its `/run`. Ends like a [`super::Node`]: with the pipe to what holds it.
 
-use super::{Held, Workshop, entering, only_child, within};
+use super::{Held, Recipe, Workshop, entering, only_child, within};
 use crate::support::process::alive;
 use crate::support::{PATIENCE, eventually};
 use nix::sched::{CloneFlags, setns};
@@ -23,6 +23,7 @@ const PANEL: &str = "rm -f /run/panel.in; mkfifo -m 600 /run/panel.in; exec 3<>/
 
 /// A machine run by systemd.
 pub(crate) struct Machine {
+    recipe: &'static Recipe,
     holder: Mutex<Held>,
     init: AtomicU32,
     last_id: AtomicU32,
@@ -46,7 +47,8 @@ impl Machine {
         ]);
         command.arg(&workshop.folder).args([env!("CARGO_BIN_EXE_mail-smtp2"), &name]);
         let holder = Mutex::new(Held::spawn(command));
-        let machine = Self { holder, init: AtomicU32::new(0), last_id: AtomicU32::new(0) };
+        let machine =
+            Self { recipe: workshop.recipe, holder, init: AtomicU32::new(0), last_id: AtomicU32::new(0) };
         machine.come_up();
         fs::write(machine.path("/etc/systemd/system/panel.service"), UNIT).unwrap();
         fs::write(machine.path("/usr/local/sbin/panel"), PANEL).unwrap();
@@ -71,9 +73,8 @@ impl Machine {
         });
         let up = "s=$(systemctl is-system-running); [ \"$s\" = running ] || [ \"$s\" = degraded ]";
         eventually(PATIENCE, "systemd has booted", || self.try_sh(up).0);
-        eventually(PATIENCE, "Postfix and Dovecot are up", || {
-            self.path("/var/spool/postfix/private/auth").exists()
-                && !super::listening(self.init(), 25).is_empty()
+        eventually(PATIENCE, "the MTA is up", || {
+            self.path(self.recipe.up).exists() && !super::listening(self.init(), 25).is_empty()
         });
     }
 
@@ -187,6 +188,10 @@ impl Machine {
 
     /// What a failing test should print.
     pub(crate) fn evidence(&self) -> String {
-        self.try_sh("systemctl status --no-pager postfix@-.service panel.service; journalctl -n 60 --no-pager; cat /run/panel.err").1
+        let unit = self.recipe.unit;
+        let script = format!(
+            "systemctl status --no-pager {unit} panel.service; journalctl -n 60 --no-pager; cat /run/panel.err"
+        );
+        self.try_sh(&script).1
     }
 }

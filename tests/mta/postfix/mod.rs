@@ -24,7 +24,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-const RECIPE: Recipe = Recipe {
+static RECIPE: Recipe = Recipe {
     name: "postfix",
     setup: include_str!("../machine/postfix.sh"),
     packages: &[
@@ -35,6 +35,8 @@ const RECIPE: Recipe = Recipe {
         "libio-socket-inet6-perl",
         "busybox-static",
     ],
+    unit: "postfix@-.service",
+    up: "/var/spool/postfix/private/auth",
 };
 
 /// The workshop of the run, or nothing where this machine cannot have one; that is said once.
