@@ -84,6 +84,12 @@ pub enum ChangeError {
         /// The file.
         path: PathBuf,
     },
+    /// Somebody else's file stands in a folder that goes.
+    #[error("{} was put there by somebody else; move it away first", path.display())]
+    Stranger {
+        /// The file.
+        path: PathBuf,
+    },
     /// Our block cannot be understood, and nothing else tells what it was for.
     #[error("the block of mail-smtp2 in {} cannot be understood; mend it or take it out by hand", path.display())]
     Garbled {
@@ -179,7 +185,7 @@ impl ChangeError {
             Self::OtherMta { .. } | Self::PortHeld { .. } | Self::PortMeant { .. } | Self::Moved { .. } => {
                 Status::Conflict
             }
-            Self::Foreign { .. } => Status::Conflict,
+            Self::Foreign { .. } | Self::Stranger { .. } => Status::Conflict,
             Self::PortDenied { .. } => Status::Denied,
             Self::Marks { .. } | Self::Garbled { .. } | Self::Check { .. } => Status::Broken,
             Self::Unproven(_) | Self::Tell { .. } | Self::Signal { .. } => Status::Unproven,

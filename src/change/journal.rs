@@ -33,8 +33,17 @@ pub struct Intent {
     pub after: Option<Settings>,
     /// What the listener was before.
     pub was: Was,
+    /// The port of a listener that ran in our place though no settings of ours asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<u16>,
+    /// Whether a program that the MTA had left behind listened on the port.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub orphaned: bool,
     /// Whether the primary server ran before.
     pub primary_ran: bool,
+    /// The folders that are made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<PathBuf>,
     /// The files that are changed.
     pub files: Vec<Planned>,
 }

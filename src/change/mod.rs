@@ -15,7 +15,7 @@ pub mod settings;
 pub mod undo;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -312,9 +312,7 @@ impl Service {
     /// After `remove`: the state goes, and with it the lock.
     fn forget(&self, lock: Lock, before: Option<&Settings>) -> Result<(), FileError> {
         let state_dir = &self.options.state_dir;
-        let saved = before.iter().flat_map(|before| &before.saved);
-        let made: Vec<&Path> =
-            saved.filter(|(_, was)| was.is_none()).map(|(path, _)| path.as_path()).collect();
+        let made = before.map(Settings::made).unwrap_or_default();
         for mta in &self.mtas {
             for path in mta.belongings(&made) {
                 self.host.remove_dir(&path)?;

@@ -24,6 +24,8 @@ const DEFAULT_PORT: u16 = 587;
 const SETTLE: Duration = Duration::from_millis(40);
 /// How long a daemon that was asked to end is waited for before it is made to.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a supervisor may take to notice a new folder: both kinds look every five seconds.
+const SUPERVISOR: Duration = Duration::from_secs(8);
 /// How often is looked whether it has.
 const PAUSE: Duration = Duration::from_millis(3);
 /// How long a listener is heard out before a change: one that does not speak is to be changed in spite of it.
@@ -91,6 +93,8 @@ impl<'s> Plan<'s> {
         };
         let phases = match (verb, goal) {
             (Verb::Restart, Some(_)) if found != Was::Absent => vec![Goal::Stopped, aim],
+            // Only our settings change.
+            (Verb::Update { .. }, None) => Vec::new(),
             _ => vec![aim],
         };
         let files = files(host, &*alternate, &phases, before.as_ref())?;
@@ -111,7 +115,7 @@ impl<'s> Plan<'s> {
                 None => true,
             },
         };
-        let settings_only = !dirty && as_wanted && verb != Verb::Restart;
+        let settings_only = phases.is_empty() || !dirty && as_wanted && verb != Verb::Restart;
         if settings_only
             && before == after
             && host.stamp(&settings::path(&service.options.state_dir))?.is_some()
@@ -127,15 +131,32 @@ impl<'s> Plan<'s> {
         if let Some(goal) = &goal {
             alternate.ready(goal)?;
         }
+        if let (Verb::Remove, Some(before)) = (verb, &before)
+            && let Some(path) = mta.strangers(host, &before.made())?.into_iter().next()
+        {
+            return Err(ChangeError::Stranger { path });
+        }
+        let made: Vec<&Path> =
+            files.iter().filter(|file| file.is_made()).map(|file| file.path.as_path()).collect();
+        let mut folders = if made.is_empty() { Vec::new() } else { mta.belongings(&made) };
+        folders.retain(|folder| matches!(host.meta(folder), Ok(None)));
         let planned = files.iter().map(File::planned).collect::<Result<_, _>>()?;
         let primary_ran = alternate.primary_runs()?;
+        let port = before.as_ref().map(|before| before.listener.port);
+        let orphaned = match port.filter(|_| found == Was::Absent) {
+            Some(port) => live::orphaned(host, mta, port)? && live::owned(host, mta, port)?.is_empty(),
+            None => false,
+        };
         let intent = Intent {
             format: journal::FORMAT,
             action: verb.name().to_owned(),
             before,
             after: after.clone(),
             was: found,
+            found: if found == Was::Absent { alternate.found()? } else { None },
+            orphaned,
             primary_ran,
+            folders,
             files: planned,
         };
         Ok(Some(Self { mta, alternate, addresses, meant, after, phases, files, intent, settings_only }))
@@ -154,6 +175,9 @@ impl<'s> Plan<'s> {
         let mut wrote = Wrote::Nothing;
         let result = self.run_phases(host, deadline, &mut wrote).and_then(|()| self.settle(service));
         let Err(error) = result else {
+            if self.after.is_none() {
+                undo::clear(service, &self.intent)?;
+            }
             if let Err(error) = Intent::remove(host, state_dir) {
                 tracing::warn!(%error, action = verb.name(), "the intent of an ended change is left");
             }
@@ -204,7 +228,7 @@ impl<'s> Plan<'s> {
 
     fn prove(&self, host: &dyn Host, goal: Option<&Listener>, deadline: Deadline) -> Result<(), ChangeError> {
         if let Some(goal) = goal {
-            let alive = || Ok(!self.intent.primary_ran || self.alternate.primary_runs()?);
+            let alive = || prove::alive(&*self.alternate, goal, self.intent.primary_ran);
             prove::up(host, self.mta, goal, &self.addresses, &alive, deadline)?;
         }
         let old = self.intent.before.as_ref().map(|before| before.listener.port);
@@ -301,6 +325,11 @@ impl File {
         self.new.iter().any(|new| *new != self.old)
     }
 
+    /// Whether it was not there and is going to be wholly ours.
+    fn is_made(&self) -> bool {
+        self.whole && self.old.is_none() && self.changes()
+    }
+
     fn planned(&self) -> Result<Planned, ChangeError> {
         let old = self.old.as_deref();
         let (path, lock, mode) = (self.path.clone(), self.lock.clone(), self.mode);
@@ -365,9 +394,7 @@ pub fn edit_lock(
 pub fn put(host: &dyn Host, path: &Path, bytes: Option<&[u8]>, mode: u32) -> Result<(), ChangeError> {
     match bytes {
         Some(bytes) => {
-            if let Some(folder) = path.parent() {
-                host.make_dir(folder)?;
-            }
+            host.make_room(path, mode)?;
             Ok(host.write(path, bytes, mode)?)
         }
         None => Ok(host.remove(path)?),
@@ -384,12 +411,15 @@ pub fn tell(host: &dyn Host, tells: &[Tell], deadline: Deadline) -> Result<(), C
                 end(host, process, deadline)?;
                 continue;
             }
-            Tell::Supervise { control, letters } => {
-                if !host.feed(control, letters.as_bytes())? {
-                    let (command, message) =
-                        (control.display().to_string(), "nobody supervises it".to_owned());
-                    return Err(ChangeError::Tell { command, message });
+            Tell::Supervise { control, letters, ends } => {
+                supervise(host, control, letters, deadline)?;
+                if let Some(process) = ends {
+                    ended(host, process, deadline)?;
                 }
+                continue;
+            }
+            Tell::Dismiss { control } => {
+                dismiss(host, control, deadline)?;
                 continue;
             }
             Tell::Signal(process, signal) => {
@@ -407,9 +437,52 @@ pub fn tell(host: &dyn Host, tells: &[Tell], deadline: Deadline) -> Result<(), C
     Ok(())
 }
 
+/// Writes to whoever supervises, who may only just be coming.
+fn supervise(host: &dyn Host, control: &Path, letters: &str, deadline: Deadline) -> Result<(), ChangeError> {
+    let patience = deadline.within(SUPERVISOR);
+    while !host.feed(control, letters.as_bytes())? {
+        if patience.passed() {
+            let (command, message) = (control.display().to_string(), "nobody supervises it".to_owned());
+            return Err(ChangeError::Tell { command, message });
+        }
+        host.sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Ends whoever supervises, and waits for it.
+fn dismiss(host: &dyn Host, control: &Path, deadline: Deadline) -> Result<(), ChangeError> {
+    let mut there = host.feed(control, b"dx")?;
+    while there {
+        if deadline.passed() {
+            let step = format!("waiting for the supervisor at {} to end", control.display());
+            return Err(ChangeError::Deadline { step });
+        }
+        host.sleep(PAUSE);
+        there = host.feed(control, b"")?;
+    }
+    Ok(())
+}
+
+fn lives(host: &dyn Host, process: &Process) -> bool {
+    host.process(process.pid).is_some_and(|now| now.started == process.started)
+}
+
+/// Waits until a process has ended.
+fn ended(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), ChangeError> {
+    while lives(host, process) {
+        if deadline.passed() {
+            let step = format!("waiting for {} (pid {}) to end", foreign(&process.name), process.pid);
+            return Err(ChangeError::Deadline { step });
+        }
+        host.sleep(PAUSE);
+    }
+    Ok(())
+}
+
 /// Waits until a process of the MTA's has ended: it is asked, then made to.
 fn end(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), ChangeError> {
-    let lives = || host.process(process.pid).is_some_and(|now| now.started == process.started);
+    let lives = || lives(host, process);
     for signal in [Signal::Terminate, Signal::Kill] {
         let failed = |source| ChangeError::Signal { name: foreign(&process.name), pid: process.pid, source };
         match host.signal(process, signal).map_err(failed) {
@@ -421,11 +494,7 @@ fn end(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), Cha
             host.sleep(PAUSE);
         }
     }
-    if !lives() {
-        return Ok(());
-    }
-    let step = format!("waiting for {} (pid {}) to end", foreign(&process.name), process.pid);
-    Err(ChangeError::Deadline { step })
+    ended(host, process, deadline.within(Duration::ZERO))
 }
 
 /// Runs a control command; one that hangs is a step that the deadline passed in.
@@ -489,7 +558,11 @@ fn files(
 ) -> Result<Vec<File>, ChangeError> {
     let mut files: Vec<File> = Vec::new();
     for (phase, goal) in phases.iter().enumerate() {
-        for Edit { path, content, mode, lock } in alternate.edits(goal)? {
+        let mut edits = alternate.edits(goal)?;
+        if *goal == Goal::Removed {
+            edits.extend(originals(host, before, &edits)?);
+        }
+        for Edit { path, content, mode, lock } in edits {
             let at = match files.iter().position(|file| file.path == path) {
                 Some(at) => at,
                 None => {
@@ -518,6 +591,18 @@ fn files(
     }
     files.iter_mut().for_each(|file| file.keep(phases.len()));
     Ok(files)
+}
+
+/// What has become ours and is not among `edits` goes back to what it was.
+fn originals(host: &dyn Host, before: Option<&Settings>, edits: &[Edit]) -> Result<Vec<Edit>, ChangeError> {
+    let saved = before.into_iter().flat_map(|before| before.saved.keys());
+    let others = saved.filter(|path| edits.iter().all(|edit| edit.path != **path));
+    others
+        .map(|path| {
+            let mode = host.meta(path)?.map_or(0o600, |meta| meta.mode);
+            Ok(Edit { path: path.clone(), content: Content::Original, mode, lock: None })
+        })
+        .collect()
 }
 
 /// The ports that the MTA's configuration without our block speaks of.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{ChangeError, live};
-use crate::mta::{AuthMode, Listener, Mta};
+use crate::mta::{Alternate, AuthMode, Listener, Mta};
 use crate::sys::smtp::{Reply, Upgrade};
 use crate::sys::{AuthTry, Deadline, Dialogue, Host, Session, SmtpError};
 use crate::wire::text::{chain, foreign};
@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_millis(80);
 /// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it.
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// Waits until `listener` runs on all `addresses` and behaves, as long as the MTA itself is `alive`.
+/// Waits until `listener` runs on all `addresses` and behaves, as long as it is `alive` to come.
 ///
 /// # Errors
 /// [`ChangeError::Unproven`] with what does not fit, [`ChangeError::Deadline`].
@@ -29,7 +29,7 @@ pub fn up(
     mta: &dyn Mta,
     listener: &Listener,
     addresses: &[IpAddr],
-    alive: &dyn Fn() -> Result<bool, ChangeError>,
+    alive: &dyn Fn() -> Result<(), ChangeError>,
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
     let patience = deadline.within(PATIENCE);
@@ -40,9 +40,6 @@ pub fn up(
             Glance::Absent if deadline.passed() => {
                 return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
             }
-            Glance::Absent if !alive()? => {
-                return Err(ChangeError::Unproven("the mail server has died of it".to_owned()));
-            }
             Glance::Odd(what) if patience.passed() => return Err(ChangeError::Unproven(what)),
             Glance::Absent if patience.passed() && !live::owned(host, mta, listener.port)?.is_empty() => {
                 let what = "it does not listen on all addresses of the primary server";
@@ -52,6 +49,7 @@ pub fn up(
                 return Err(ChangeError::Unproven("no daemon is left that could listen".to_owned()));
             }
             Glance::Absent => {
+                alive()?;
                 if !mta.owners(host)?.is_empty() {
                     lives = deadline.within(PATIENCE);
                 }
@@ -60,6 +58,17 @@ pub fn up(
             Glance::Odd(_) => host.sleep(RETRY),
         }
     }
+}
+
+/// Whether a listener that is absent may still come.
+///
+/// # Errors
+/// [`ChangeError::Unproven`] with the reason why it will not.
+pub fn alive(alternate: &dyn Alternate, listener: &Listener, primary_ran: bool) -> Result<(), ChangeError> {
+    if primary_ran && !alternate.primary_runs()? {
+        return Err(ChangeError::Unproven("the mail server has died of it".to_owned()));
+    }
+    alternate.hopeless(listener)?.map_or(Ok(()), |why| Err(ChangeError::Unproven(why)))
 }
 
 /// What one look shows.
@@ -129,6 +138,15 @@ pub fn listening(
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
     wait(host, &|| "waiting for the listener".to_owned(), deadline, || listens(host, mta, port, addresses))
+}
+
+/// Waits until `mta` itself listens on `port` somewhere.
+///
+/// # Errors
+/// [`ChangeError::Deadline`]; the socket table or a holder cannot be seen.
+pub fn held(host: &dyn Host, mta: &dyn Mta, port: u16, deadline: Deadline) -> Result<(), ChangeError> {
+    let step = || format!("waiting for the listener on port {port}");
+    wait(host, &step, deadline, || Ok(!live::owned(host, mta, port)?.is_empty()))
 }
 
 /// Waits until nobody of `mta` listens on `port` and connections are refused.

@@ -44,6 +44,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The files that were made for us.
+    pub fn made(&self) -> Vec<&Path> {
+        self.saved.iter().filter(|(_, was)| was.is_none()).map(|(path, _)| path.as_path()).collect()
+    }
+
     /// The listener that is to run, if any.
     pub fn target(&self) -> Option<&Listener> {
         (self.wanted == Wanted::Running).then_some(&self.listener)

@@ -11,8 +11,8 @@ use super::journal::{Intent, Planned, Was, hash};
 use super::plan::{edit_lock, is_theirs, meant, put, tell};
 use super::settings::{self, Settings};
 use super::{ChangeError, Service, block, prove};
-use crate::mta::{Desk, Goal};
-use crate::sys::{Deadline, Host};
+use crate::mta::{Desk, Goal, Listener, Mta};
+use crate::sys::{Deadline, Host, files};
 use crate::wire::text::chain;
 
 /// Ends an interrupted change: it was made if the settings say so, else it is taken back.
@@ -23,6 +23,9 @@ pub fn end(service: &Service, intent: &Intent) -> Result<&'static str, Failure> 
     let host = &*service.host;
     let path = settings::path(&service.options.state_dir);
     if intent.before != intent.after && settings::read(host, &path)? == intent.after {
+        if intent.after.is_none() {
+            clear(service, intent)?;
+        }
         Intent::remove(host, &service.options.state_dir)?;
         return Ok("the interrupted change had been made");
     }
@@ -49,7 +52,8 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
     let mta = service.mta(settings.mta);
     let was = intent.before.as_ref().and_then(Settings::target);
     let up = was.filter(|_| intent.was != Was::Absent);
-    let goal = up.map_or(Goal::Stopped, |listener| Goal::Running(*listener));
+    let found = intent.found.map(|port| Listener { port, ..settings.listener });
+    let goal = up.copied().or(found).map_or(Goal::Stopped, Goal::Running);
     let staging = service.staging();
     let alternate = service.alternate(mta, Desk { host, staging: &staging, deadline });
     if let Ok(alternate) = &alternate
@@ -70,16 +74,21 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
     tell(host, &alternate.tell(&goal)?, deadline)?;
     match up {
         Some(goal) if intent.was == Was::Up => {
-            let alive = || Ok(alternate.primary_runs()?);
+            let alive = || prove::alive(&*alternate, goal, true);
             prove::up(host, mta, goal, &addresses, &alive, deadline)?;
         }
         // It was faulty before we began: it is as before when it listens.
         Some(goal) => prove::listening(host, mta, goal.port, &addresses, deadline)?,
-        None => {}
+        None => found.map_or(Ok(()), |found| prove::held(host, mta, found.port, deadline))?,
     }
     // Where the files as they were make the MTA listen, it may; as may others of its entries.
     let listed = intent.files.iter().any(|file| file.block.is_some());
-    let stays = |port: u16| was.is_some_and(|was| was.port == port && (listed || up.is_some()));
+    let stays = |port: u16| {
+        let before = intent.before.as_ref().is_some_and(|before| before.listener.port == port);
+        was.is_some_and(|was| was.port == port && (listed || up.is_some()))
+            || intent.found == Some(port)
+            || (intent.orphaned && before)
+    };
     let meant = meant(host, &*alternate)?;
     for settings in [&intent.before, &intent.after].into_iter().flatten() {
         let port = settings.listener.port;
@@ -87,8 +96,39 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
             prove::down(host, mta, port, &addresses, deadline)?;
         }
     }
+    for folder in &intent.folders {
+        discard(host, mta, folder, deadline)?;
+    }
     host.remove_dir(&staging)?;
     Intent::remove(host, &service.options.state_dir)
+}
+
+/// After `remove`: the folders go that were made for us.
+///
+/// # Errors
+/// One could not be taken away.
+pub fn clear(service: &Service, intent: &Intent) -> Result<(), ChangeError> {
+    let Some(before) = &intent.before else { return Ok(()) };
+    let (host, mta) = (&*service.host, service.mta(before.mta));
+    let deadline = Deadline::after(service.options.change);
+    let folders = mta.belongings(&before.made());
+    folders.iter().try_for_each(|folder| discard(host, mta, folder, deadline))
+}
+
+/// Takes a folder away, with all in it. First under a name that no supervisor looks at, or one would begin anew in it.
+fn discard(host: &dyn Host, mta: &dyn Mta, folder: &Path, deadline: Deadline) -> Result<(), ChangeError> {
+    let aside = files::aside(folder);
+    let take = || -> Result<(), ChangeError> {
+        tell(host, &mta.dismissal(&aside), deadline)?;
+        Ok(host.remove_dir(&aside)?)
+    };
+    // What a plugin that died here has left.
+    take()?;
+    if host.meta(folder)?.is_some() {
+        host.rename(folder, &aside)?;
+        take()?;
+    }
+    Ok(())
 }
 
 /// Puts one file back.

@@ -190,6 +190,13 @@ pub enum Tell {
         control: PathBuf,
         /// One letter for each command.
         letters: &'static str,
+        /// The process that ends of them, to be waited for.
+        ends: Option<Process>,
+    },
+    /// Whoever supervises is to end what is supervised and then itself; nobody need be there.
+    Dismiss {
+        /// The FIFO that the supervisor reads.
+        control: PathBuf,
     },
 }
 
@@ -300,6 +307,19 @@ pub trait Mta: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// What stands in the folders that would go with `remove`, and is neither ours nor a supervisor's.
+    ///
+    /// # Errors
+    /// A folder cannot be read.
+    fn strangers(&self, _: &dyn Host, _made: &[&Path]) -> Result<Vec<PathBuf>, MtaError> {
+        Ok(Vec::new())
+    }
+
+    /// What to tell when a folder that goes has been put aside, so that nobody works in it any more.
+    fn dismissal(&self, _aside: &Path) -> Vec<Tell> {
+        Vec::new()
+    }
+
     /// Its answers about an alternate listener, as they are on the desk's machine now; whatever has to be asked of the
     /// MTA's own programs is asked only when it is needed.
     ///
@@ -333,7 +353,17 @@ pub trait Alternate {
     /// They cannot be found out.
     fn meant(&self, foreign: &[Staged]) -> Result<Vec<Meant>, MtaError>;
 
-    /// What has to stand in which file; a file that is not named stays as it is.
+    /// The port of a listener that runs in our place though no settings of ours ask for it: what a change that fails
+    /// goes back to.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn found(&self) -> Result<Option<u16>, MtaError> {
+        Ok(None)
+    }
+
+    /// What has to stand in which file; a file that is not named stays as it is, but for those that `remove` knows to
+    /// be wholly ours: they become what they were.
     ///
     /// # Errors
     /// It cannot be found out.
@@ -351,6 +381,14 @@ pub trait Alternate {
     /// # Errors
     /// The copies that it is to read cannot be written.
     fn check(&self, staged: &[Staged], goal: &Goal) -> Result<Option<Command>, MtaError>;
+
+    /// Why this listener, which is still absent, is not going to come, as far as that can be told before the deadline.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn hopeless(&self, _: &Listener) -> Result<Option<String>, MtaError> {
+        Ok(None)
+    }
 
     /// What to tell, in this order, before the files are written; most MTAs need nothing to be said then.
     ///

@@ -4,6 +4,7 @@
 //! of what they replaced, also over a power cut; a link stays a link. Does not know: whose bytes they are. A write
 //! that is cut short leaves the old file whole and at most one file beside it, whose name [`aside`] tells.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -83,6 +84,26 @@ pub struct Meta {
     pub uid: u32,
     /// The twelve permission bits.
     pub mode: u32,
+}
+
+/// What stands in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: OsString,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// What an entry of a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Folder,
+    /// A link, a device, a FIFO, a socket.
+    Other,
 }
 
 /// Cheap identity of a file's content: equal stamps, equal bytes (every writer here replaces the file).
@@ -281,6 +302,32 @@ pub fn make_dir(path: &Path) -> Result<(), FileError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(writing(path))
 }
 
+/// See [`super::Host::make_room`].
+pub fn make_room(path: &Path, mode: u32) -> Result<(), FileError> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    // Who may read the file may also pass through its folder.
+    let mode = 0o700 | (mode & 0o044) | ((mode & 0o044) >> 2);
+    DirBuilder::new().recursive(true).mode(mode).create(folder).map_err(writing(folder))
+}
+
+/// See [`super::Host::list`].
+pub fn list(path: &Path) -> Result<Vec<Entry>, FileError> {
+    let Some(entries) = optional(fs::read_dir(path)).map_err(reading(path))? else { return Ok(Vec::new()) };
+    let entry = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let kind = match (kind.is_file(), kind.is_dir()) {
+            (true, _) => EntryKind::File,
+            (_, true) => EntryKind::Folder,
+            _ => EntryKind::Other,
+        };
+        Ok(Entry { name: entry.file_name(), kind })
+    };
+    let mut found: Vec<Entry> = entries.map(entry).collect::<io::Result<_>>().map_err(reading(path))?;
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
 /// See [`super::Host::remove_dir`].
 pub fn remove_dir(path: &Path) -> Result<(), FileError> {
     optional(fs::remove_dir_all(path)).map_err(writing(path)).map(|_| ())
@@ -437,6 +484,28 @@ mod tests {
         let path = dir.path().join("a");
         write(&path, b"x", 0o640).unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"x".to_vec(), 0o640));
+    }
+
+    #[test]
+    fn the_folder_of_a_new_file_is_as_open_as_the_file() {
+        for (file, folder) in [(0o600, 0o700), (0o640, 0o750), (0o644, 0o755), (0o755, 0o755)] {
+            let dir = tempfile::tempdir().unwrap();
+            make_room(&dir.path().join("a/b"), file).unwrap();
+            assert_eq!(mode(&dir.path().join("a")), folder, "{file:o}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_listed_by_name_and_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("b"), "").unwrap();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        symlink("/etc", dir.path().join("c")).unwrap();
+        let kinds = [EntryKind::Folder, EntryKind::File, EntryKind::Other];
+        let wanted: Vec<Entry> =
+            ["a", "b", "c"].iter().zip(kinds).map(|(name, kind)| Entry { name: name.into(), kind }).collect();
+        assert_eq!(list(dir.path()).unwrap(), wanted);
+        assert_eq!(list(&dir.path().join("none")).unwrap(), []);
     }
 
     #[test]

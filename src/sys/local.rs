@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{
-    AuthTry, Command, CommandError, Deadline, Dialogue, EditLock, FileError, Held, Host, Lock, LockError,
-    Meta, Output, Process, Signal, SmtpError, Socket, SocketError, Stamp, command, files, process, smtp,
-    sockets,
+    AuthTry, Command, CommandError, Deadline, Dialogue, EditLock, Entry, FileError, Held, Host, Lock,
+    LockError, Meta, Output, Process, Signal, SmtpError, Socket, SocketError, Stamp, command, files, process,
+    smtp, sockets,
 };
 
 /// This machine.
@@ -71,6 +71,14 @@ impl Host for Local {
 
     fn make_dir(&self, path: &Path) -> Result<(), FileError> {
         files::make_dir(path)
+    }
+
+    fn make_room(&self, path: &Path, mode: u32) -> Result<(), FileError> {
+        files::make_room(path, mode)
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<Entry>, FileError> {
+        files::list(path)
     }
 
     fn remove_dir(&self, path: &Path) -> Result<(), FileError> {

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use command::{Command, CommandError, Ended, Output};
-pub use files::{EditLock, FileError, Lock, LockError, Meta, Stamp};
+pub use files::{EditLock, Entry, EntryKind, FileError, Lock, LockError, Meta, Stamp};
 pub use local::Local;
 pub use process::{Process, Signal};
 pub use smtp::{AuthTry, Dialogue, Session, SmtpError};
@@ -73,7 +73,7 @@ pub trait Host: Debug + Send + Sync {
     fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError>;
     /// Appends to a file (made with mode 0600 where missing) in one write.
     fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
-    /// Renames a file within its directory, durably.
+    /// Renames a file or a folder within its directory, durably.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
     /// Writes a file that nobody keeps: not durable, mode 0600.
     fn scratch(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
@@ -87,6 +87,10 @@ pub trait Host: Debug + Send + Sync {
     }
     /// Makes a directory (and missing parents) with mode 0700.
     fn make_dir(&self, path: &Path) -> Result<(), FileError>;
+    /// Makes the folder of a file that is to have these permission bits: whoever may read the file gets there.
+    fn make_room(&self, path: &Path, mode: u32) -> Result<(), FileError>;
+    /// What stands in a directory, by name; nothing where there is none. Links are not followed.
+    fn list(&self, path: &Path) -> Result<Vec<Entry>, FileError>;
     /// Removes a directory and all in it; one that is not there is no error.
     fn remove_dir(&self, path: &Path) -> Result<(), FileError>;
     /// Removes a directory with nothing in it; one that is not there is no error.
