@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use mail_smtp2::change::Choice;
 use mail_smtp2::mta::Kind;
+use mail_smtp2::mta::qmail::{self, Variables};
 use mail_smtp2::sys::files;
 use mail_smtp2::wire::text::foreign;
 
@@ -38,6 +39,96 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Mta {
     pub(crate) kind: MtaKind,
+    pub(crate) qmail: Qmail,
+}
+
+/// `[mta.qmail]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "QmailKeys")]
+pub(crate) struct Qmail(pub(crate) qmail::Qmail);
+
+/// The keys of `[mta.qmail]` as they stand in the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct QmailKeys {
+    #[serde(deserialize_with = "absolute")]
+    service_dir: Option<PathBuf>,
+    #[serde(deserialize_with = "absolute")]
+    template: Option<PathBuf>,
+    port: Option<Variable>,
+    auth: Option<Variable>,
+    auth_required: Option<Value>,
+    tls: Option<Variable>,
+    tls_required: Option<Value>,
+    tls_optional: Option<Value>,
+}
+
+impl TryFrom<QmailKeys> for Qmail {
+    type Error = String;
+
+    fn try_from(keys: QmailKeys) -> Result<Self, String> {
+        let default = Variables::default();
+        let name = |key: Option<Variable>, default| key.map_or(default, |Variable(name)| name);
+        let value = |key: Option<Value>, default| key.map_or(default, |Value(value)| value);
+        let variables = Variables {
+            port: name(keys.port, default.port),
+            auth: name(keys.auth, default.auth),
+            auth_required: value(keys.auth_required, default.auth_required),
+            tls: name(keys.tls, default.tls),
+            tls_required: value(keys.tls_required, default.tls_required),
+            tls_optional: value(keys.tls_optional, default.tls_optional),
+        };
+        let Variables { port, auth, tls, .. } = &variables;
+        if port == auth || port == tls || auth == tls {
+            return Err("port, auth and tls have to name three different variables".to_owned());
+        }
+        Ok(Self(qmail::Qmail { service_dir: keys.service_dir, template: keys.template, variables }))
+    }
+}
+
+/// The name of a variable, which is a file's name in `env/` (envdir(8)).
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Variable(String);
+
+impl TryFrom<String> for Variable {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        match name.starts_with(|first: char| part(first) && !first.is_ascii_digit()) && name.chars().all(part)
+        {
+            true => Ok(Self(name)),
+            false => Err("expected the name of a variable: letters, digits and _, no digit first"),
+        }
+    }
+}
+
+/// The value of a variable: what envdir(8) reads back from a file of one line.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Value(String);
+
+impl TryFrom<String> for Value {
+    type Error = &'static str;
+
+    fn try_from(value: String) -> Result<Self, Self::Error> {
+        let read_back = !value.contains(['\n', '\0']) && value.trim_end_matches([' ', '\t']) == value;
+        match read_back {
+            true => Ok(Self(value)),
+            false => Err("expected a value of one line, without NUL and without blanks at its end"),
+        }
+    }
+}
+
+fn absolute<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    // As root, what root is going to execute has to be root's; a link to it may stand anywhere that is root's.
+    let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+    match path.is_absolute() {
+        true => trust(&real).map(|()| Some(path)).map_err(serde::de::Error::custom),
+        false => Err(serde::de::Error::custom("expected an absolute path")),
+    }
 }
 
 /// A mail server's name, or `auto`.

@@ -195,7 +195,7 @@ impl Program {
             change: config.deadlines.change,
         };
         let host: Arc<dyn Host> = Arc::new(Local::default());
-        let service = Service::new(host, mta::all(sandbox), options);
+        let service = Service::new(host, mta::all(config.mta.qmail.0.clone(), sandbox), options);
         let cluster = Cluster::new(route::Settings {
             own: config::own_id(&config),
             environment: config::for_ssh(),

@@ -426,12 +426,12 @@ fn was_given(host: &dyn Host, process: &Process, word: &Path) -> bool {
     words.split(|byte| *byte == 0).any(|given| given == word.as_os_str().as_encoded_bytes())
 }
 
-/// All mail servers, in the order of [`Kind::ALL`], with the sandbox at home in `state_dir`.
-pub fn all(sandbox: sandbox::Sandbox) -> Vec<Box<dyn Mta>> {
+/// All mail servers, in the order of [`Kind::ALL`]; those that are configured as they are.
+pub fn all(qmail: qmail::Qmail, sandbox: sandbox::Sandbox) -> Vec<Box<dyn Mta>> {
     vec![
         Box::new(postfix::Postfix),
         Box::new(exim::Exim),
-        Box::new(qmail::QMAIL),
+        Box::new(qmail),
         Box::new(opensmtpd::OPENSMTPD),
         Box::new(sendmail::SENDMAIL),
         Box::new(sandbox),
@@ -481,7 +481,7 @@ mod tests {
     #[test]
     fn there_is_one_answer_sheet_of_each_kind_in_the_order_of_the_kinds() {
         let sandbox = sandbox::Sandbox { program: "/p".into(), dir: "/d".into(), with: None };
-        let kinds: Vec<Kind> = all(sandbox).iter().map(|mta| mta.kind()).collect();
+        let kinds: Vec<Kind> = all(qmail::Qmail::default(), sandbox).iter().map(|mta| mta.kind()).collect();
         assert_eq!(kinds, Kind::ALL);
         assert!(Kind::ALL.iter().enumerate().all(|(at, kind)| *kind as usize == at));
     }

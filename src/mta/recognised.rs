@@ -59,7 +59,8 @@ impl Mta for Recognised {
 
     fn changeable(&self) -> Result<(), MtaError> {
         Err(MtaError::Unsupported(format!(
-            "{} is recognised, but this version cannot change it yet; it can change Postfix, Exim and the sandbox",
+            "{} is recognised, but this version cannot change it yet; it can change Postfix, Exim, qmail and the \
+             sandbox",
             self.kind
         )))
     }

@@ -17,6 +17,9 @@ const RECIPE: Recipe = Recipe {
     name: "cluster",
     setup: include_str!("sshd.sh"),
     packages: &["openssh-client", "openssh-server", "busybox-static"],
+    // No systemd runs these machines.
+    unit: "",
+    up: "",
 };
 
 /// The flags of every plugin in the lab.
@@ -46,7 +49,7 @@ impl Lab {
         lab.outside("ip link add br0 type bridge && ip addr add 10.99.0.1/24 dev br0 && ip link set br0 up");
         let mut hosts = fs::read_to_string(lab.manager.path("/etc/hosts")).unwrap();
         for number in 2..nodes + 2 {
-            let (init, link) = (lab.node(number).init(), format!("v{number}"));
+            let (init, link) = (lab.node(number).init, format!("v{number}"));
             lab.outside(&format!(
                 "ip link add {link} type veth peer name eth0 netns {init} && ip link set {link} master br0 up"
             ));
@@ -115,7 +118,7 @@ impl Lab {
     /// The plugins that a node runs, by the numbers that this machine gives them; not the sandbox's own server.
     pub(crate) fn plugins(&self, number: usize) -> Vec<u32> {
         let own = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let node = own(self.node(number).init());
+        let node = own(self.node(number).init);
         let entries = fs::read_dir("/proc").unwrap();
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         let is_plugin = |pid: &u32| {
@@ -143,7 +146,7 @@ impl Lab {
     #[track_caller]
     fn outside(&self, script: &str) {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.manager.init().to_string(), "-n", "-m", "-r", "sh", "-c", script]);
+        command.args(["-t", &self.manager.init.to_string(), "-n", "-m", "-r", "sh", "-c", script]);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -171,7 +171,7 @@ fn the_example_of_a_configuration_shows_every_key() {
 #[test]
 fn the_table_of_mail_servers_says_which_ones_can_be_changed() {
     let sandbox = mta::sandbox::Sandbox { program: "/nowhere".into(), dir: "/nowhere".into(), with: None };
-    for mta in mta::all(sandbox) {
+    for mta in mta::all(mta::qmail::Qmail::default(), sandbox) {
         let name = mta.kind().name();
         let row = README
             .lines()

@@ -121,7 +121,8 @@ impl Drop for Held {
 
 /// A machine of its own: network, mounts, processes, host name, IPC.
 pub(crate) struct Node {
-    init: u32,
+    /// Its first process, by the number that this machine gives it.
+    pub(crate) init: u32,
     _holder: Held,
 }
 

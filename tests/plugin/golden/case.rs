@@ -8,7 +8,7 @@ use super::recorded::{Outcomes, Recorded};
 use super::recording::{Deed, PROGRAM, STATE, Stored, tree};
 use mail_smtp2::change::{Choice, Options, Service};
 use mail_smtp2::cluster::route::Cluster;
-use mail_smtp2::mta::{self, Kind, sandbox::Sandbox};
+use mail_smtp2::mta::{self, Kind, qmail::Qmail, sandbox::Sandbox};
 use mail_smtp2::rpc::dispatch::{Dispatch, Refusal, error};
 use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::sys::Host;
@@ -129,7 +129,8 @@ impl Played {
 pub(super) fn play(case: &Case, outcomes: Box<dyn Outcomes>) -> Played {
     let host = Arc::new(Recorded::new(outcomes, &case.files));
     let sandbox = Sandbox { program: PROGRAM.into(), dir: Path::new(STATE).join("sandbox"), with: None };
-    let service = Service::new(Arc::clone(&host) as Arc<dyn Host>, mta::all(sandbox), case.options());
+    let service =
+        Service::new(Arc::clone(&host) as Arc<dyn Host>, mta::all(Qmail::default(), sandbox), case.options());
     let cluster = Cluster::alone("node1.example.com");
     let plugin = Arc::new(Plugin { service, cluster });
     let dispatch = Dispatch::new(Arc::clone(&plugin)).unwrap();

@@ -1,0 +1,410 @@
+//! qmail under supervise: a second service directory, `smtp2`, whose `env/` holds port and mode.
+//!
+//! Answers for: where that directory is, whether its `run` script may be relied on, which files make the listener, what
+//! supervise is told, which processes are its own. Does not know: writing, waiting, proving; nor what `run` starts. No
+//! command is ever run: a supervisor is asked and told through its FIFOs. The address is bound by `run`, not by us.
+//! Source: supervise(8), svc(8), runsv(8), and how daemontools 0.76 and runit 2.1.2 were seen to behave.
+
+pub mod run;
+pub mod status;
+pub mod template;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{
+    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence,
+    Staged, Tell,
+};
+use crate::sys::{Command, EntryKind, Host, Process};
+use crate::wire::text::foreign;
+
+/// The daemon that delivers the queue: qmail runs when it does.
+const DAEMON: &str = "/var/qmail/bin/qmail-send";
+/// Where qmail's configuration is.
+const CONTROL: &str = "/var/qmail/control";
+/// Where the service directory may be; often they are links to one another.
+const PLACES: [&str; 3] = ["/service/smtp2", "/etc/service/smtp2", "/var/qmail/supervise/smtp2"];
+/// The primary server's port.
+const SMTP: u16 = 25;
+/// How long a service that runs may take to listen.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// The folder of a service directory that its supervisor writes.
+const SUPERVISE: &str = "supervise";
+
+/// qmail under supervise, as `[mta.qmail]` describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Qmail {
+    /// The service directory; `None` is the first usual one that is there.
+    pub service_dir: Option<PathBuf>,
+    /// What a service directory is made from where there is none.
+    pub template: Option<PathBuf>,
+    /// The variables of its `env/`.
+    pub variables: Variables,
+}
+
+/// The variables that `run` reads from `env/`, and what to set them to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variables {
+    /// The name of the one for the port.
+    pub port: String,
+    /// The name of the one for AUTH.
+    pub auth: String,
+    /// Its value for AUTH required.
+    pub auth_required: String,
+    /// The name of the one for TLS.
+    pub tls: String,
+    /// Its value for AUTH under TLS only.
+    pub tls_required: String,
+    /// Its value for AUTH in clear, too.
+    pub tls_optional: String,
+}
+
+impl Default for Variables {
+    /// As the common AUTH and TLS patches have them.
+    fn default() -> Self {
+        Self {
+            port: "PORT".to_owned(),
+            auth: "SMTPAUTH".to_owned(),
+            auth_required: "!".to_owned(),
+            tls: "FORCETLS".to_owned(),
+            tls_required: "1".to_owned(),
+            tls_optional: "0".to_owned(),
+        }
+    }
+}
+
+fn is_there(host: &dyn Host, path: &Path) -> bool {
+    matches!(host.meta(path), Ok(Some(_)))
+}
+
+impl Qmail {
+    /// The places where the service directory is looked for.
+    fn places(&self) -> Vec<&Path> {
+        match &self.service_dir {
+            Some(dir) => vec![dir],
+            None => PLACES.iter().map(Path::new).collect(),
+        }
+    }
+
+    /// The service directory: the one that is there, else where one could be made.
+    fn dir(&self, host: &dyn Host) -> Option<&Path> {
+        let places = self.places();
+        let fits = |fit: &dyn Fn(&Path) -> bool| places.iter().copied().find(|place| fit(place));
+        fits(&|place| is_there(host, place))
+            .or_else(|| fits(&|place| place.parent().is_some_and(|parent| is_there(host, parent))))
+    }
+
+    /// What is supervised there, if somebody supervises it.
+    fn service(&self, host: &dyn Host, dir: &Path) -> Result<Option<status::Service>, MtaError> {
+        let folder = dir.join(SUPERVISE);
+        // The status outlives its supervisor, and so may the process that it names.
+        if !host.feed(&folder.join("ok"), b"")? {
+            return Ok(None);
+        }
+        let bytes = host.read(&folder.join("status"))?.unwrap_or_default();
+        Ok(Some(status::parse(&bytes).unwrap_or_default()))
+    }
+}
+
+impl Mta for Qmail {
+    fn kind(&self) -> Kind {
+        Kind::Qmail
+    }
+
+    fn looked_for(&self) -> String {
+        format!("{DAEMON} with {CONTROL}")
+    }
+
+    fn presence(&self, host: &dyn Host) -> Presence {
+        if !is_there(host, Path::new(DAEMON)) || !is_there(host, Path::new(CONTROL)) {
+            Presence::Missing
+        } else if host.processes(&[Path::new(DAEMON)]).is_empty() {
+            Presence::Installed
+        } else {
+            Presence::Runs
+        }
+    }
+
+    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
+        let Some(dir) = self.dir(host) else { return Ok(Vec::new()) };
+        let Some(pid) = self.service(host, dir)?.and_then(|service| service.pid) else {
+            return Ok(Vec::new());
+        };
+        // A script that does not exec has what listens for a child.
+        let children = host.read(&PathBuf::from(format!("/proc/{pid}/task/{pid}/children")))?;
+        let children = String::from_utf8_lossy(&children.unwrap_or_default()).into_owned();
+        let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
+        Ok(std::iter::once(pid).chain(children).collect())
+    }
+
+    fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
+        let Some(dir) = self.dir(host) else { return false };
+        // What a supervisor starts begins in the service directory, and stays there when the supervisor is gone.
+        let works_in = host.stamp(&PathBuf::from(format!("/proc/{}/cwd", process.pid)));
+        matches!((works_in, host.stamp(dir)), (Ok(Some(here)), Ok(Some(there))) if here == there)
+    }
+
+    fn changeable(&self) -> Result<(), MtaError> {
+        Ok(())
+    }
+
+    fn blocks(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn listener_in(&self, _: &str) -> Option<Listener> {
+        None
+    }
+
+    fn comes_back(&self, _: &dyn Host) -> bool {
+        // What supervises at boot starts it, unless there is a file `down`.
+        true
+    }
+
+    fn belongings(&self, made: &[&Path]) -> Vec<PathBuf> {
+        let runs = made.iter().filter(|path| path.file_name().is_some_and(|name| name == "run"));
+        let dirs = runs.filter_map(|run| run.parent());
+        self.places()
+            .into_iter()
+            .filter(|place| dirs.clone().any(|dir| dir == *place))
+            .map(Path::to_owned)
+            .collect()
+    }
+
+    fn strangers(&self, host: &dyn Host, made: &[&Path]) -> Result<Vec<PathBuf>, MtaError> {
+        let mut strangers = Vec::new();
+        let mut folders = self.belongings(made);
+        while let Some(folder) = folders.pop() {
+            for entry in host.list(&folder)? {
+                let path = folder.join(&entry.name);
+                match entry.kind {
+                    EntryKind::Folder if entry.name == SUPERVISE => {}
+                    EntryKind::Folder => folders.push(path),
+                    _ if made.contains(&path.as_path()) => {}
+                    _ => strangers.push(path),
+                }
+            }
+        }
+        Ok(strangers)
+    }
+
+    fn dismissal(&self, aside: &Path) -> Vec<Tell> {
+        let control = |dir: &Path| Tell::Dismiss { control: dir.join(SUPERVISE).join("control") };
+        vec![control(aside), control(&aside.join("log"))]
+    }
+
+    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+        Ok(Box::new(Here { qmail: self, desk }))
+    }
+}
+
+/// qmail on a machine.
+struct Here<'a> {
+    qmail: &'a Qmail,
+    desk: Desk<'a>,
+}
+
+impl Here<'_> {
+    /// The service directory, if it is one.
+    fn service_dir(&self) -> Option<&Path> {
+        let host = self.desk.host;
+        self.qmail.dir(host).filter(|dir| is_there(host, &dir.join("run")))
+    }
+
+    /// Somewhere to make or find the service directory.
+    fn dir(&self) -> Result<&Path, MtaError> {
+        self.qmail.dir(self.desk.host).ok_or_else(|| MtaError::Unsupported(self.nowhere()))
+    }
+
+    fn nowhere(&self) -> String {
+        let places: Vec<String> =
+            self.qmail.places().iter().map(|place| place.display().to_string()).collect();
+        format!(
+            "there is no service directory for a second listener; looked for {}. Name one as service_dir in \
+             [mta.qmail], or a folder as template to make it from",
+            places.join(", ")
+        )
+    }
+
+    /// The service directory's own `run` has to read what we write.
+    fn relies_on(&self, dir: &Path) -> Result<(), MtaError> {
+        let (host, path) = (self.desk.host, dir.join("run"));
+        run::trusted(host, &path)?;
+        let bytes = host.read(&path)?.unwrap_or_default();
+        if self.qmail.template.as_ref().is_some_and(
+            |template| matches!(host.read(&template.join("run")), Ok(Some(made)) if made == bytes),
+        ) {
+            return Ok(());
+        }
+        let same = |word: &Path| {
+            let stamp = |path: &Path| host.stamp(path).ok().flatten();
+            word.parent().and_then(stamp).is_some_and(|parent| Some(parent) == stamp(dir))
+        };
+        run::reads(&String::from_utf8_lossy(&bytes), &self.qmail.variables.port, &same).map_err(|lacks| {
+            MtaError::Unsupported(format!(
+                "{} is not relied on: it {lacks}; have it read its variables from env/, or name a template in \
+                 [mta.qmail]",
+                path.display()
+            ))
+        })
+    }
+
+    /// The variables of this listener, a file for each.
+    fn values(&self, dir: &Path, listener: &Listener) -> Vec<Edit> {
+        let variables = &self.qmail.variables;
+        let tls = match listener.auth_mode {
+            AuthMode::TlsYes => &variables.tls_required,
+            AuthMode::TlsOptional => &variables.tls_optional,
+        };
+        let port = listener.port.to_string();
+        [(&variables.port, &port), (&variables.auth, &variables.auth_required), (&variables.tls, tls)]
+            .map(|(name, value)| whole(dir.join("env").join(name), Some(format!("{value}\n").into_bytes())))
+            .into()
+    }
+
+    fn control(&self, dir: &Path, letters: &'static str, ends: Option<Process>) -> Vec<Tell> {
+        let control = dir.join(SUPERVISE).join("control");
+        vec![Tell::Supervise { control, letters, ends }]
+    }
+}
+
+/// An edit of a file that is wholly ours and that everybody may read, as the rest of a service directory.
+fn whole(path: PathBuf, bytes: Option<Vec<u8>>) -> Edit {
+    Edit { path, content: Content::Whole(bytes), mode: 0o644, lock: None }
+}
+
+impl Alternate for Here<'_> {
+    fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
+        let primary = self.desk.host.listening(SMTP)?;
+        let mut addresses: Vec<IpAddr> = primary.iter().map(|socket| socket.address.ip()).collect();
+        addresses.dedup();
+        if addresses.is_empty() {
+            // A primary that is down binds nothing; what must be closed is closed where everybody can see it.
+            addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        }
+        Ok(addresses)
+    }
+
+    fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {
+        Ok(vec![Meant { port: SMTP, by: By::Primary }])
+    }
+
+    fn found(&self) -> Result<Option<u16>, MtaError> {
+        let (host, Some(dir)) = (self.desk.host, self.service_dir()) else { return Ok(None) };
+        let value = host.read(&dir.join("env").join(&self.qmail.variables.port))?.unwrap_or_default();
+        // envdir(8): the first line.
+        let line = value.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let Ok(port) = String::from_utf8_lossy(line).trim().parse() else { return Ok(None) };
+        let owners = self.qmail.owners(host)?;
+        for socket in host.listening(port)? {
+            if host.holder_among(&socket, &owners)?.is_some() {
+                return Ok(Some(port));
+            }
+        }
+        Ok(None)
+    }
+
+    fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
+        let host = self.desk.host;
+        match (goal, self.service_dir()) {
+            (Goal::Running(listener), Some(dir)) => {
+                self.relies_on(dir)?;
+                Ok([self.values(dir, listener), vec![whole(dir.join("down"), None)]].concat())
+            }
+            (Goal::Running(listener), None) => {
+                let dir = self.dir()?;
+                let template = self.qmail.template.as_ref();
+                let template = template.ok_or_else(|| MtaError::Unsupported(self.nowhere()))?;
+                let files = template::read(host, template)?;
+                let (run, others): (Vec<_>, Vec<_>) =
+                    files.into_iter().partition(|file| file.path == Path::new("run"));
+                let edit = |file: template::File| Edit {
+                    mode: file.mode,
+                    ..whole(dir.join(file.path), Some(file.bytes))
+                };
+                let mut edits: Vec<Edit> = others.into_iter().map(edit).collect();
+                let values = self.values(dir, listener);
+                edits.retain(|edit| values.iter().all(|value| value.path != edit.path));
+                edits.extend(values);
+                // A supervisor starts it as soon as it is there.
+                edits.extend(run.into_iter().map(edit));
+                Ok(edits)
+            }
+            (Goal::Stopped, Some(dir)) if !is_there(host, &dir.join("down")) => {
+                Ok(vec![whole(dir.join("down"), Some(Vec::new()))])
+            }
+            // What is ours, and `down` if it was there before us, becomes what it was.
+            (Goal::Stopped | Goal::Removed, _) => Ok(Vec::new()),
+        }
+    }
+
+    fn ready(&self, _: &Listener) -> Result<(), MtaError> {
+        let (host, dir) = (self.desk.host, self.dir()?);
+        if host.processes(&[Path::new(DAEMON)]).is_empty() {
+            return Err(MtaError::Down("qmail does not run (no qmail-send); start it first".to_owned()));
+        }
+        if host.listening(SMTP)?.is_empty() {
+            return Err(MtaError::Down(
+                "nobody listens on port 25; start qmail's SMTP server first".to_owned(),
+            ));
+        }
+        if self.service_dir().is_some() && self.qmail.service(host, dir)?.is_none() {
+            return Err(MtaError::Down(format!(
+                "nobody supervises {}; start svscan or runsvdir, which run supervise or runsv for it",
+                dir.display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn hopeless(&self, listener: &Listener) -> Result<Option<String>, MtaError> {
+        let (host, Some(dir)) = (self.desk.host, self.service_dir()) else { return Ok(None) };
+        let Some(status::Service { pid: Some(pid), since }) = self.qmail.service(host, dir)? else {
+            return Ok(None);
+        };
+        let now = host.now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (Some(process), true) = (host.process(pid), now >= Duration::from_secs(since) + PATIENCE) else {
+            return Ok(None);
+        };
+        Ok(Some(format!(
+            "{} (pid {pid}) runs, but does not listen on port {}: {} does not act on {}",
+            foreign(&process.name),
+            listener.port,
+            dir.join("run").display(),
+            self.qmail.variables.port
+        )))
+    }
+
+    fn check(&self, _: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {
+        Ok(None)
+    }
+
+    fn tell(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {
+        let (host, Some(dir)) = (self.desk.host, self.qmail.dir(self.desk.host)) else {
+            return Ok(Vec::new());
+        };
+        let service = self.qmail.service(host, dir)?;
+        let process = service.as_ref().and_then(|service| service.pid).and_then(|pid| host.process(pid));
+        Ok(match (goal.listener(), service) {
+            // Nobody is there who could be told; who comes later reads `down` first.
+            (None, None) => Vec::new(),
+            (None, Some(_)) => self.control(dir, "d", process),
+            // TERM reaches a process that is paused only when it goes on.
+            (Some(_), Some(_)) if process.is_some() => self.control(dir, "tcu", process),
+            // Never `t` here: it would hit what `u` has just started, which then waits out its second.
+            (Some(_), _) => self.control(dir, "u", None),
+        })
+    }
+
+    fn primary_runs(&self) -> Result<bool, MtaError> {
+        let host = self.desk.host;
+        Ok(!host.processes(&[Path::new(DAEMON)]).is_empty() && !host.listening(SMTP)?.is_empty())
+    }
+
+    fn revive(&self) -> Vec<Tell> {
+        // Nothing of ours can end it, and its own supervisor starts it again.
+        Vec::new()
+    }
+}

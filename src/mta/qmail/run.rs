@@ -1,0 +1,111 @@
+//! Whether a `run` script reads its variables from `env/`.
+//!
+//! Answers for: a script that names envdir(8), or chpst(8) with `-e`, together with the service's own `env`, and that
+//! uses the variable of the port. Does not know: what the script does with them; that is the proof's business. Whatever
+//! stands in a comment does not count. Root runs it, so that it has to be root's.
+
+use std::path::Path;
+
+use crate::mta::MtaError;
+use crate::sys::{FileError, Host};
+
+/// Whether what root executes there is root's alone.
+///
+/// # Errors
+/// It is not, or cannot be looked at.
+pub fn trusted(host: &dyn Host, path: &Path) -> Result<(), MtaError> {
+    let why = match host.meta(path)? {
+        Some(meta) if meta.uid != 0 => "does not belong to root",
+        Some(meta) if meta.mode & 0o022 != 0 => "may be written by others than root",
+        _ => return Ok(()),
+    };
+    Err(FileError::Untrusted { path: path.to_owned(), why }.into())
+}
+
+/// Whether `script` reads the variable `port` from the service directory's `env`; `is_inside` tells whether a path leads
+/// into the service directory.
+///
+/// # Errors
+/// What it lacks, as a sentence goes on after "it".
+pub fn reads(script: &str, port: &str, is_inside: &dyn Fn(&Path) -> bool) -> Result<(), String> {
+    let text: String = script.lines().map(|line| without_comment(line).to_owned() + "\n").collect();
+    let words: Vec<&str> = text.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
+    let is_env = |word: &&str| {
+        let path = Path::new(word);
+        matches!(word.trim_end_matches('/'), "env" | "./env")
+            || path.is_absolute() && path.ends_with("env") && is_inside(path)
+    };
+    let program = |word: &str, name: &str| Path::new(word).file_name().is_some_and(|file| file == name);
+    let reads_env = words.iter().enumerate().any(|(at, word)| {
+        let behind = &words[at + 1..];
+        let option = behind.iter().position(|word| *word == "-e").map_or(behind.len(), |e| e + 1);
+        program(word, "envdir") && behind.first().is_some_and(is_env)
+            || program(word, "chpst") && behind.get(option).is_some_and(is_env)
+    });
+    if !reads_env {
+        return Err("has neither envdir nor chpst -e with its directory env".to_owned());
+    }
+    if !uses(&text, port) {
+        return Err(format!("does not use ${port}"));
+    }
+    Ok(())
+}
+
+/// A line without what a shell takes for a comment.
+fn without_comment(line: &str) -> &str {
+    let starts = |(at, _): &(usize, &str)| line[..*at].ends_with(char::is_whitespace) || *at == 0;
+    line.match_indices('#').find(starts).map_or(line, |(at, _)| &line[..at])
+}
+
+/// Whether a shell would put the variable's value in: `$NAME`, or `${NAME` and whatever may follow.
+fn uses(text: &str, name: &str) -> bool {
+    let goes_on = |rest: &str| rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
+    text.match_indices('$').any(|(at, _)| {
+        let rest = &text[at + 1..];
+        let rest = rest.strip_prefix('{').unwrap_or(rest);
+        rest.strip_prefix(name).is_some_and(|rest| !goes_on(rest))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(script: &str) -> Result<(), String> {
+        reads(script, "PORT", &|path| path.starts_with("/service/smtp2"))
+    }
+
+    #[test]
+    fn scripts_as_administrators_write_them_are_relied_on() {
+        for script in [
+            "#!/bin/sh\nexec 2>&1\nexec envdir ./env sh -c '\n exec tcpserver 0 \"$PORT\" qmail-smtpd'\n",
+            "#!/bin/sh\nexec /usr/bin/envdir /service/smtp2/env sh -c 'exec tcpserver 0 ${PORT:-587} x'",
+            "#!/bin/sh\nexec chpst -u qmaild -e env sh -c \"exec tcpserver 0 \\$PORT x\"",
+            "#!/bin/sh\nexec envdir \"env/\" sh -c 'exec tcpserver 0 $PORT x'",
+        ] {
+            assert_eq!(read(script), Ok(()), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_only_speaks_of_it_is_not() {
+        for script in [
+            "#!/bin/sh\n# exec envdir ./env sh -c 'exec tcpserver 0 $PORT x'\nexec tcpserver 0 587 x\n",
+            "exec envdir /service/smtp/env sh -c 'exec tcpserver 0 $PORT x'",
+            "exec envdir ./env sh -c 'exec tcpserver 0 $PORTS x' # $PORT",
+            "exec chpst -u qmaild sh -c 'exec tcpserver 0 $PORT x'",
+            "",
+        ] {
+            assert!(read(script).is_err(), "{script}");
+        }
+    }
+
+    #[test]
+    fn what_is_lacking_is_named() {
+        assert_eq!(
+            read("exec tcpserver 0 587 x"),
+            Err("has neither envdir nor chpst -e with its directory env".into())
+        );
+        assert_eq!(read("exec envdir ./env tcpserver 0 587 x"), Err("does not use $PORT".into()));
+    }
+}
