@@ -25,6 +25,10 @@ pub(crate) trait Subject: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// The port of its primary server.
     const PRIMARY: Option<u16>;
+    /// How many kills a run is worth.
+    const KILLS: u64 = 200;
+    /// How often a policy repeats its changes, where that teaches more.
+    const ROUNDS: usize = 10;
 
     /// A fresh machine whose plugin reads this configuration; nothing, and a line that says why, where there is none.
     fn fresh(toml: &str) -> Option<Self>;
@@ -58,6 +62,11 @@ pub(crate) trait Subject: Sized + Send + Sync + 'static {
 
     /// The administrator's files that a change may edit, as this machine sees them.
     fn administrators_files(&self) -> Vec<PathBuf>;
+
+    /// A file that was there before and that `start` writes.
+    fn edited_file(&self) -> PathBuf {
+        self.administrators_files().remove(0)
+    }
 
     /// Makes the administrator's configuration one that the MTA refuses.
     fn break_configuration(&self);

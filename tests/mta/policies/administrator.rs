@@ -57,7 +57,7 @@ pub(crate) fn remove_leaves_the_administrators_files_and_no_state<S: Subject>() 
 
 pub(crate) fn mode_and_owner_of_an_edited_file_are_kept<S: Subject>() {
     on::<S>(|machine| {
-        let file = machine.administrators_files().remove(0);
+        let file = machine.edited_file();
         fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
         if is_root() {
             chown(&file, None, Some(65534)).unwrap();
@@ -76,7 +76,7 @@ pub(crate) fn mode_and_owner_of_an_edited_file_are_kept<S: Subject>() {
 
 pub(crate) fn a_symlinked_file_stays_a_link_and_its_target_is_edited_in_place<S: Subject>() {
     on::<S>(|machine| {
-        let file = machine.administrators_files().remove(0);
+        let file = machine.edited_file();
         let (folder, name) = (file.parent().unwrap(), file.file_name().unwrap());
         let elsewhere = folder.join("elsewhere");
         fs::create_dir(&elsewhere).unwrap();
@@ -151,7 +151,7 @@ pub(crate) fn what_cannot_be_edited_is_403_and_nothing_is_told<S: Subject>() {
     }
     on::<S>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
-        let file = machine.administrators_files().remove(0);
+        let file = machine.edited_file();
         let chattr = |flag: &str| {
             let ended = std::process::Command::new("chattr").arg(flag).arg(&file).output();
             ended.is_ok_and(|output| output.status.success())

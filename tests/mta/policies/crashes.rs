@@ -1,6 +1,6 @@
 //! Plugins killed at random instants: each time the next process tells the truth, and the next change succeeds.
 //!
-//! `MAIL_SMTP2_KILLS` is the number of kills (200), shared by two machines. The seed is printed and can be given as
+//! `MAIL_SMTP2_KILLS` is the number of kills (200, or fewer where each takes long), shared by two machines. The seed is printed and can be given as
 //! `MAIL_SMTP2_SEED`; it repeats the choices, not the scheduler.
 
 use crate::subject::{Subject, configure, in_network, kill_plugin, plugin_of, report, settings};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) fn after_each_of_many_kills_the_next_process_tells_the_truth_and_heals<S: Subject>() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let kills = number("MAIL_SMTP2_KILLS").unwrap_or(200);
+    let kills = number("MAIL_SMTP2_KILLS").unwrap_or(S::KILLS);
     let seed = number("MAIL_SMTP2_SEED").unwrap_or_else(|| fastrand::u64(..));
     report(&format!("{}: MAIL_SMTP2_SEED={seed} MAIL_SMTP2_KILLS={kills}", S::NAME));
     let healed: u64 = thread::scope(|scope| {

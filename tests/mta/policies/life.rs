@@ -20,7 +20,7 @@ pub(crate) fn the_port_is_open_on_every_address_before_start_says_success<S: Sub
 pub(crate) fn the_port_is_closed_on_every_address_before_stop_says_success<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
-        for round in 0..10 {
+        for round in 0..S::ROUNDS {
             plugin.succeed("stop", Value::Null);
             assert!(is_closed(port), "round {round}");
             plugin.succeed("start", Value::Null);
@@ -32,7 +32,7 @@ pub(crate) fn the_port_is_closed_on_every_address_before_stop_says_success<S: Su
 pub(crate) fn the_old_port_is_closed_and_the_new_one_open_before_update_says_success<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, mut old) = running(machine, TLS_YES);
-        for round in 0..10 {
+        for round in 0..S::ROUNDS {
             let new = machine.port();
             plugin.succeed("update", json!({"alternate_smtp_port": new}));
             assert_eq!((is_open(new), is_closed(old)), (true, true), "round {round}: new open, old closed");
@@ -44,7 +44,7 @@ pub(crate) fn the_old_port_is_closed_and_the_new_one_open_before_update_says_suc
 pub(crate) fn the_mode_is_the_new_one_before_update_says_success<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
-        for round in 0..5 {
+        for round in 0..S::ROUNDS.min(5) {
             for (mode, offered) in [(TLS_OPTIONAL, true), (TLS_YES, false)] {
                 plugin.succeed("update", json!({"auth_mode": mode}));
                 for at in addresses(port) {

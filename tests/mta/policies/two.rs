@@ -10,7 +10,7 @@ pub(crate) fn two_plugins_at_once_end_as_one_of_their_successes<S: Subject>() {
     on::<S>(|machine| {
         let (first, start) = running(machine, TLS_YES);
         let mut plugins = [first, plugin_of(machine)];
-        let ports: [Vec<u16>; 2] = [(); 2].map(|()| (0..10).map(|_| machine.port()).collect());
+        let ports: [Vec<u16>; 2] = [(); 2].map(|()| (0..S::ROUNDS).map(|_| machine.port()).collect());
         let mut settled: Vec<u16> = Vec::new();
         thread::scope(|scope| {
             let works: Vec<_> = plugins
@@ -38,7 +38,11 @@ pub(crate) fn two_plugins_at_once_end_as_one_of_their_successes<S: Subject>() {
             is_open(open) && others.into_iter().all(|port| is_closed(*port)),
             "more or less than {open} is open"
         );
-        report(&format!("{}: 20 updates by two plugins at once, {open} alone is open", S::NAME));
+        report(&format!(
+            "{}: {} updates by two plugins at once, {open} alone is open",
+            S::NAME,
+            2 * S::ROUNDS
+        ));
     });
 }
 

@@ -1,0 +1,137 @@
+//! A service directory that is made from a template, and goes again.
+
+use super::{Qmail, SMTP2, Supervisor};
+use crate::subject::{Subject, in_network, plugin_of, settings, start, stopped};
+use crate::support::smtp::{is_closed, is_open};
+use crate::support::{TLS_OPTIONAL, TLS_YES, failure};
+use serde_json::{Value, json};
+
+under_both!(
+    it_is_made_supervised_and_taken_away,
+    one_that_does_not_work_leaves_nothing,
+    what_somebody_else_has_put_into_it_is_not_taken_away,
+    one_that_is_no_template_is_501_and_says_why,
+    one_that_is_not_roots_alone_ends_the_program,
+);
+
+const TEMPLATE: &str = "/etc/smtp2.template";
+
+/// A machine without a service `smtp2`, and with a template for it.
+fn on<S: Supervisor>(test: impl FnOnce(&Qmail<S>) + Send) {
+    let Some(machine) = Qmail::<S>::fresh(&format!("[mta.qmail]\ntemplate = \"{TEMPLATE}\"\n")) else {
+        return;
+    };
+    let tried = in_network(&machine, || {
+        // A link of the administrator's to nothing would be in the way.
+        machine.sh(&format!(
+            "cp -a {SMTP2} {TEMPLATE}; rm -rf {TEMPLATE}/supervise; rm {}/smtp2; \
+             printf x >{SMTP2}/supervise/control; rm -r {SMTP2}; mkdir {TEMPLATE}/doc; echo hello >{TEMPLATE}/doc/note",
+            S::SERVICES
+        ));
+        test(&machine);
+    });
+    if let Err(panic) = tried {
+        eprintln!(
+            "--- the machine\n{}\n{}",
+            machine.evidence(),
+            machine.sh(&format!("ls -laR {}", S::SERVICES))
+        );
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn dir<S: Supervisor>() -> String {
+    format!("{}/smtp2", S::SERVICES)
+}
+
+/// All that stands where services are looked for.
+fn services<S: Supervisor>(machine: &Qmail<S>) -> String {
+    machine.sh(&format!("ls -A {}/", S::SERVICES))
+}
+
+fn it_is_made_supervised_and_taken_away<S: Supervisor>() {
+    on::<S>(|machine| {
+        let before = services(machine);
+        let (mut plugin, port) = stopped(machine, TLS_YES);
+        assert_eq!(services(machine), before, "update made something");
+        plugin.succeed("start", Value::Null);
+        assert!(is_open(port));
+        let made = machine.sh(&format!("cd {}; cat doc/note env/PORT", dir::<S>()));
+        assert_eq!(made, format!("hello\n{port}\n"));
+        plugin.succeed("update", settings(machine.port(), TLS_OPTIONAL));
+        plugin.succeed("stop", Value::Null);
+        plugin.succeed("start", Value::Null);
+        plugin.end();
+        let run = machine.launch().arg("remove").run();
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        // Nobody may begin anew in it when the services are looked through the next time.
+        machine.sh("sleep 6");
+        assert_eq!(services(machine), before);
+        assert!(is_closed(port) && is_open(25));
+        let lost = machine
+            .sh("ps axo args | grep '^supervise smtp2' || true; ps axo args | grep '^runsv smtp2' || true");
+        assert_eq!(lost, "", "a supervisor is left");
+        assert!(!machine.state().exists());
+    });
+}
+
+fn one_that_does_not_work_leaves_nothing<S: Supervisor>() {
+    on::<S>(|machine| {
+        let before = services(machine);
+        machine.sh(&format!("sed -i 's/exec tcpserver/unset SMTPAUTH; exec tcpserver/' {TEMPLATE}/run"));
+        let (mut plugin, port) = stopped(machine, TLS_YES);
+        failure(&plugin.call("start", Value::Null), 520);
+        assert_eq!(services(machine), before);
+        assert!(is_closed(port));
+        machine.sh(&format!("sed -i 's/unset SMTPAUTH; //' {TEMPLATE}/run"));
+        plugin.succeed("start", Value::Null);
+    });
+}
+
+fn what_somebody_else_has_put_into_it_is_not_taken_away<S: Supervisor>() {
+    on::<S>(|machine| {
+        let mut plugin = plugin_of(machine);
+        start(&mut plugin, machine.port(), TLS_YES);
+        let theirs = format!("{}/doc/theirs", dir::<S>());
+        machine.sh(&format!("echo keep me >{theirs}"));
+        plugin.end();
+        let run = machine.launch().arg("remove").run();
+        assert_eq!(run.code, Some(1));
+        assert!(run.stderr.contains(&theirs), "{}", run.stderr);
+        assert_eq!(plugin_of(machine).payload("isRunning", Value::Null), true);
+        machine.sh(&format!("rm {theirs}"));
+        assert_eq!(machine.launch().arg("remove").run().code, Some(0));
+    });
+}
+
+fn one_that_is_no_template_is_501_and_says_why<S: Supervisor>() {
+    on::<S>(|machine| {
+        let before = services(machine);
+        let (mut plugin, _) = stopped(machine, TLS_YES);
+        for (damage, heal, why) in [
+            ("chmod 644 run", "chmod 755 run", "executed"),
+            ("mv run away", "mv away run", "run"),
+            ("ln -s /etc/passwd link", "rm link", "link"),
+            ("mkfifo pipe", "rm pipe", "pipe"),
+            ("mkdir -p a/b/c/d/e", "rm -r a", "deep"),
+            ("head -c 1100000 /dev/zero >big", "rm big", "bytes"),
+        ] {
+            machine.sh(&format!("cd {TEMPLATE}; {damage}"));
+            let answer = plugin.call("start", Value::Null);
+            assert!(failure(&answer, 501).contains(why), "{damage}: {answer}");
+            machine.sh(&format!("cd {TEMPLATE}; {heal}"));
+        }
+        assert_eq!(services(machine), before);
+        plugin.succeed("update", json!({"auth_mode": TLS_OPTIONAL}));
+    });
+}
+
+fn one_that_is_not_roots_alone_ends_the_program<S: Supervisor>() {
+    on::<S>(|machine| {
+        machine.sh(&format!("chmod 777 {TEMPLATE}"));
+        let run = machine.launch().args(&["call", "isRunning"]).run();
+        assert_eq!(run.code, Some(1));
+        let told = ["/etc/mail-smtp2.toml, line 2", "template", "may be written by others"];
+        assert!(told.iter().all(|what| run.stderr.contains(what)), "{}", run.stderr);
+    });
+}
