@@ -17,9 +17,7 @@ const RECIPE: Recipe = Recipe {
     name: "cluster",
     setup: include_str!("sshd.sh"),
     packages: &["openssh-client", "openssh-server", "busybox-static"],
-    // No systemd runs these machines.
-    unit: "",
-    up: "",
+    systemd: None,
 };
 
 /// The flags of every plugin in the lab.

@@ -11,7 +11,7 @@ pub(crate) mod reboots;
 pub(crate) mod stock;
 pub(crate) mod systemd;
 
-use super::machine::{Node, Recipe, Workshop, holds, only_child};
+use super::machine::{Node, Recipe, Unit, Workshop, holds, only_child};
 use super::subject::{Driven, Subject, report};
 use super::support::plugin::{Launch, Plugin};
 use super::support::process::{as_pid, name};
@@ -32,8 +32,7 @@ static RECIPE: Recipe = Recipe {
         "libio-socket-inet6-perl",
         "busybox-static",
     ],
-    unit: "exim4.service",
-    up: "/run/exim4/exim.pid",
+    systemd: Some(Unit { name: "exim4.service", up: "/run/exim4/exim.pid" }),
 };
 
 /// What is ours while the service runs, on a machine without systemd.

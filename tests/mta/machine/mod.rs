@@ -22,8 +22,14 @@ pub(crate) struct Recipe {
     /// A shell script that runs inside, once, after the packages are installed.
     pub(crate) setup: &'static str,
     pub(crate) packages: &'static [&'static str],
-    /// The unit of the MTA, where systemd runs the machine.
-    pub(crate) unit: &'static str,
+    /// What systemd knows it by, where a machine of it is booted by systemd.
+    pub(crate) systemd: Option<Unit>,
+}
+
+/// An MTA under systemd.
+pub(crate) struct Unit {
+    /// Its unit.
+    pub(crate) name: &'static str,
     /// A file that is there once all of it is up, besides a listener on port 25.
     pub(crate) up: &'static str,
 }

@@ -3,7 +3,7 @@
 //! The panel is a shell that spawns the plugin and keeps its pipes open; requests go in and replies come out through
 //! files in its `/run`. Ends like a [`super::Node`]: with the pipe to what holds it.
 
-use super::{Held, Recipe, Workshop, entering, only_child, within};
+use super::{Held, Recipe, Unit, Workshop, entering, only_child, within};
 use crate::support::process::alive;
 use crate::support::{PATIENCE, eventually};
 use nix::sched::{CloneFlags, setns};
@@ -74,7 +74,7 @@ impl Machine {
         let up = "s=$(systemctl is-system-running); [ \"$s\" = running ] || [ \"$s\" = degraded ]";
         eventually(PATIENCE, "systemd has booted", || self.try_sh(up).0);
         eventually(PATIENCE, "the MTA is up", || {
-            self.path(self.recipe.up).exists() && !super::listening(self.init(), 25).is_empty()
+            self.path(self.unit().up).exists() && !super::listening(self.init(), 25).is_empty()
         });
     }
 
@@ -186,9 +186,13 @@ impl Machine {
         })
     }
 
+    fn unit(&self) -> &'static Unit {
+        self.recipe.systemd.as_ref().expect("a recipe for machines that systemd boots")
+    }
+
     /// What a failing test should print.
     pub(crate) fn evidence(&self) -> String {
-        let unit = self.recipe.unit;
+        let unit = self.unit().name;
         let script = format!(
             "systemctl status --no-pager {unit} panel.service; journalctl -n 60 --no-pager; cat /run/panel.err"
         );

@@ -13,7 +13,7 @@ pub(crate) mod preconditions;
 pub(crate) mod rules;
 pub(crate) mod services;
 
-use super::machine::{Node, Recipe, Workshop, holds, only_child};
+use super::machine::{Node, Recipe, Unit, Workshop, holds, only_child};
 use super::subject::{Driven, Subject, report};
 use super::support::plugin::{Launch, Plugin};
 use super::support::process::name;
@@ -35,8 +35,7 @@ static RECIPE: Recipe = Recipe {
         "libio-socket-inet6-perl",
         "busybox-static",
     ],
-    unit: "postfix@-.service",
-    up: "/var/spool/postfix/private/auth",
+    systemd: Some(Unit { name: "postfix@-.service", up: "/var/spool/postfix/private/auth" }),
 };
 
 /// The workshop of the run, or nothing where this machine cannot have one; that is said once.

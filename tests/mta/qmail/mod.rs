@@ -64,6 +64,7 @@ impl Supervisor for Daemontools {
         name: "qmail-daemontools",
         setup: include_str!("../machine/qmail.sh"),
         packages: &["daemontools", "ucspi-tcp-ipv6", "busybox-static"],
+        systemd: None,
     };
     const SERVICES: &'static str = "/service";
     const PROGRAMS: [&'static str; 2] = ["svscan", "supervise"];
@@ -84,6 +85,7 @@ impl Supervisor for Runit {
         name: "qmail-runit",
         setup: include_str!("../machine/qmail.sh"),
         packages: &["runit", "ucspi-tcp-ipv6", "busybox-static"],
+        systemd: None,
     };
     const SERVICES: &'static str = "/etc/service";
     const PROGRAMS: [&'static str; 2] = ["runsvdir", "runsv"];
@@ -225,11 +227,6 @@ impl<S: Supervisor> Qmail<S> {
 
     /// The processes of the node with this name.
     pub(crate) fn pids_of(&self, program: &str) -> Vec<u32> {
-        let space = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let ours = space(self.node.init());
-        let entries = fs::read_dir("/proc").unwrap();
-        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        let alive = |pid: &u32| super::support::process::alive(*pid);
-        pids.filter(|pid| name(*pid) == program && space(*pid) == ours).filter(alive).collect()
+        self.node.pids_of(program)
     }
 }
