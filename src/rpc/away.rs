@@ -5,6 +5,7 @@
 //! left to do; what it has to say after the end of the session is not said any more.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -101,7 +102,8 @@ impl Away {
         while let Some(number) = state.waiting.pop_front() {
             let Some(errand) = state.errands.get(&number).cloned() else { continue };
             drop(state);
-            let reply = run(&errand);
+            // The hook has logged it; a worker that is gone would keep the session from ending.
+            let reply = catch_unwind(AssertUnwindSafe(|| run(&errand))).unwrap_or_default();
             state = self.lock();
             if state.errands.remove(&number).is_some() {
                 state.bytes = state.bytes.saturating_sub(errand.message.len());
