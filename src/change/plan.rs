@@ -493,6 +493,9 @@ fn end(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), Cha
         while lives() && !grace.passed() {
             host.sleep(PAUSE);
         }
+        if !lives() {
+            return Ok(());
+        }
     }
     ended(host, process, deadline.within(Duration::ZERO))
 }
