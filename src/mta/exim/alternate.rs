@@ -160,11 +160,11 @@ impl<'a> Here<'a> {
         }
         let says = self.printed(staged, "authenticators")?;
         if says.option(ACL_OPTION) != self.layout.acl {
-            let wins = format!("{ACL_OPTION} = {} has its way over ours", foreign(says.option(ACL_OPTION)));
+            let wins = format!("{ACL_OPTION} = {} wins over our own", foreign(says.option(ACL_OPTION)));
             return Err(self.in_the_way(&wins));
         }
         if !conf::advertises(says.option(ADVERTISE), mode) {
-            let wins = format!("{ADVERTISE} = {} has its way over ours", foreign(says.option(ADVERTISE)));
+            let wins = format!("{ADVERTISE} = {} wins over our own", foreign(says.option(ADVERTISE)));
             return Err(self.in_the_way(&wins));
         }
         let acl = conf::acl(mode, self.primary()?.says.option(ACL_OPTION));
@@ -174,8 +174,7 @@ impl<'a> Here<'a> {
     fn in_the_way(&self, what: &str) -> MtaError {
         let path = self.primary().map(|primary| primary.path.display().to_string()).unwrap_or_default();
         MtaError::Unsupported(format!(
-            "the alternate server's configuration includes {path}, and there something is in its way: {what}; put \
-             .ifndef {} before that line and .endif after it",
+            "{path} stands in the way of an alternate server: {what}; put .ifndef {} before that line and .endif after it",
             conf::PORT
         ))
     }
