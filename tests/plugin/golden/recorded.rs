@@ -6,8 +6,8 @@
 
 use super::faults::{At, Faults, Then};
 use super::recording::{
-    Content, Deed, Differing, End, Entry, Holder, Listening, Recording, STATE, Scene, Stored, Survey,
-    difference,
+    Content, Deed, Differing, End, Entry, Holder, Listening, Recording, STATE, Scene, Somebody, Stored,
+    Survey, difference,
 };
 use mail_smtp2::sys::smtp::{Reply, Upgrade};
 use mail_smtp2::sys::{
@@ -311,8 +311,12 @@ impl Machine {
         self.scene.sockets.iter().find(|listening| listening.socket == *socket)
     }
 
+    fn somebody(&self, pid: i32) -> Option<&Somebody> {
+        self.scene.processes.iter().find(|process| process.pid == pid)
+    }
+
     fn process(&self, pid: i32) -> Option<Process> {
-        let found = self.scene.processes.iter().find(|process| process.pid == pid)?;
+        let found = self.somebody(pid)?;
         Some(Process { pid, started: STARTED, exe: found.exe.clone(), name: found.name.clone() })
     }
 
@@ -335,6 +339,9 @@ impl Host for Recorded {
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+        if let Some(pid) = started_with(path) {
+            return Ok(self.lock().somebody(pid).map(|process| process.words.join("\0").into_bytes()));
+        }
         Ok(self.lock().file(path).map(|file| file.stored.bytes))
     }
 
@@ -589,6 +596,9 @@ impl Host for Recorded {
 
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()> {
         let mut machine = self.lock();
+        if machine.process(process.pid).is_none() {
+            return Err(io::Error::from_raw_os_error(nix::libc::ESRCH));
+        }
         let name = match signal {
             Signal::Hangup => "HUP",
             Signal::Terminate => "TERM",
@@ -606,7 +616,8 @@ impl Host for Recorded {
             }
             _ => {
                 machine.effect(head);
-                Deed::Signal(name.to_owned(), process.name.clone())
+                let called = machine.somebody(process.pid).map(|known| machine.scene.called(known));
+                Deed::Signal(name.to_owned(), called.unwrap_or_else(|| process.name.clone()))
             }
         };
         machine.deed(&deed);
@@ -657,6 +668,11 @@ impl Host for Recorded {
         }
         Ok(said)
     }
+}
+
+/// Whose words stand in this file (proc_pid_cmdline(5)).
+fn started_with(path: &Path) -> Option<i32> {
+    path.to_str()?.strip_prefix("/proc/")?.strip_suffix("/cmdline")?.parse().ok()
 }
 
 fn writing(path: &Path, source: io::Error) -> FileError {

@@ -38,6 +38,10 @@ fn put_back(host: &str) -> &'static [&'static [&'static str]] {
         "postfix-debian" => {
             &[&["postfix", "stop"], &["postfix", "start"], &["doveadm", "stop"], &["dovecot"]]
         }
+        "exim-debian" => &[
+            &["start-stop-daemon", "--stop", "--oknodo", "--retry", "5", "--exec", "/usr/sbin/exim4"],
+            &["exim4", "-bd"],
+        ],
         _ => &[],
     }
 }
@@ -116,7 +120,13 @@ impl Recorder {
 
     fn somebody(&self, process: &Process) -> Somebody {
         let exe = process.exe.as_ref().map(|exe| PathBuf::from(self.told(exe.to_str().unwrap())));
-        Somebody { pid: self.pid(process.pid), exe, name: process.name.clone() }
+        Somebody { pid: self.pid(process.pid), exe, name: process.name.clone(), words: Vec::new() }
+    }
+
+    /// What a process was started with.
+    fn words(&self, pid: i32) -> Vec<String> {
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.trim_end_matches('\0').split('\0').map(|word| self.told(word)).collect()
     }
 
     /// Lets the real files be as the conversation has them, as far as the deed meets them.
@@ -136,7 +146,7 @@ impl Recorder {
                 Some(Content::Link { link }) => self.local.link(&real, &self.real_path(link)).unwrap(),
                 Some(Content::Text(text))
                     if self.local.read(&real).unwrap().as_deref() == Some(text.as_bytes()) => {}
-                Some(Content::Text(text)) => self.local.write(&real, text.as_bytes(), 0o600).unwrap(),
+                Some(Content::Text(text)) => self.local.write(&real, text.as_bytes(), 0o644).unwrap(),
                 Some(Content::Difference { .. }) => unreachable!("a machine has whole files"),
             }
         }
@@ -157,7 +167,8 @@ impl Recorder {
         match deed {
             Deed::Argv(argv) => self.run(&argv.iter().map(|word| self.real(word)).collect::<Vec<_>>()),
             Deed::Signal(signal, name) => {
-                let given = before.processes.iter().find(|process| process.name == *name).unwrap().pid;
+                let given =
+                    before.processes.iter().find(|process| before.called(process) == *name).unwrap().pid;
                 let alive = |real: &i32| self.local.process(*real).is_some();
                 let pids = self.pids.borrow();
                 let real = *pids.iter().find(|(real, known)| **known == given && alive(real)).unwrap().0;
@@ -265,7 +276,10 @@ impl Recorder {
             scene.sockets.push(Listening { socket: Socket { inode, ..socket }, holders: held });
         }
         for process in &there {
-            let somebody = self.somebody(process);
+            let mut somebody = self.somebody(process);
+            if somebody.exe.as_ref().is_some_and(|exe| survey.programs.contains(exe)) {
+                somebody.words = self.words(process.pid);
+            }
             if !scene.processes.contains(&somebody) {
                 scene.processes.push(somebody);
             }
@@ -309,7 +323,7 @@ impl Recorder {
             let said = self.local.dialogue(place, auth, Deadline::after(PATIENCE));
             let said = said.unwrap_or_else(|error| panic!("no dialogue with {place}: {error}"));
             // Every text of it, wherever it stands.
-            let said = self.told(&serde_json::to_string(&said).unwrap());
+            let said = undated(&self.told(&serde_json::to_string(&said).unwrap()));
             let said = serde_json::from_str(&said).unwrap();
             scene.dialogues.push(Spoken { scene: String::new(), at: place, auth, said });
         }
@@ -361,7 +375,7 @@ impl Outcomes for Recorder {
             self.recording.lock().unwrap().named(after)
         };
         let mut recording = self.recording.lock().unwrap();
-        let text = |bytes: &[u8]| self.told(&String::from_utf8_lossy(bytes));
+        let text = |bytes: &[u8]| undated(&self.told(&String::from_utf8_lossy(bytes)));
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         let end = match output.ended {
             Ended::Exited(status) => End::Exit(status),
@@ -402,6 +416,33 @@ impl Drop for Recorder {
             self.run(&argv.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         }
     }
+}
+
+/// Times as mail servers write them (`0` is a digit, `A` a letter), and the one that stands for all.
+const TIMES: [(&str, &str); 2] = [
+    ("0000-00-00 00:00:00", "2026-01-01 00:00:00"),
+    ("AAA, 00 AAA 0000 00:00:00 +0000", "Thu, 01 Jan 2026 00:00:00 +0000"),
+];
+
+/// What a program says, whenever and as which process it says it.
+fn undated(text: &str) -> String {
+    let fits = |(mask, c): (char, char)| match mask {
+        '0' => c.is_ascii_digit(),
+        'A' => c.is_ascii_alphabetic(),
+        mark => mark == c,
+    };
+    let (mut told, mut rest) = (String::new(), text);
+    while let Some(next) = rest.chars().next() {
+        let time = TIMES
+            .iter()
+            .find(|(mask, _)| rest.len() >= mask.len() && mask.chars().zip(rest.chars()).all(fits));
+        let length = time.map_or(next.len_utf8(), |(mask, _)| mask.len());
+        told += time.map_or(&rest[..length], |(_, instead)| instead);
+        rest = &rest[length..];
+    }
+    let mut parts = told.split("pid=");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + "pid=1" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// A file of keys or certificates with nothing between its marks.

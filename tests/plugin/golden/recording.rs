@@ -70,6 +70,12 @@ impl Survey {
                 files: paths(&["/var/spool/postfix/pid/master.pid"]),
                 ..bare
             },
+            "exim-debian" => Self {
+                addresses: addresses(&["0.0.0.0", "::", "127.0.0.1", "::1"]),
+                others: vec![25],
+                programs: paths(&["/usr/sbin/exim4", "/usr/sbin/exim", "/usr/exim/bin/exim"]),
+                ..bare
+            },
             _ => bare,
         }
     }
@@ -133,6 +139,9 @@ pub(super) struct Somebody {
     pub(super) exe: Option<PathBuf>,
     /// What it calls itself.
     pub(super) name: String,
+    /// What it was started with, of a program that is looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) words: Vec<String>,
 }
 
 /// A dialogue with a socket of a scene.
@@ -155,7 +164,7 @@ pub(super) struct Spoken {
 pub(super) enum Deed {
     /// A command is run.
     Argv(Vec<String>),
-    /// A signal is sent to the process of this name.
+    /// A signal is sent to the process that is called so.
     Signal(String, String),
     /// These letters are written into this FIFO.
     Feed(PathBuf, String),
@@ -166,7 +175,8 @@ pub(super) enum Deed {
 impl Deed {
     /// Whether it only asks about the files.
     pub(super) fn asks(&self) -> bool {
-        matches!(self, Self::Argv(argv) if argv[0] == "postconf")
+        let shows = |argv: &[String]| ["-bV", "-bP"].iter().any(|flag| argv.iter().any(|word| word == flag));
+        matches!(self, Self::Argv(argv) if argv[0] == "postconf" || shows(argv))
     }
 
     /// Whether a file may make a difference to it: any but the plugin's own, and of those what it is pointed at.
@@ -343,6 +353,12 @@ impl Recording {
 }
 
 impl Scene {
+    /// What a process is called: its name, or all its words where there are namesakes.
+    pub(super) fn called(&self, process: &Somebody) -> String {
+        let namesakes = self.processes.iter().filter(|other| other.name == process.name).count();
+        if namesakes > 1 { process.words.join(" ") } else { process.name.clone() }
+    }
+
     /// Whether both are the same but for the name.
     fn shows(&self, other: &Self) -> bool {
         let mut other = other.clone();
