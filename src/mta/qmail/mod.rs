@@ -293,11 +293,14 @@ impl Alternate for Here<'_> {
 
     fn found(&self) -> Result<Option<u16>, MtaError> {
         let (host, Some(dir)) = (self.desk.host, self.service_dir()) else { return Ok(None) };
+        let owners = self.qmail.owners(host)?;
+        if owners.is_empty() {
+            return Ok(None);
+        }
         let value = host.read(&dir.join("env").join(&self.qmail.variables.port))?.unwrap_or_default();
         // envdir(8): the first line.
         let line = value.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let Ok(port) = String::from_utf8_lossy(line).trim().parse() else { return Ok(None) };
-        let owners = self.qmail.owners(host)?;
         for socket in host.listening(port)? {
             if host.holder_among(&socket, &owners)?.is_some() {
                 return Ok(Some(port));

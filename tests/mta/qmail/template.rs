@@ -1,14 +1,20 @@
 //! A service directory that is made from a template, and goes again.
 
 use super::{Qmail, SMTP2, Supervisor};
-use crate::subject::{Subject, in_network, plugin_of, settings, start, stopped};
+use crate::machine::only_child;
+use crate::subject::{Subject, in_network, kill_plugin, plugin_of, settings, start, stopped};
+use crate::support::process::signal;
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_OPTIONAL, TLS_YES, failure};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use std::thread;
+use std::time::Duration;
 
 under_both!(
     it_is_made_supervised_and_taken_away,
     one_that_does_not_work_leaves_nothing,
+    a_plugin_that_dies_over_it_is_finished_or_undone,
     what_somebody_else_has_put_into_it_is_not_taken_away,
     one_that_is_no_template_is_501_and_says_why,
     one_that_is_not_roots_alone_ends_the_program,
@@ -85,6 +91,37 @@ fn one_that_does_not_work_leaves_nothing<S: Supervisor>() {
         assert!(is_closed(port));
         machine.sh(&format!("sed -i 's/unset SMTPAUTH; //' {TEMPLATE}/run"));
         plugin.succeed("start", Value::Null);
+    });
+}
+
+fn a_plugin_that_dies_over_it_is_finished_or_undone<S: Supervisor>() {
+    on::<S>(|machine| {
+        let before = services(machine);
+        let (mut plugin, port) = stopped(machine, TLS_YES);
+        for delay in [20, 60, 400, 2_500, 5_200] {
+            plugin.post("start", Value::Null);
+            thread::sleep(Duration::from_millis(delay));
+            kill_plugin(machine, plugin);
+            plugin = plugin_of(machine);
+            let runs = plugin.payload("isRunning", Value::Null);
+            assert_eq!(
+                (runs == true, services(machine) != before),
+                (is_open(port), is_open(port)),
+                "{delay} ms"
+            );
+            plugin.succeed("stop", Value::Null);
+            plugin.end();
+            // One that was finished is taken away, and one that is taken away is gone whenever that is interrupted.
+            let mut remove = machine.launch().arg("remove").command().spawn().unwrap();
+            thread::sleep(Duration::from_millis(delay / 10));
+            only_child(remove.id()).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
+            remove.wait().unwrap();
+            let run = machine.launch().arg("remove").run();
+            assert_eq!(run.code, Some(0), "{delay} ms: {}", run.stderr);
+            assert_eq!(services(machine), before, "{delay} ms");
+            (plugin, _) = stopped(machine, TLS_YES);
+            plugin.succeed("update", settings(port, TLS_YES));
+        }
     });
 }
 
