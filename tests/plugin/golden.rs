@@ -21,9 +21,9 @@
 //!   otherwise than it then does with the recording. The ports of the cases have to be free and ours to bind, so that
 //!   a network of its own is best: `unshare -rn sh -c 'ip link set lo up && MAIL_SMTP2_RECORD=sandbox cargo test …'`.
 //!
-//! `postfix-debian` and `exim-debian` need a machine with Debian's Postfix or Exim, which is then theirs to stop, start and
-//! edit: `tests/plugin/golden/record-postfix` and `record-exim` make one and record on it, as root on any Debian 12, in a
-//! few minutes.
+//! `postfix-debian`, `exim-debian` and `qmail-daemontools` need a machine with Debian's mail server, which is then theirs
+//! to stop, start and edit: `tests/plugin/golden/record-postfix` and its like make one and record on it, as root on any
+//! Debian 12, in a few minutes.
 //!
 //! A case with faults cannot be held with the real thing. The faults alone are made up: what the plugin does then,
 //! it must have done once in a case without, in the same scene and with the same files.

@@ -147,6 +147,10 @@ pub(super) fn play(case: &Case, outcomes: Box<dyn Outcomes>) -> Played {
                 host.edit(&edit, |_| text);
                 continue;
             }
+            Ok(Given::Remove { remove }) => {
+                host.take_away(&remove);
+                continue;
+            }
             Ok(Given::Append { append, text }) => {
                 host.edit(&append, |old| old + &text);
                 continue;
@@ -189,6 +193,8 @@ enum Given {
     Deed(Deed),
     /// An administrator writes a file,
     Edit { edit: PathBuf, text: String },
+    /// takes one away,
+    Remove { remove: PathBuf },
     /// adds to it,
     Append { append: PathBuf, text: String },
     /// or changes something in it.

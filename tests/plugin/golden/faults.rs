@@ -1,7 +1,7 @@
 //! Faults that are laid over a recording: `faults.jsonl` of a case, a line each.
 //!
-//! A line says at which call (`run` and the command's beginning, `signal` and the name of who gets it, `write` and a
-//! path, `lock`, `bind`, `dialogue`, `holder`), the how-manieth of them (`nth`; absent is each), and what becomes of it.
+//! A line says at which call (`run` and the command's beginning, `signal` and the name of who gets it, `feed` and a
+//! FIFO, `write` and a path, `lock`, `bind`, `dialogue`, `holder`), the how-manieth of them (`nth`; absent is each), and what becomes of it.
 //! A command with a fault changes nothing: the scene stays. The line `{"deadline": SECONDS}` gives the case's changes that
 //! long, so that waiting in vain is short.
 
@@ -19,6 +19,8 @@ pub(super) enum At {
     Run(String),
     /// A signal to the process of this name.
     Signal(String),
+    /// What is written into this FIFO.
+    Feed(PathBuf),
     /// The writing of this file.
     Write(PathBuf),
     /// The taking of this lock.
@@ -45,7 +47,7 @@ pub(super) enum Then {
     Denied(bool),
     /// The lock is held by this process.
     HeldBy(i32),
-    /// The signal changes nothing.
+    /// The signal, or what is written into the FIFO, changes nothing.
     Lost(bool),
     /// The signal does what this command does.
     Instead(Vec<String>),

@@ -7,7 +7,7 @@
 use super::faults::{At, Faults, Then};
 use super::recording::{
     Content, Deed, Differing, End, Entry, Holder, Listening, Recording, STATE, Scene, Somebody, Stored,
-    Survey, difference,
+    Survey, difference, is_status, status_bytes,
 };
 use mail_smtp2::sys::smtp::{Reply, Upgrade};
 use mail_smtp2::sys::{
@@ -164,6 +164,13 @@ impl Recorded {
         machine.store(path, Stored { bytes: edit(text).into_bytes(), mode }, false);
     }
 
+    /// An administrator takes a file away.
+    pub(super) fn take_away(&self, path: &Path) {
+        let mut machine = self.lock();
+        machine.file(path);
+        machine.files.remove(path);
+    }
+
     /// From now on these faults happen.
     pub(super) fn lay(&self, faults: Faults) {
         self.lock().faults = faults;
@@ -201,12 +208,21 @@ impl Machine {
     fn file(&mut self, path: &Path) -> Option<File> {
         let path = self.links.get(path).cloned().unwrap_or_else(|| path.to_owned());
         let path = path.as_path();
-        if self.sought.insert(path.to_owned())
+        // Processes are the scene's.
+        if !path.starts_with("/proc")
+            && !self.scene.files.contains_key(path)
+            && self.sought.insert(path.to_owned())
             && !self.files.contains_key(path)
-            && let Some(stored) = self.outcomes.file(path)
         {
-            self.root.insert(path.to_owned(), stored.clone());
-            self.store(path, stored, false);
+            self.outcomes.file(path);
+            // Of a folder it is what stands in it.
+            for (path, stored) in self.outcomes.root() {
+                if !self.root.contains_key(&path) {
+                    self.sought.insert(path.clone());
+                    self.root.insert(path.clone(), stored.clone());
+                    self.store(&path, stored, false);
+                }
+            }
         }
         self.files.get(path).cloned()
     }
@@ -219,8 +235,9 @@ impl Machine {
     fn enter(&mut self, scene: Scene) {
         self.files.retain(|path, file| !file.of_scene || scene.files.contains_key(path));
         for (path, text) in &scene.files {
-            if self.files.get(path).is_none_or(|file| file.stored.bytes != text.as_bytes()) {
-                self.store(path, Stored { bytes: text.clone().into_bytes(), mode: 0o600 }, true);
+            let bytes = if is_status(path) { status_bytes(text) } else { text.clone().into_bytes() };
+            if self.files.get(path).is_none_or(|file| file.stored.bytes != bytes) {
+                self.store(path, Stored { bytes, mode: 0o600 }, true);
             }
         }
         self.scene = scene;
@@ -346,11 +363,26 @@ impl Host for Recorded {
     }
 
     fn stamp(&self, path: &Path) -> Result<Option<Stamp>, FileError> {
-        Ok(self.lock().file(path).map(|file| Stamp::counted(file.write)))
+        let mut machine = self.lock();
+        let works_in = |path: &Path| {
+            let pid: i32 = path.strip_prefix("/proc").ok()?.parent()?.to_str()?.parse().ok()?;
+            path.ends_with("cwd").then_some(())?;
+            machine.scene.processes.iter().find(|process| process.pid == pid)?.works_in.clone()
+        };
+        let path = works_in(path).unwrap_or_else(|| path.to_owned());
+        if let Some(file) = machine.file(&path) {
+            return Ok(Some(Stamp::counted(file.write)));
+        }
+        // A service directory stays the one that it is.
+        let service = machine.survey.services.iter().position(|service| *service == path);
+        Ok(service.map(|at| Stamp::counted(u64::MAX - at as u64)))
     }
 
     fn meta(&self, path: &Path) -> Result<Option<Meta>, FileError> {
-        Ok(self.lock().file(path).map(|file| Meta { uid: 0, mode: file.stored.mode }))
+        let mut machine = self.lock();
+        let folder = Meta { uid: 0, mode: 0o755 };
+        let found = machine.file(path).map(|file| Meta { uid: 0, mode: file.stored.mode });
+        Ok(found.or_else(|| machine.is_folder(path).then_some(folder)))
     }
 
     fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
@@ -498,7 +530,12 @@ impl Host for Recorded {
         let read = machine.scene.fifos.contains(fifo);
         if read && !bytes.is_empty() {
             let letters = String::from_utf8_lossy(bytes).into_owned();
-            machine.effect(format!("feed {} {letters}", fifo.display()));
+            let head = format!("feed {} {letters}", fifo.display());
+            if machine.strike(|at| matches!(at, At::Feed(struck) if struck == fifo)).is_some() {
+                machine.effect(format!("{head}: it changes nothing (a fault)"));
+                return Ok(read);
+            }
+            machine.effect(head);
             machine.deed(&Deed::Feed(fifo.to_owned(), letters));
         }
         Ok(read)

@@ -9,10 +9,12 @@
 use super::recorded::{Outcome, Outcomes};
 use super::recording::{
     Content, Deed, Differing, End, Entry, Holder, Listening, PROGRAM, Recording, STATE, Scene, Somebody,
-    Spoken, Stored, Survey,
+    Spoken, Stored, Survey, is_status, status_shown,
 };
 use crate::support::{PATIENCE, within};
-use mail_smtp2::sys::{AuthTry, Command, Deadline, Ended, Host, Local, Output, Process, Signal, Socket};
+use mail_smtp2::sys::{
+    AuthTry, Command, Deadline, Ended, EntryKind, Host, Local, Output, Process, Signal, Socket,
+};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -42,6 +44,8 @@ fn put_back(host: &str) -> &'static [&'static [&'static str]] {
             &["start-stop-daemon", "--stop", "--oknodo", "--retry", "5", "--exec", "/usr/sbin/exim4"],
             &["exim4", "-bd"],
         ],
+        // What the machine is set up with.
+        "qmail-daemontools" => &[&["/usr/local/sbin/put-back"]],
         _ => &[],
     }
 }
@@ -56,6 +60,10 @@ pub(super) struct Recorder {
     laid: BTreeMap<PathBuf, Option<Vec<u8>>>,
     /// Real pids, and the ones given out for them.
     pids: RefCell<BTreeMap<i32, i32>>,
+    /// The numbers that stand in the last scene, where a number tells one start of a service from the next.
+    last: BTreeSet<i32>,
+    /// The service directories that are looked at.
+    services: Vec<PathBuf>,
     /// What is run at the end, if anything was done to the machine.
     put_back: &'static [&'static [&'static str]],
     touched: bool,
@@ -66,8 +74,11 @@ impl Recorder {
     pub(super) fn new(host: &str, recording: Arc<Mutex<Recording>>) -> Self {
         let base = tempfile::Builder::new().prefix("mail-smtp2-record-").tempdir().unwrap();
         let (laid, pids) = (BTreeMap::new(), RefCell::default());
+        let services = recording.lock().unwrap().survey.services.clone();
         Self {
             recording,
+            last: BTreeSet::new(),
+            services,
             local: Local::default(),
             base,
             laid,
@@ -111,7 +122,8 @@ impl Recorder {
             return *known;
         }
         let taken = |number: &i32| {
-            pids.iter().any(|(real, given)| given == number && self.local.process(*real).is_some())
+            let given = |(real, given): (&i32, &i32)| given == number && self.local.process(*real).is_some();
+            pids.iter().any(given) || self.last.contains(number)
         };
         let free = (FIRST_PID..).find(|number| !taken(number)).unwrap();
         pids.insert(real, free);
@@ -120,7 +132,13 @@ impl Recorder {
 
     fn somebody(&self, process: &Process) -> Somebody {
         let exe = process.exe.as_ref().map(|exe| PathBuf::from(self.told(exe.to_str().unwrap())));
-        Somebody { pid: self.pid(process.pid), exe, name: process.name.clone(), words: Vec::new() }
+        let works_in = |dir: &&PathBuf| {
+            let stamp = |path: &Path| self.local.stamp(path).ok().flatten();
+            let cwd = stamp(Path::new(&format!("/proc/{}/cwd", process.pid)));
+            cwd.is_some() && cwd == stamp(dir)
+        };
+        let works_in = self.services.iter().find(works_in).cloned();
+        Somebody { pid: self.pid(process.pid), exe, name: process.name.clone(), words: Vec::new(), works_in }
     }
 
     /// What a process was started with.
@@ -251,6 +269,14 @@ impl Recorder {
         }
         for path in &survey.files {
             let Some(bytes) = self.local.read(&self.real_path(path)).unwrap() else { continue };
+            if is_status(path) {
+                let shown = status_shown(&bytes, |pid| {
+                    there.extend(self.local.process(pid));
+                    self.pid(pid)
+                });
+                scene.files.insert(path.clone(), shown);
+                continue;
+            }
             let text = String::from_utf8(bytes).unwrap();
             // The mail server's own files hold a pid, as far as anybody reads them.
             let text = match text.trim().parse::<i32>() {
@@ -269,6 +295,11 @@ impl Recorder {
             if holders.iter().any(known) {
                 // The others are its helpers, who come and go.
                 holders.retain(known);
+            }
+            if !survey.services.is_empty() {
+                // A server that forks for a client holds it twice for a moment.
+                holders.sort_by_key(|holder| holder.pid);
+                holders.truncate(1);
             }
             let inode = FIRST_INODE + u32::try_from(scene.sockets.len()).unwrap();
             let held = holders.iter().map(|holder| self.held(&scene, holder.pid)).collect();
@@ -341,8 +372,17 @@ impl Outcomes for Recorder {
             return None;
         }
         let mode = self.local.meta(path).unwrap()?.mode;
-        // Of a program it is enough that it is there.
-        let bytes = if mode & 0o111 == 0 { self.local.read(path).unwrap()? } else { Vec::new() };
+        if path.is_dir() {
+            // It is there by what stands in it.
+            let files = self.local.list(path).unwrap().into_iter().filter(|e| e.kind == EntryKind::File);
+            files.for_each(|entry| drop(self.file(&path.join(entry.name))));
+            return None;
+        }
+        let mut bytes = self.local.read(path).unwrap()?;
+        if mode & 0o111 != 0 && !bytes.starts_with(b"#!") {
+            // Of a program that is no script it is enough that it is there.
+            bytes.clear();
+        }
         let stored = Stored { bytes: without_secrets(bytes), mode };
         self.recording.lock().unwrap().root.insert(path.to_owned(), stored.clone());
         Some(stored)
@@ -353,6 +393,9 @@ impl Outcomes for Recorder {
     }
 
     fn first(&mut self) -> Scene {
+        self.look(&self.survey());
+        // Whoever was only passing by has no number.
+        self.pids.borrow_mut().clear();
         let scene = self.look(&self.survey());
         let mut recording = self.recording.lock().unwrap();
         let scene = recording.named(scene);
@@ -370,6 +413,11 @@ impl Outcomes for Recorder {
             let survey = self.survey();
             if !survey.programs.is_empty() {
                 std::thread::sleep(SETTLE);
+            }
+            if !survey.services.is_empty() {
+                // A supervisor waits out its second before it starts a service again.
+                std::thread::sleep(SETTLE);
+                self.last = before.processes.iter().map(|process| process.pid).collect();
             }
             let after = self.look(&survey);
             self.recording.lock().unwrap().named(after)

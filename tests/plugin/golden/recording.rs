@@ -37,6 +37,9 @@ pub(super) struct Survey {
     /// these FIFOs;
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) fifos: Vec<PathBuf>,
+    /// these service directories, and who works in them;
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) services: Vec<PathBuf>,
     /// and these files, which the mail server writes itself.
     pub(super) files: Vec<PathBuf>,
 }
@@ -53,6 +56,7 @@ impl Survey {
             programs: Vec::new(),
             unix: Vec::new(),
             fifos: Vec::new(),
+            services: Vec::new(),
             files: Vec::new(),
         };
         match host {
@@ -74,6 +78,15 @@ impl Survey {
                 addresses: addresses(&["0.0.0.0", "::", "127.0.0.1", "::1"]),
                 others: vec![25],
                 programs: paths(&["/usr/sbin/exim4", "/usr/sbin/exim", "/usr/exim/bin/exim"]),
+                ..bare
+            },
+            "qmail-daemontools" => Self {
+                addresses: addresses(&["0.0.0.0", "::", "127.0.0.1", "::1"]),
+                others: vec![25, 5870],
+                programs: paths(&["/var/qmail/bin/qmail-send"]),
+                fifos: paths(&["/service/smtp2/supervise/ok", "/service/smtp2/supervise/control"]),
+                services: paths(&["/service/smtp2"]),
+                files: paths(&["/service/smtp2/supervise/status"]),
                 ..bare
             },
             _ => bare,
@@ -142,6 +155,40 @@ pub(super) struct Somebody {
     /// What it was started with, of a program that is looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) words: Vec<String>,
+    /// In which service directory it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) works_in: Option<PathBuf>,
+}
+
+/// What stands in a `supervise/status` of daemontools, as a recording shows it: the process, or none, and what was
+/// asked. The time is left out.
+pub(super) fn status_shown(bytes: &[u8], mut number: impl FnMut(i32) -> i32) -> String {
+    assert_eq!(bytes.len(), 18, "a status of daemontools");
+    let pid = match u32::from_le_bytes(bytes[12..16].try_into().unwrap()) {
+        0 => "none".to_owned(),
+        pid => number(i32::try_from(pid).unwrap()).to_string(),
+    };
+    let wants = match bytes[17] {
+        0 => '-',
+        letter => char::from(letter),
+    };
+    format!("process {pid}, paused {}, wants {wants}\n", bytes[16])
+}
+
+/// The bytes that were shown so.
+pub(super) fn status_bytes(shown: &str) -> Vec<u8> {
+    let words: Vec<&str> = shown.split([' ', ',', '\n']).filter(|word| !word.is_empty()).collect();
+    let ["process", pid, "paused", paused, "wants", wants] = words[..] else { panic!("no status: {shown}") };
+    let pid: u32 = pid.parse().unwrap_or_default();
+    let wants = if wants == "-" { 0 } else { wants.as_bytes()[0] };
+    // 2026-01-01T00:00:00Z, when everything happens, in TAI64N.
+    let since = 0x4000_0000_0000_000a_u64 + 1_767_225_600;
+    [&since.to_be_bytes()[..], &[0; 4], &pid.to_le_bytes(), &[paused.parse().unwrap(), wants]].concat()
+}
+
+/// Whether a file is the status of a supervised service.
+pub(super) fn is_status(path: &Path) -> bool {
+    path.ends_with("supervise/status")
 }
 
 /// A dialogue with a socket of a scene.
@@ -383,6 +430,17 @@ impl Scene {
                 Some(false) => format!("{port} offers AUTH at once"),
                 None => format!("{port} listens"),
             }
+        });
+        let left = |port: &u16| {
+            let who = self.sockets.iter().filter(|l| l.socket.address.port() == *port);
+            who.flat_map(|l| &l.holders).any(|holder| {
+                let somebody = self.processes.iter().find(|process| process.pid == holder.pid);
+                somebody.is_some_and(|somebody| somebody.works_in.is_some()) && self.fifos.is_empty()
+            })
+        };
+        let each = each.map(|said| match said.split(' ').next().and_then(|port| port.parse().ok()) {
+            Some(port) if left(&port) => format!("{said} unsupervised"),
+            _ => said,
         });
         let unix = self.unix.iter().map(|path| format!("{} answers", path.file_name().unwrap().display()));
         match each.chain(unix).collect::<Vec<_>>() {
