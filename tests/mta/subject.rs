@@ -25,7 +25,7 @@ pub(crate) trait Subject: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// The port of its primary server.
     const PRIMARY: Option<u16>;
-    /// How many kills a run is worth.
+    /// How many plugins are killed on it, unless told otherwise.
     const KILLS: u64 = 200;
     /// How often a policy repeats its changes, where that teaches more.
     const ROUNDS: usize = 10;

@@ -58,6 +58,7 @@ pub(crate) struct Exim {
 impl Subject for Exim {
     const NAME: &'static str = "Exim";
     const PRIMARY: Option<u16> = Some(25);
+    const KILLS: u64 = 50;
 
     fn fresh(toml: &str) -> Option<Self> {
         let node = Node::boot(workshop()?);

@@ -1,7 +1,7 @@
 //! Plugins killed at random instants: each time the next process tells the truth, and the next change succeeds.
 //!
-//! `MAIL_SMTP2_KILLS` is the number of kills (200, or fewer where each takes long), shared by two machines. The seed is printed and can be given as
-//! `MAIL_SMTP2_SEED`; it repeats the choices, not the scheduler.
+//! `MAIL_SMTP2_KILLS` is the number of kills (the subject's), shared by two machines. The seed is printed and can be given
+//! as `MAIL_SMTP2_SEED`; it repeats the choices, not the scheduler.
 
 use crate::subject::{Subject, configure, in_network, kill_plugin, plugin_of, report, settings};
 use crate::support::plugin::Plugin;
