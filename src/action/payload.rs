@@ -81,10 +81,10 @@ pub struct NodeState {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = MODES))]
     pub auth_mode: Option<String>,
-    /// Which of is_running, alternate_smtp_port and auth_mode are not as on this machine.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Which of is_running, alternate_smtp_port and auth_mode are not as on this machine; empty, too, where that is not
+    /// known.
     #[schemars(extend("items" = { "type": "string", "enum": DIFFER }))]
-    pub differs: Option<Vec<&'static str>>,
+    pub differs: Vec<&'static str>,
     /// Why something is absent: a status number and its sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -199,7 +199,10 @@ pub fn query_nodes(generator: &mut SchemaGenerator) -> Schema {
                 "id": "node1.example.com", "is_reachable": 1, "version": "1.0.0", "is_running": 1,
                 "alternate_smtp_port": 587, "auth_mode": "auth_yes/tls_yes", "differs": []
             },
-            { "id": "node2.example.com", "is_reachable": 0, "message": "502 no ssh server answers there: ..." },
+            {
+                "id": "node2.example.com", "is_reachable": 0, "differs": [],
+                "message": "502 no ssh server answers there: ..."
+            },
         ]],
     })
 }

@@ -84,7 +84,7 @@ fn entry(id: &str, version: Option<String>, seen: &Result<Seen, Failure>, here: 
             entry.is_running = Some(u8::from(*running));
             entry.alternate_smtp_port = Some(settings.alternate_smtp_port);
             entry.auth_mode = Some(settings.auth_mode.clone());
-            entry.differs = here.map(|here| differences(here, settings, *running));
+            entry.differs = here.map(|here| differences(here, settings, *running)).unwrap_or_default();
         }
     }
     entry
