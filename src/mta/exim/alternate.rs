@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::conf::{self, ACL_MACRO, ACL_OPTION, ADVERTISE, NOTLS};
+use super::conf::{self, ACL_MACRO, ACL_OPTION, ADVERTISE, DATA_ACL, DATA_OPTION, NOTLS};
 use super::read::{self, Printed};
 use super::{Layout, UNIT, UNIT_PATH, Whose, daemons, end};
 use crate::mta::{
@@ -26,8 +26,9 @@ const RETRIES: &str = "9";
 /// The option that tells otherwise.
 const RETRIES_OPTION: &str = "daemon_startup_retries";
 /// The main options of the primary's that matter here.
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 10] = [
     ACL_OPTION,
+    DATA_OPTION,
     ADVERTISE,
     "daemon_smtp_ports",
     RETRIES_OPTION,
@@ -143,6 +144,9 @@ impl<'a> Here<'a> {
         let Primary { path, says } = self.primary()?;
         let mode = listener.auth_mode;
         let mut lines = vec![(slot, self.layout.acl)];
+        if says.option(DATA_OPTION).is_empty() {
+            lines.push((DATA_OPTION, DATA_ACL));
+        }
         if says.option(RETRIES_OPTION) == RETRIES {
             lines.push((RETRIES_OPTION, "0"));
         }

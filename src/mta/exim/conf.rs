@@ -16,6 +16,10 @@ const AUTH_MODE: &str = "MAIL_SMTP2_AUTH_MODE";
 pub const NOTLS: &str = "AUTH_SERVER_ALLOW_NOTLS_PASSWORDS";
 /// The option that names the ACL for MAIL.
 pub const ACL_OPTION: &str = "acl_smtp_mail";
+/// The option that names the ACL before a message's data.
+pub const DATA_OPTION: &str = "acl_smtp_predata";
+/// Nobody but who has logged in, also where the ACL for MAIL has ceased to be ours.
+pub const DATA_ACL: &str = "accept authenticated = *";
 /// The macro that Debian's configuration, and those that follow it, set that option to.
 pub const ACL_MACRO: &str = "MAIN_ACL_CHECK_MAIL";
 /// The option that says to whom AUTH is offered.

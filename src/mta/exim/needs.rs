@@ -10,6 +10,7 @@ use super::alternate::Here;
 use super::conf::NOTLS;
 use super::read;
 use crate::mta::{AuthMode, Listener, MtaError};
+use crate::sys::tls;
 use crate::wire::text::{chain, foreign};
 
 fn missing(what: String) -> MtaError {
@@ -57,16 +58,24 @@ impl Here<'_> {
                     .to_owned(),
             ));
         }
-        self.pem("tls_certificate", certificate, "CERTIFICATE-----")?;
+        let public = self.pem("tls_certificate", certificate, "CERTIFICATE-----")?;
         let key = match says.option("tls_privatekey") {
             "" => certificate,
             key => key,
         };
-        self.pem("tls_privatekey", key, "PRIVATE KEY-----")
+        let private = self.pem("tls_privatekey", key, "PRIVATE KEY-----")?;
+        if tls::mismatched(public.as_bytes(), private.as_bytes()) {
+            let (key, certificate) = (foreign(key), foreign(certificate));
+            return Err(missing(format!(
+                "tls_privatekey = {key} is not the key of the certificate {certificate}; both modes need TLS"
+            )));
+        }
+        Ok(())
     }
 
-    /// Whether each file of a list is there for Exim's sessions and holds what it should (RFC 7468).
-    fn pem(&self, option: &str, value: &str, part: &str) -> Result<(), MtaError> {
+    /// The text of each file of a list, if it is there for Exim's sessions and holds what it should (RFC 7468).
+    fn pem(&self, option: &str, value: &str, part: &str) -> Result<String, MtaError> {
+        let mut all = String::new();
         // What is expanded in each session anew is left to the proof.
         for path in read::list(value).iter().filter(|_| !value.contains('$')) {
             let unusable =
@@ -85,8 +94,9 @@ impl Here<'_> {
                 }
                 _ => {}
             }
+            all += &text;
         }
-        Ok(())
+        Ok(all)
     }
 
     pub(super) fn authenticators(&self, listener: &Listener) -> Result<(), MtaError> {

@@ -101,6 +101,28 @@ fn with_a_configuration_that_sets_the_acl_by_debians_macro_the_table_holds() {
 }
 
 #[test]
+fn where_an_acl_takes_the_place_of_ours_behind_our_back_mail_still_needs_auth() {
+    on::<Exim>(|machine| {
+        let macro_of_debian =
+            ".ifndef MAIN_ACL_CHECK_MAIL\nMAIN_ACL_CHECK_MAIL = check_mail\n.endif\nacl_smtp_mail = ";
+        machine.write_own(&own(&format!("{macro_of_debian}MAIN_ACL_CHECK_MAIL")));
+        let (_plugin, port) = running(machine, TLS_YES);
+        let words = fs::read(format!("/proc/{}/cmdline", machine.ours()[0])).unwrap();
+        let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', "' '");
+        // As after a reboot, before any plugin has looked at it.
+        machine.write_own(&own(&format!("{macro_of_debian}check_mail")));
+        machine.kill(machine.ours());
+        machine.sh(&format!("'{words}'"));
+        for at in addresses(port) {
+            let mut session = ready_for_auth(at, TLS_YES);
+            let replies =
+                ["MAIL FROM:<a@lab.test>", "RCPT TO:<bob@lab.test>", "DATA"].map(|line| session.say(line));
+            assert!(replies[2].0 == 550, "{at}: {replies:?}");
+        }
+    });
+}
+
+#[test]
 fn an_acl_that_the_administrator_sets_himself_is_501_and_nothing_is_started() {
     is_501("acl_smtp_mail = check_mail", TLS_YES, "acl_smtp_mail");
 }

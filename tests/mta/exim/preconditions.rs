@@ -38,6 +38,16 @@ fn with_a_key_that_holds_no_key_start_is_424() {
 }
 
 #[test]
+fn with_another_certificates_key_start_is_424() {
+    is_refused(
+        "openssl genrsa 2048 >/etc/lab/other.pem; cat /etc/lab/other.pem >/etc/lab/key.pem",
+        TLS_YES,
+        424,
+        &["/etc/lab/key.pem is not the key of the certificate /etc/lab/cert.pem"],
+    );
+}
+
+#[test]
 fn with_a_key_that_root_alone_can_read_start_is_424() {
     is_refused(
         "chown root:root /etc/lab/key.pem; chmod 600 /etc/lab/key.pem",

@@ -246,9 +246,10 @@ fn inject(machine: &Postfix, share: u64, worker: u64, mut random: Rng) -> Found 
         }
         machine.try_sh(fault.heal);
         if status(&answer) == 521 {
-            // Postfix waits a minute before it tries an smtpd again that ended before it served; whoever reads 521 looks
-            // after Postfix himself.
-            machine.try_sh("postfix stop; postfix start");
+            // Postfix waits a minute before it tries an smtpd again that ended before it served, and one whose master
+            // died in the middle of a session listens on for up to an hour. Whoever reads 521 looks after Postfix
+            // himself, and ends what it names.
+            machine.try_sh("pkill -9 -x smtpd; postfix stop; postfix start");
         }
         if let Err(what) = recover(machine, &mut plugin, &mut now) {
             found.untrue.push(format!("{story}: {answer}; after healing: {what}"));
