@@ -98,9 +98,9 @@ pub enum ChangeError {
     },
     /// `remove` has done its work, but for the state.
     #[error(
-        "the service is stopped and out of the mail server's configuration, but its state could not be removed"
+        "the service is stopped and out of the mail server's configuration, but what it had could not be removed"
     )]
-    Left(#[source] FileError),
+    Left(#[source] Box<Self>),
     /// The MTA's own check refuses it.
     #[error("the MTA refuses the configuration: {message}")]
     Check {

@@ -21,7 +21,10 @@ impl Sighting {
     /// The socket table or a holder cannot be seen.
     pub fn running(&self, host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaError> {
         let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if last.as_ref().is_some_and(|(seen, held)| *seen == port && host.still_held(held)) {
+        let known = |(seen, held): &(u16, Held)| {
+            *seen == port && host.still_held(held) && mta.still_owns(host, held.pid)
+        };
+        if last.as_ref().is_some_and(known) {
             return Ok(true);
         }
         *last = owned(host, mta, port)?.into_iter().next().map(|held| (port, held));

@@ -253,7 +253,7 @@ impl Service {
         if verb != Verb::Remove {
             return Ok(());
         }
-        self.forget(lock, before.as_ref()).map_err(|error| ChangeError::Left(error).into())
+        self.forget(lock, before.as_ref()).map_err(|error| ChangeError::Left(Box::new(error.into())).into())
     }
 
     /// Does it within its deadline, and tidies up.

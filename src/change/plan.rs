@@ -176,7 +176,7 @@ impl<'s> Plan<'s> {
         let result = self.run_phases(host, deadline, &mut wrote).and_then(|()| self.settle(service));
         let Err(error) = result else {
             if self.after.is_none() {
-                undo::clear(service, &self.intent)?;
+                undo::clear(service, &self.intent).map_err(|error| ChangeError::Left(Box::new(error)))?;
             }
             if let Err(error) = Intent::remove(host, state_dir) {
                 tracing::warn!(%error, action = verb.name(), "the intent of an ended change is left");

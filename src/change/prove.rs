@@ -15,8 +15,8 @@ use crate::wire::text::{chain, foreign};
 
 /// How often is looked again.
 const PAUSE: Duration = Duration::from_millis(3);
-/// How long a listener that does not behave is left alone: each look is a session in its log.
-const RETRY: Duration = Duration::from_millis(80);
+/// How long a listener that does not behave is left alone, at first and at the most: each look is a session in its log.
+const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(80));
 /// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it.
 const PATIENCE: Duration = Duration::from_secs(6);
 
@@ -34,6 +34,7 @@ pub fn up(
 ) -> Result<(), ChangeError> {
     let patience = deadline.within(PATIENCE);
     let mut lives = patience;
+    let mut retry = RETRY.0;
     loop {
         match glance(host, mta, listener, addresses, deadline)? {
             Glance::Up => return Ok(()),
@@ -55,7 +56,10 @@ pub fn up(
                 }
                 host.sleep(PAUSE);
             }
-            Glance::Odd(_) => host.sleep(RETRY),
+            Glance::Odd(_) => {
+                host.sleep(retry);
+                retry = (retry * 2).min(RETRY.1);
+            }
         }
     }
 }

@@ -281,6 +281,11 @@ pub trait Mta: Debug + Send + Sync {
     /// The processes that may own the listener's socket, as they are now.
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError>;
 
+    /// Whether a process that was among the owners and is still the same is still one of them.
+    fn still_owns(&self, _: &dyn Host, _pid: i32) -> bool {
+        true
+    }
+
     /// Whether a process is one of its programs, which may go on listening when the daemon itself has gone.
     fn is_own(&self, host: &dyn Host, process: &Process) -> bool;
 

@@ -304,10 +304,15 @@ pub fn make_dir(path: &Path) -> Result<(), FileError> {
 
 /// See [`super::Host::make_room`].
 pub fn make_room(path: &Path, mode: u32) -> Result<(), FileError> {
-    let Some(folder) = path.parent() else { return Ok(()) };
-    // Who may read the file may also pass through its folder.
+    // Who may read the file may also pass through its folder, whatever our umask says.
     let mode = 0o700 | (mode & 0o044) | ((mode & 0o044) >> 2);
-    DirBuilder::new().recursive(true).mode(mode).create(folder).map_err(writing(folder))
+    let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| !folder.exists()).collect();
+    for folder in missing.into_iter().rev().filter(|folder| !folder.as_os_str().is_empty()) {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(mode)))
+            .map_err(writing(folder))?;
+    }
+    Ok(())
 }
 
 /// See [`super::Host::list`].

@@ -184,6 +184,13 @@ fn an_unknown_kind_of_mta_in_the_configuration_is_told() {
 }
 
 #[test]
+fn a_variable_of_qmail_that_is_no_name_is_told_with_key_value_and_line() {
+    assert_bad_config("[mta.qmail]\nport = \"PORT!\"\n", &["mta.qmail", "PORT!", "line 2"]);
+    let twice = "[mta.qmail]\nport = \"ONE\"\nauth = \"ONE\"\n";
+    assert_bad_config(twice, &["mta.qmail", "three different"]);
+}
+
+#[test]
 fn an_unknown_key_of_the_configuration_is_told() {
     assert_bad_config("[deadlines]\nlunch = 3\n", &["lunch", "2"]);
 }

@@ -139,6 +139,11 @@ impl Mta for Qmail {
         Ok(std::iter::once(pid).chain(children).collect())
     }
 
+    fn still_owns(&self, host: &dyn Host, pid: i32) -> bool {
+        // It outlives whoever supervises it.
+        self.owners(host).is_ok_and(|owners| owners.contains(&pid))
+    }
+
     fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
         let Some(dir) = self.dir(host) else { return false };
         // What a supervisor starts begins in the service directory, and stays there when the supervisor is gone.

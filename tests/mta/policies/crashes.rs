@@ -1,6 +1,6 @@
 //! Plugins killed at random instants: each time the next process tells the truth, and the next change succeeds.
 //!
-//! `MAIL_SMTP2_KILLS` is the number of kills (the subject's), shared by two machines. The seed is printed and can be given
+//! `MAIL_SMTP2_KILLS` is the number of kills (the subject's), shared by four machines. The seed is printed and can be given
 //! as `MAIL_SMTP2_SEED`; it repeats the choices, not the scheduler.
 
 use crate::subject::{Subject, configure, in_network, kill_plugin, plugin_of, report, settings};
@@ -18,9 +18,9 @@ pub(crate) fn after_each_of_many_kills_the_next_process_tells_the_truth_and_heal
     let seed = number("MAIL_SMTP2_SEED").unwrap_or_else(|| fastrand::u64(..));
     report(&format!("{}: MAIL_SMTP2_SEED={seed} MAIL_SMTP2_KILLS={kills}", S::NAME));
     let healed: u64 = thread::scope(|scope| {
-        let shares = [(0, kills / 2), (1, kills - kills / 2)];
-        let works: Vec<_> = shares
-            .map(|(worker, share)| {
+        let works: Vec<_> = (0..MACHINES)
+            .map(|worker| {
+                let share = (kills + worker) / MACHINES;
                 scope.spawn(move || {
                     let Some(machine) = S::fresh("") else { return 0 };
                     let random = Rng::with_seed(seed.wrapping_add(worker));
@@ -31,7 +31,7 @@ pub(crate) fn after_each_of_many_kills_the_next_process_tells_the_truth_and_heal
                     })
                 })
             })
-            .into();
+            .collect();
         works
             .into_iter()
             .map(|work| work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -39,6 +39,9 @@ pub(crate) fn after_each_of_many_kills_the_next_process_tells_the_truth_and_heal
     });
     report(&format!("{}: {healed}/{kills} kills healed", S::NAME));
 }
+
+/// How many machines share the kills.
+const MACHINES: u64 = 4;
 
 /// One change that a worker asks for.
 #[derive(Clone, Debug)]

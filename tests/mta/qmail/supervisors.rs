@@ -45,6 +45,7 @@ impl<S: Supervisor> Qmail<S> {
 fn an_orphan_of_a_killed_supervisor_is_not_running_and_is_named<S: Supervisor>() {
     on_configured::<Qmail<S>>("[deadlines]\nchange = 3\n", |machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
+        assert_eq!(plugin.payload("isRunning", Value::Null), true);
         let orphan = machine.listener();
         machine.kill_supervisors();
         assert!(is_open(port));

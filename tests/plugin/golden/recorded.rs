@@ -209,7 +209,7 @@ impl Machine {
         let path = self.links.get(path).cloned().unwrap_or_else(|| path.to_owned());
         let path = path.as_path();
         // Processes are the scene's.
-        if !path.starts_with("/proc")
+        if !is_of_a_process(path)
             && !self.scene.files.contains_key(path)
             && self.sought.insert(path.to_owned())
             && !self.files.contains_key(path)
@@ -705,6 +705,12 @@ impl Host for Recorded {
         }
         Ok(said)
     }
+}
+
+/// Whether a file below `/proc` is a process's.
+fn is_of_a_process(path: &Path) -> bool {
+    let first = path.strip_prefix("/proc").ok().and_then(|path| path.iter().next());
+    first.and_then(|name| name.to_str()).is_some_and(|name| name.parse::<i32>().is_ok())
 }
 
 /// Whose words stand in this file (proc_pid_cmdline(5)).
