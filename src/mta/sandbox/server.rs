@@ -204,6 +204,8 @@ fn standard_streams(policy: Policy, dir: Option<&Path>) -> io::Result<(Service, 
     let output = io::stdout().as_fd().try_clone_to_owned()?.into();
     limit_patience(&input);
     limit_patience(&output);
+    // A client that acknowledges late would otherwise wait for the second half of a handshake.
+    let _ = setsockopt(&output, sockopt::TcpNoDelay, &true);
     let tls = certificate::tls(dir).map_err(io::Error::other)?;
     Ok((Service::new(policy, tls), Streams { input, output }))
 }
