@@ -15,6 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 /// Where the alternate service's settings may be tried.
 pub(crate) const MODES: [&str; 2] = [super::support::TLS_YES, super::support::TLS_OPTIONAL];
@@ -228,6 +229,19 @@ pub(crate) fn is_one_insertion(foreign: &[u8], live: &[u8]) -> bool {
     let before = foreign.iter().zip(live).take_while(|(a, b)| a == b).count();
     let behind = foreign.iter().rev().zip(live.iter().rev()).take_while(|(a, b)| a == b).count();
     live.len() >= foreign.len() && before + behind >= foreign.len()
+}
+
+/// The machine's pulse once it is calm: what a change has caused may take a moment to show, in the log or among the
+/// MTA's processes.
+#[track_caller]
+pub(crate) fn calm_pulse(machine: &impl Subject, port: u16) -> Vec<String> {
+    let mut last = machine.pulse(port);
+    eventually(PATIENCE, "the mail server is calm", || {
+        thread::sleep(Duration::from_millis(150));
+        let now = machine.pulse(port);
+        std::mem::replace(&mut last, now.clone()) == now
+    });
+    last
 }
 
 /// Everything about a file that a write would change.

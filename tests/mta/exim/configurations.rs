@@ -3,7 +3,7 @@
 
 use super::{Exim, OURS};
 use crate::clients::{promised, smtplib_facts};
-use crate::subject::{MODES, Subject, on, plugin_of, running, settings, start};
+use crate::subject::{MODES, Subject, calm_pulse, on, plugin_of, running, settings, start};
 use crate::support::sandbox::addresses;
 use crate::support::smtp::{is_closed, ready_for_auth};
 use crate::support::{PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure};
@@ -282,10 +282,10 @@ fn is_501(main: &str, mode: &str, names: &str) {
         machine.write_own(&own(main));
         let mut plugin = plugin_of(machine);
         plugin.succeed("update", settings(2525, mode));
-        let before = machine.pulse(25);
+        let before = calm_pulse(machine, 25);
         let answer = plugin.call("start", Value::Null);
         assert!(failure(&answer, 501).contains(names), "{answer}");
-        assert!(is_closed(2525) && machine.ours().is_empty() && before == machine.pulse(25));
+        assert!(is_closed(2525) && machine.ours().is_empty() && before == calm_pulse(machine, 25));
         assert!(OURS.iter().all(|path| !machine.path(path).exists()), "{answer}: something was written");
         assert!(!machine.path("/var/log/exim4/paniclog").exists(), "a trial is in the panic log");
     });

@@ -1,7 +1,7 @@
 //! What Exim lacks for an alternate listener is said before anything is touched, in a sentence that tells what to do.
 
 use super::Exim;
-use crate::subject::{Subject, on, settings, snapshot, stopped};
+use crate::subject::{Subject, calm_pulse, on, settings, snapshot, stopped};
 use crate::support::smtp::is_closed;
 use crate::support::{TLS_OPTIONAL, TLS_YES, failure};
 use serde_json::Value;
@@ -105,7 +105,7 @@ fn is_refused(script: &str, mode: &str, number: i64, words: &[&str]) {
         machine.sh(&format!("{script}; update-exim4.conf"));
         let look = || {
             let files = machine.administrators_files();
-            (files.iter().map(|file| snapshot(file)).collect::<Vec<_>>(), machine.pulse(25))
+            (files.iter().map(|file| snapshot(file)).collect::<Vec<_>>(), calm_pulse(machine, 25))
         };
         let before = look();
         for method in ["start", "restart"] {

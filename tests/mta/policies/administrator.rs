@@ -1,6 +1,6 @@
 //! What belongs to the administrator stays as it is: bytes, mode, owner, links; and goes back to what it was.
 
-use crate::subject::{Subject, is_one_insertion, on, running, settings, snapshot, stopped};
+use crate::subject::{Subject, calm_pulse, is_one_insertion, on, running, settings, snapshot, stopped};
 use crate::support::process::is_root;
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_YES, failure, skip};
@@ -126,7 +126,7 @@ pub(crate) fn a_configuration_that_is_already_broken_is_422_and_not_touched<S: S
         let look = || {
             (
                 files.iter().map(|file| snapshot(file)).collect::<Vec<_>>(),
-                S::PRIMARY.map(|p| machine.pulse(p)),
+                S::PRIMARY.map(|p| calm_pulse(machine, p)),
             )
         };
         let before = look();
@@ -159,9 +159,9 @@ pub(crate) fn what_cannot_be_edited_is_403_and_nothing_is_told<S: Subject>() {
         if !chattr("+i") {
             return skip("files cannot be made immutable here");
         }
-        let before = (snapshot(&file), S::PRIMARY.map(|p| machine.pulse(p)));
+        let before = (snapshot(&file), S::PRIMARY.map(|p| calm_pulse(machine, p)));
         let answer = plugin.call("start", Value::Null);
-        let after = (snapshot(&file), S::PRIMARY.map(|p| machine.pulse(p)));
+        let after = (snapshot(&file), S::PRIMARY.map(|p| calm_pulse(machine, p)));
         assert!(chattr("-i"));
         failure(&answer, 403);
         assert!(before == after && is_closed(port), "something was touched");

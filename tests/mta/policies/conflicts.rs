@@ -1,6 +1,6 @@
 //! Ports that are not to be had: refused before anything is touched, with the holder named (contract, sections 3 and 5).
 
-use crate::subject::{Squatter, Subject, on, running, settings, snapshot, stopped};
+use crate::subject::{Squatter, Subject, calm_pulse, on, running, settings, snapshot, stopped};
 use crate::support::plugin::Plugin;
 use crate::support::sandbox::addresses;
 use crate::support::smtp::{Session, is_open};
@@ -143,5 +143,8 @@ fn names(answer: &Value, squatter: &Squatter) {
 fn look<S: Subject>(machine: &S) -> impl PartialEq + use<S> {
     let mut files = machine.administrators_files();
     files.push(machine.state().join("settings.json"));
-    (files.iter().map(|file| snapshot(file)).collect::<Vec<_>>(), S::PRIMARY.map(|port| machine.pulse(port)))
+    (
+        files.iter().map(|file| snapshot(file)).collect::<Vec<_>>(),
+        S::PRIMARY.map(|port| calm_pulse(machine, port)),
+    )
 }

@@ -1,12 +1,11 @@
 //! What is already so is `Success` and touches nothing: same bytes, same inode, nobody told, sessions live.
 
-use crate::subject::{Subject, on, running, settings, snapshot, stopped};
+use crate::subject::{Subject, calm_pulse, on, running, settings, snapshot, stopped};
+use crate::support::TLS_YES;
 use crate::support::plugin::Plugin;
 use crate::support::sandbox::addresses;
 use crate::support::smtp::Session;
-use crate::support::{PATIENCE, TLS_YES, eventually};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 pub(crate) fn starting_what_runs_touches_nothing<S: Subject>() {
     running_and_untouched::<S>(|plugin, _| plugin.succeed("start", Value::Null));
@@ -51,10 +50,9 @@ pub(crate) fn an_update_of_a_stopped_service_writes_our_settings_only<S: Subject
     on::<S>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         let files = || machine.administrators_files().iter().map(|file| snapshot(file)).collect::<Vec<_>>();
-        settle(machine, port);
-        let before = (files(), machine.pulse(port));
+        let before = (files(), calm_pulse(machine, port));
         plugin.succeed("update", json!({"alternate_smtp_port": machine.port()}));
-        assert!(before == (files(), machine.pulse(port)), "a file was written, or the MTA was told");
+        assert!(before == (files(), calm_pulse(machine, port)), "a file was written, or the MTA was told");
     });
 }
 
@@ -68,23 +66,11 @@ fn running_and_untouched<S: Subject>(act: impl FnOnce(&mut Plugin, u16) + Send) 
     });
 }
 
-/// What an earlier change has caused may take a moment to show, in the log or among the MTA's processes.
-#[track_caller]
-fn settle<S: Subject>(machine: &S, port: u16) {
-    let mut last = machine.pulse(port);
-    eventually(PATIENCE, "the mail server is calm", || {
-        std::thread::sleep(Duration::from_millis(150));
-        let now = machine.pulse(port);
-        std::mem::replace(&mut last, now.clone()) == now
-    });
-}
-
 #[track_caller]
 fn unchanged<S: Subject>(machine: &S, port: u16, act: impl FnOnce()) {
     let mut files = machine.administrators_files();
     files.push(machine.state().join("settings.json"));
-    let look = || (files.iter().map(|file| snapshot(file)).collect::<Vec<_>>(), machine.pulse(port));
-    settle(machine, port);
+    let look = || (files.iter().map(|file| snapshot(file)).collect::<Vec<_>>(), calm_pulse(machine, port));
     let before = look();
     act();
     let after = look();

@@ -1,7 +1,7 @@
 //! What has to be there before a listener is made, found out before anything is written; each with its status.
 
 use super::Postfix;
-use crate::subject::{Subject, on, running, snapshot, stopped};
+use crate::subject::{Subject, calm_pulse, on, running, snapshot, stopped};
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_OPTIONAL, TLS_YES, failure};
 use serde_json::{Value, json};
@@ -168,9 +168,12 @@ fn an_update_of_a_running_service_meets_the_same_refusals() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
         machine.sh("mv /etc/lab/key.pem /etc/lab/away");
-        let before = (snapshot(&machine.master_cf()), machine.pulse(port));
+        let before = (snapshot(&machine.master_cf()), calm_pulse(machine, port));
         failure(&plugin.call("update", json!({"alternate_smtp_port": machine.port()})), 424);
-        assert!(before == (snapshot(&machine.master_cf()), machine.pulse(port)), "something was touched");
+        assert!(
+            before == (snapshot(&machine.master_cf()), calm_pulse(machine, port)),
+            "something was touched"
+        );
         assert!(is_open(port));
     });
 }
@@ -184,7 +187,7 @@ fn is_refused(with: i64, damage: &str, heal: &str, naming: &str) {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         machine.sh(damage);
-        let look = || (snapshot(&machine.master_cf()), snapshot(&machine.main_cf()), machine.pulse(25));
+        let look = || (snapshot(&machine.master_cf()), snapshot(&machine.main_cf()), calm_pulse(machine, 25));
         let before = look();
         for method in ["start", "restart"] {
             let answer = plugin.call(method, Value::Null);

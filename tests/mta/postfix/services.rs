@@ -1,7 +1,7 @@
 //! Ports that another entry of master.cf means: a conflict, by whatever name, whether it is loaded yet or not.
 
 use super::Postfix;
-use crate::subject::{Subject, on, running, settings, snapshot, stopped};
+use crate::subject::{calm_pulse, on, running, settings, snapshot, stopped};
 use crate::support::plugin::Plugin;
 use crate::support::smtp::is_open;
 use crate::support::{TLS_YES, failure, status};
@@ -56,11 +56,11 @@ fn an_entry_added_after_update_is_a_conflict_of_start_and_restart() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         machine.append(&machine.master_cf(), &format!("{port} inet n - y - - smtpd\n"));
-        let before = (snapshot(&machine.master_cf()), machine.pulse(25));
+        let before = (snapshot(&machine.master_cf()), calm_pulse(machine, 25));
         for method in ["start", "restart"] {
             failure(&plugin.call(method, Value::Null), 409);
         }
-        assert!(before == (snapshot(&machine.master_cf()), machine.pulse(25)), "something was touched");
+        assert!(before == (snapshot(&machine.master_cf()), calm_pulse(machine, 25)), "something was touched");
         assert_eq!(plugin.payload("isRunning", Value::Null), false);
     });
 }
@@ -70,9 +70,9 @@ fn a_listener_like_ours_without_our_marks_is_a_conflict_and_not_touched() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         machine.add_services(&format!("{port} inet n - y - - smtpd\n -o smtpd_tls_security_level=encrypt\n"));
-        let before = (snapshot(&machine.master_cf()), machine.pulse(port));
+        let before = (snapshot(&machine.master_cf()), calm_pulse(machine, port));
         failure(&plugin.call("start", Value::Null), 409);
-        assert!(before == (snapshot(&machine.master_cf()), machine.pulse(port)) && is_open(port));
+        assert!(before == (snapshot(&machine.master_cf()), calm_pulse(machine, port)) && is_open(port));
     });
 }
 
@@ -101,9 +101,9 @@ fn each_service_is_a_conflict(load: impl Fn(&Postfix) + Sync) {
                 std::fs::write(machine.master_cf(), &with_ours).unwrap();
                 machine.append(&machine.master_cf(), &format!("{service} inet n - y - - smtpd\n"));
                 load(machine);
-                let before = (snapshot(&machine.master_cf()), machine.pulse(port));
+                let before = (snapshot(&machine.master_cf()), calm_pulse(machine, port));
                 let answer = plugin.call("update", json!({"alternate_smtp_port": meant}));
-                let untouched = before == (snapshot(&machine.master_cf()), machine.pulse(port));
+                let untouched = before == (snapshot(&machine.master_cf()), calm_pulse(machine, port));
                 (status(&answer) != 409 || !untouched || !serves(&mut plugin, port))
                     .then(|| format!("{service}: {answer}, untouched: {untouched}"))
             })

@@ -1,7 +1,9 @@
 //! A service directory that the administrator has made: what the plugin relies on in it, writes into it and gives back.
 
 use super::{Qmail, SMTP2, Supervisor};
-use crate::subject::{Subject, on, on_configured, plugin_of, running, settings, snapshot, start, stopped};
+use crate::subject::{
+    Subject, calm_pulse, on, on_configured, plugin_of, running, settings, snapshot, start, stopped,
+};
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_OPTIONAL, TLS_YES, failure};
 use serde_json::{Value, json};
@@ -101,7 +103,7 @@ fn administrators_listener<S: Supervisor>(machine: &Qmail<S>, port: u16) {
 fn the_first_update_leaves_a_service_that_runs_as_it_is<S: Supervisor>() {
     on::<Qmail<S>>(|machine| {
         administrators_listener(machine, 587);
-        let look = || (tree(machine), machine.pulse(587));
+        let look = || (tree(machine), calm_pulse(machine, 587));
         let before = look();
         let mut plugin = plugin_of(machine);
         plugin.succeed("update", settings(587, TLS_YES));
