@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -424,6 +424,10 @@ pub fn feed(fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
         Err(Errno::ENXIO | Errno::ENOENT | Errno::ENOTDIR) => return Ok(false),
         Err(e) => return Err(writing(fifo)(e.into())),
     };
+    // Whatever else bears the name is nobody's ear.
+    if !file.metadata().map_err(reading(fifo))?.file_type().is_fifo() {
+        return Ok(false);
+    }
     if !bytes.is_empty() {
         file.write_all(bytes).map_err(writing(fifo))?;
     }
@@ -600,6 +604,30 @@ mod tests {
         drop(first);
         let _second = waiting.join().unwrap().unwrap();
         assert!(matches!(lock(&path, Duration::ZERO), Err(LockError::Held { .. })));
+    }
+
+    #[test]
+    fn a_fifo_that_nobody_reads_or_that_is_none_takes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, file) = (dir.path().join("control"), dir.path().join("file"));
+        nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        fs::write(&file, "").unwrap();
+        for path in [&fifo, &file, &dir.path().join("nothing")] {
+            assert!(!feed(path, b"u").unwrap(), "{}", path.display());
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"");
+    }
+
+    #[test]
+    fn what_is_fed_arrives_where_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("control");
+        nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        let mut reader =
+            OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&fifo).unwrap();
+        assert!(feed(&fifo, b"").unwrap() && feed(&fifo, b"du").unwrap());
+        let mut letters = [0; 4];
+        assert_eq!((reader.read(&mut letters).unwrap(), &letters[..2]), (2, &b"du"[..]));
     }
 
     #[test]

@@ -426,6 +426,22 @@ mod tests {
     }
 
     #[test]
+    fn a_command_waits_until_the_one_before_it_is_over() {
+        let (_root, _, dir) = place();
+        let first = take_turn(&dir).unwrap();
+        let second = thread::spawn(move || take_turn(&dir).is_ok_and(|turn| turn.is_some()));
+        thread::sleep(Duration::from_millis(30));
+        assert!(!second.is_finished());
+        drop(first);
+        assert!(second.join().unwrap());
+    }
+
+    #[test]
+    fn where_there_is_no_directory_nobody_waits() {
+        assert!(take_turn(Path::new("/nonexistent/sandbox")).unwrap().is_none());
+    }
+
+    #[test]
     fn ending_what_is_not_there_is_done() {
         assert!(stop(Path::new("/nonexistent/sandbox/daemon.lock"), Duration::ZERO).is_ok());
     }
