@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, getppid, kill_process, pidfd_open};
 
 use super::certificate::{self, CertificateError};
 use super::conf::{self, Listener, ReadError};
@@ -71,6 +71,8 @@ enum DaemonError {
     Companion { pid: i32, reason: &'static str },
     #[error("cannot start a thread: {}", words(.0))]
     Thread(io::Error),
+    #[error("whoever asked for it has ended")]
+    Unasked,
     #[error("{}: another command has not ended within {} s", path.display(), LOCK_WAIT.as_secs())]
     Busy { path: PathBuf },
     #[error("standard streams: {}", words(.0))]
@@ -116,9 +118,11 @@ pub fn daemon(dir: &Path, with: Option<&Companion>) -> ExitCode {
     reason = "the control command's own child, which outlives it; not the plugin's"
 )]
 fn start(dir: &Path, with: Option<&Companion>) -> Result<(), DaemonError> {
+    let caller = Caller::now();
     let dir = std::path::absolute(dir).map_err(DaemonError::Spawn)?;
     let _turn = take_turn(&dir)?;
     let lock = take_lock(&dir.join(LOCK), LOCK_WAIT)?;
+    caller.still_asks()?;
     let mut command = process::Command::new(std::env::current_exe().map_err(DaemonError::Spawn)?);
     command.args(["sandbox", "serve"]).arg(&dir);
     if let Some(companion) = with {
@@ -148,7 +152,11 @@ fn start(dir: &Path, with: Option<&Companion>) -> Result<(), DaemonError> {
 /// The command `sandbox end DIR`: exit 0 once no server holds the lock of `dir` (so its port is free), else exit 1 after
 /// 5 s and the reason on stderr. The holder gets SIGTERM; no holder, no file and no directory are nothing to end.
 pub fn end(dir: &Path) -> ExitCode {
-    let stopped = take_turn(dir).and_then(|_turn| stop(&dir.join(LOCK), LOCK_WAIT));
+    let caller = Caller::now();
+    let stopped = take_turn(dir).and_then(|_turn| {
+        caller.still_asks()?;
+        stop(&dir.join(LOCK), LOCK_WAIT)
+    });
     exit(stopped.map_err(|error| error.to_string()))
 }
 
@@ -175,6 +183,24 @@ fn stop(path: &Path, wait: Duration) -> Result<(), DaemonError> {
             told = holder;
         }
         thread::sleep(LOCK_PAUSE);
+    }
+}
+
+/// Who has run this command. What a plugin wanted that was killed meanwhile is not wanted any more: the next one may
+/// have taken it back before this process was first scheduled.
+struct Caller(Option<Pid>);
+
+impl Caller {
+    fn now() -> Self {
+        Self(getppid())
+    }
+
+    fn still_asks(&self) -> Result<(), DaemonError> {
+        let now = getppid();
+        // An orphan is the first process's, unless that is the plugin itself.
+        let adopted =
+            || now == Some(Pid::INIT) && fs::read_link("/proc/1/exe").ok() != std::env::current_exe().ok();
+        if now == self.0 && !adopted() { Ok(()) } else { Err(DaemonError::Unasked) }
     }
 }
 
