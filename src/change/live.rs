@@ -84,7 +84,10 @@ pub fn stranger(
         // What cannot be looked into is not our MTA's: whoever may change an MTA may look into it.
         if !matches!(host.holder_among(&socket, &owners), Ok(Some(_))) {
             let holders = host.holders(&socket);
-            return Ok(Some((socket, holders)));
+            // Whoever held it may have ended while we looked.
+            if !holders.is_empty() || host.listening(port)?.contains(&socket) {
+                return Ok(Some((socket, holders)));
+            }
         }
     }
     Ok(None)

@@ -27,6 +27,9 @@ use std::thread;
 enum When {
     /// Before the change is asked for.
     Before,
+    /// Before the change, or before one of its control commands: what running processes do not notice has to be so
+    /// before those begin that the proof speaks with.
+    Early,
     /// In place of one of the control commands of the change.
     Call,
     /// Before one of the control commands, or as soon as the change has written.
@@ -83,10 +86,10 @@ const FAULTS: [Fault; 33] = [
     fault("/etc/postfix is full", When::Before, "cp -a /etc/postfix /run/full; mount -t tmpfs -o size=1m tmpfs /etc/postfix; cp -a /run/full/. /etc/postfix; rm -r /run/full; cat /dev/zero >/etc/postfix/zero 2>/dev/null || :", "umount /etc/postfix; :"),
     fault("the state directory is full", When::Before, "mkdir -p -m 700 /run/full; cp -a /var/lib/mail-smtp2/. /run/full; mount -t tmpfs -o size=$(($(du -sk /run/full | cut -f1) + 64))k,mode=700 tmpfs /var/lib/mail-smtp2; cp -a /run/full/. /var/lib/mail-smtp2; rm -r /run/full; cat /dev/zero >/var/lib/mail-smtp2/zero 2>/dev/null || :", "umount /var/lib/mail-smtp2; :"),
     fault("master.cf is broken", When::Any, "cp -p /etc/postfix/master.cf /run/kept; echo 'broken inet' >>/etc/postfix/master.cf", "sed -i '/^broken inet$/d' /etc/postfix/master.cf"),
-    fault("main.cf is broken", When::Any, "echo 'no parameter at all' >>/etc/postfix/main.cf", UNHIDE),
-    fault("main.cf names protocols that do not exist", When::Any, "postconf -e inet_protocols=banana", UNHIDE),
-    fault("main.cf hides STARTTLS and AUTH", When::Any, "postconf -e smtpd_discard_ehlo_keywords=starttls,auth", UNHIDE),
-    fault("main.cf names no mechanism that there is", When::Any, "postconf -e 'smtpd_sasl_mechanism_filter = external'", UNHIDE),
+    fault("main.cf is broken", When::Early, "echo 'no parameter at all' >>/etc/postfix/main.cf", UNHIDE),
+    fault("main.cf names protocols that do not exist", When::Early, "postconf -e inet_protocols=banana", UNHIDE),
+    fault("main.cf hides STARTTLS and AUTH", When::Early, "postconf -e smtpd_discard_ehlo_keywords=starttls,auth", UNHIDE),
+    fault("main.cf names no mechanism that there is", When::Early, "postconf -e 'smtpd_sasl_mechanism_filter = external'", UNHIDE),
     fault("an administrator writes the old master.cf back", When::Middle, "cp -p /etc/lab/pristine/master.cf /etc/postfix/master.cf", ""),
     fault("an administrator takes the port for a service of his own", When::Middle, "echo 'PORT inet n - y - - smtpd' >>/etc/postfix/master.cf", "sed -i '/^[0-9]* inet n - y - - smtpd$/d' /etc/postfix/master.cf"),
 ];
@@ -167,8 +170,8 @@ impl Moment {
     fn any(when: When, calls: u32, random: &mut Rng) -> Self {
         let at_call = Self::AtCall(random.u32(1..=calls));
         match (when, random.u8(0..3)) {
-            (When::Before, _) | (When::Any, 0) => Self::Before,
-            (When::Call, _) | (When::Any, 1) | (When::Middle, 0) => at_call,
+            (When::Before, _) | (When::Any | When::Early, 0) => Self::Before,
+            (When::Call | When::Early, _) | (When::Any, 1) | (When::Middle, 0) => at_call,
             (When::Any | When::Middle, _) => Self::Written,
         }
     }
@@ -188,12 +191,16 @@ impl Moment {
             }
             Self::Written => {
                 let before = fs::read(machine.master_cf()).unwrap();
+                let settings = || fs::read(machine.state().join("settings.json")).ok();
+                let settings_before = settings();
                 let process = machine.process(plugin);
                 let id = plugin.post(change.method, change.params.clone());
                 within(PATIENCE, || fs::read(machine.master_cf()).unwrap() != before || !plugin.is_silent());
                 let frozen = Frozen::freeze(process);
-                // What was proven already does not have to stay so; with the intent there, it was not.
+                // What was proven already does not have to stay so; with the intent there and the settings as they were,
+                // it was not.
                 let came = plugin.is_silent() && machine.state().join("intent").exists();
+                let came = came && settings() == settings_before;
                 let came = came && machine.try_sh(damage);
                 drop(frozen);
                 (plugin.receive_reply(id)["result"].take(), came)
