@@ -198,7 +198,7 @@ fn a_port_in_local_interfaces_is_the_primarys_and_does_not_become_ours() {
         }
         start(&mut plugin, 2525, TLS_YES);
         // The primary is bound to one address on port 25.
-        assert_eq!(bound(machine, 2525), bound(machine, 25));
+        assert_eq!(machine.node.bound(2525), machine.node.bound(25));
         assert!(machine.listens(2525));
     });
 }
@@ -221,10 +221,10 @@ fn it_binds_what_the_primary_binds_and_never_more() {
         on::<Exim>(|machine| {
             machine.write_own(&own(&format!("local_interfaces = {interfaces}")));
             let (mut plugin, port) = running(machine, TLS_YES);
-            assert!(!bound(machine, 25).is_empty());
-            assert_eq!(bound(machine, port), bound(machine, 25), "{interfaces}");
+            assert!(!machine.node.bound(25).is_empty());
+            assert_eq!(machine.node.bound(port), machine.node.bound(25), "{interfaces}");
             plugin.succeed("stop", Value::Null);
-            assert!(bound(machine, port).is_empty());
+            assert!(machine.node.bound(port).is_empty());
         });
     }
 }
@@ -306,19 +306,4 @@ fn the_table_holds(machine: &Exim) {
             assert!(wrong.is_empty(), "{mode} at {at}: promised {wrong:?}");
         }
     }
-}
-
-/// The addresses, as the kernel writes them, on which somebody listens.
-fn bound(machine: &Exim, port: u16) -> Vec<String> {
-    let suffix = format!(":{port:04X}");
-    let tables = ["tcp", "tcp6"]
-        .map(|table| fs::read_to_string(machine.path(&format!("/proc/1/net/{table}"))).unwrap_or_default());
-    let rows = tables.iter().flat_map(|table| table.lines().skip(1));
-    let rows = rows.map(|row| row.split_ascii_whitespace().collect::<Vec<_>>());
-    let mut bound: Vec<_> = rows
-        .filter(|row| row.len() > 9 && row[3] == "0A")
-        .filter_map(|row| row[1].strip_suffix(&suffix).map(str::to_owned))
-        .collect();
-    bound.sort();
-    bound
 }

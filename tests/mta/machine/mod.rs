@@ -205,6 +205,13 @@ impl Node {
     pub(crate) fn listening(&self, port: u16) -> Vec<String> {
         listening(self.init, port)
     }
+
+    /// The addresses, as the kernel writes them, on which somebody listens on the port.
+    pub(crate) fn bound(&self, port: u16) -> Vec<String> {
+        let mut bound: Vec<_> = listeners(self.init, port).into_iter().map(|(address, _)| address).collect();
+        bound.sort();
+        bound
+    }
 }
 
 impl Node {
@@ -279,13 +286,18 @@ pub(crate) fn only_child(pid: u32) -> Option<u32> {
 
 /// The inodes of the sockets that listen on the port in the network of a process.
 pub(crate) fn listening(pid: u32, port: u16) -> Vec<String> {
-    let address = format!(":{port:04X}");
+    listeners(pid, port).into_iter().map(|(_, inode)| inode).collect()
+}
+
+/// Address and inode, as the kernel writes them, of the sockets that listen on the port in the network of a process.
+fn listeners(pid: u32, port: u16) -> Vec<(String, String)> {
+    let suffix = format!(":{port:04X}");
     let tables = ["tcp", "tcp6"]
         .map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default());
     let rows = tables.iter().flat_map(|table| table.lines().skip(1));
     let rows = rows.map(|row| row.split_ascii_whitespace().collect::<Vec<_>>());
-    rows.filter(|row| row.len() > 9 && row[1].ends_with(&address) && row[3] == "0A")
-        .map(|row| row[9].to_owned())
+    rows.filter(|row| row.len() > 9 && row[3] == "0A")
+        .filter_map(|row| Some((row[1].strip_suffix(&suffix)?.to_owned(), row[9].to_owned())))
         .collect()
 }
 
