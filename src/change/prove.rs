@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{ChangeError, live};
 use crate::mta::{Alternate, AuthMode, Listener, Mta};
 use crate::sys::smtp::{Reply, Upgrade};
-use crate::sys::{AuthTry, Deadline, Dialogue, Host, Session, SmtpError};
+use crate::sys::{AuthTry, Deadline, Dialogue, Held, Host, Session, SmtpError};
 use crate::wire::text::{chain, foreign};
 
 /// How often is looked again.
@@ -97,10 +97,11 @@ pub fn glance(
     addresses: &[IpAddr],
     deadline: Deadline,
 ) -> Result<Glance, ChangeError> {
-    if !listens(host, mta, listener.port, addresses)? {
+    let held = live::owned(host, mta, listener.port)?;
+    if !on_all(&held, addresses) {
         return Ok(Glance::Absent);
     }
-    if let Some(address) = beyond(host, mta, listener.port, addresses)? {
+    if let Some(address) = beyond(&held, addresses) {
         return Ok(Glance::Odd(format!("it listens on {address} too, where the primary server does not")));
     }
     let auth = match listener.auth_mode {
@@ -141,7 +142,8 @@ pub fn listening(
     addresses: &[IpAddr],
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
-    wait(host, &|| "waiting for the listener".to_owned(), deadline, || listens(host, mta, port, addresses))
+    let listens = || Ok(on_all(&live::owned(host, mta, port)?, addresses));
+    wait(host, &|| "waiting for the listener".to_owned(), deadline, listens)
 }
 
 /// Waits until `mta` itself listens on `port` somewhere.
@@ -212,27 +214,17 @@ pub fn is_down(
     Ok(addresses.iter().all(refused))
 }
 
-/// Whether `mta` itself holds a listening socket on `port` at each of `addresses`.
-///
-/// # Errors
-/// The socket table or a holder cannot be seen.
-pub fn listens(host: &dyn Host, mta: &dyn Mta, port: u16, addresses: &[IpAddr]) -> Result<bool, ChangeError> {
-    let held = live::owned(host, mta, port)?;
-    Ok(addresses.iter().all(|address| held.iter().any(|held| held.socket.address.ip() == *address)))
+/// Whether there is one of the sockets at each of `addresses`.
+fn on_all(held: &[Held], addresses: &[IpAddr]) -> bool {
+    addresses.iter().all(|address| held.iter().any(|held| held.socket.address.ip() == *address))
 }
 
-/// An address on which `mta` itself listens, and which is none of `addresses`.
-fn beyond(
-    host: &dyn Host,
-    mta: &dyn Mta,
-    port: u16,
-    addresses: &[IpAddr],
-) -> Result<Option<IpAddr>, ChangeError> {
+/// The address of a socket that is at none of `addresses`.
+fn beyond(held: &[Held], addresses: &[IpAddr]) -> Option<IpAddr> {
     let covered = |ip: IpAddr| {
         addresses.iter().any(|a| *a == ip || (a.is_unspecified() && a.is_ipv4() == ip.is_ipv4()))
     };
-    let held = live::owned(host, mta, port)?;
-    Ok(held.iter().map(|held| held.socket.address.ip()).find(|ip| !covered(*ip)))
+    held.iter().map(|held| held.socket.address.ip()).find(|ip| !covered(*ip))
 }
 
 /// Where a client on this machine reaches a listener that is bound to `address`.

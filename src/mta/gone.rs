@@ -3,9 +3,9 @@
 //! Answers for: taking a block out of files that nobody reads any more, and ending what of ours still runs. Does not
 //! know: making anything.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use super::{Alternate, Content, Edit, Goal, Listener, Meant, Mta, MtaError, Staged, Tell};
+use super::{Alternate, Content, Edit, Goal, Listener, Meant, Mta, MtaError, Staged, Tell, or_loopback};
 use crate::sys::{Command, Host};
 
 /// A mail server whose daemon or configuration is missing.
@@ -19,7 +19,7 @@ pub struct Gone<'a> {
 
 impl Alternate for Gone<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
-        Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
+        Ok(or_loopback(Vec::new()))
     }
 
     fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {

@@ -14,8 +14,9 @@ pub mod sandbox;
 pub mod sendmail;
 mod services;
 
+use std::ffi::OsStr;
 use std::fmt::{self, Debug};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -23,6 +24,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys::{Command, CommandError, Deadline, FileError, Host, Process, Signal, SocketError};
 use crate::wire::status::Status;
+
+/// The primary server's port.
+const SMTP: u16 = 25;
 
 /// Which mail server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -421,14 +425,47 @@ pub trait Alternate {
 
 /// Whether systemd runs this machine (sd_booted(3)).
 fn systemd_runs(host: &dyn Host) -> bool {
-    matches!(host.meta(Path::new("/run/systemd/system")), Ok(Some(_)))
+    is_there(host, Path::new("/run/systemd/system"))
 }
 
-/// Whether `word` is one of the words that a process was started with (proc_pid_cmdline(5)).
-fn was_given(host: &dyn Host, process: &Process, word: &Path) -> bool {
-    let path = PathBuf::from(format!("/proc/{}/cmdline", process.pid));
-    let words = host.read(&path).ok().flatten().unwrap_or_default();
-    words.split(|byte| *byte == 0).any(|given| given == word.as_os_str().as_encoded_bytes())
+/// Whether something is at this path, and may be looked at.
+fn is_there(host: &dyn Host, path: &Path) -> bool {
+    matches!(host.meta(path), Ok(Some(_)))
+}
+
+/// The addresses on which one of `pids` has the primary server's port open.
+fn bound(host: &dyn Host, pids: &[i32]) -> Result<Vec<IpAddr>, MtaError> {
+    let mut addresses = Vec::new();
+    for socket in host.listening(SMTP)? {
+        if host.holder_among(&socket, pids)?.is_some() {
+            addresses.push(socket.address.ip());
+        }
+    }
+    Ok(addresses)
+}
+
+/// The addresses of a primary server. One that is down binds none; what must be closed then is closed where everybody
+/// can see it.
+fn or_loopback(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    if addresses.is_empty() {
+        return vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    }
+    addresses
+}
+
+/// The words that a process was started with (proc_pid_cmdline(5)).
+struct Words(Vec<u8>);
+
+impl Words {
+    fn of(host: &dyn Host, process: &Process) -> Self {
+        let path = PathBuf::from(format!("/proc/{}/cmdline", process.pid));
+        Self(host.read(&path).ok().flatten().unwrap_or_default())
+    }
+
+    /// Whether `word` is one of them.
+    fn have(&self, word: impl AsRef<OsStr>) -> bool {
+        self.0.split(|byte| *byte == 0).any(|given| given == word.as_ref().as_encoded_bytes())
+    }
 }
 
 /// All mail servers, in the order of [`Kind::ALL`]; those that are configured as they are.

@@ -7,12 +7,12 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence,
-    Staged, Tell, services, systemd_runs,
+    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, SMTP,
+    Staged, Tell, bound, is_there, or_loopback, services, systemd_runs,
 };
 use crate::sys::{Command, Ended, Host, Output, Process, Signal, tls};
 use crate::wire::text::{chain, foreign};
@@ -30,8 +30,6 @@ const USUAL: &str = "/etc/postfix";
 const USUAL_PID: &str = "/var/spool/postfix/pid/master.pid";
 /// By this a service of ours is known, in `master.cf` and in the log.
 const SYSLOG_NAME: &str = "postfix/smtp2";
-/// The primary server's port.
-const SMTP: u16 = 25;
 /// The parameters of `main.cf` that matter here.
 const PARAMETERS: [&str; 12] = [
     "cyrus_sasl_config_path",
@@ -68,7 +66,7 @@ impl Mta for Postfix {
     }
 
     fn presence(&self, host: &dyn Host) -> Presence {
-        let there = |path: &Path| matches!(host.meta(path), Ok(Some(_)));
+        let there = |path: &Path| is_there(host, path);
         if !MASTERS.iter().any(|path| there(Path::new(path))) || !there(&Path::new(USUAL).join("master.cf")) {
             Presence::Missing
         } else if masters(host).is_empty() {
@@ -383,7 +381,7 @@ impl Here<'_> {
                     own.split(':').filter(|folder| !folder.is_empty()).chain(CYRUS).collect();
                 let there = |folder: &&str| {
                     let file = Path::new(folder).join(format!("{path}.conf"));
-                    matches!(self.desk.host.meta(&file), Ok(Some(_)))
+                    is_there(self.desk.host, &file)
                 };
                 if folders.iter().any(there) {
                     return Ok(());
@@ -444,19 +442,8 @@ impl Here<'_> {
 
 impl Alternate for Here<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
-        let mut addresses = Vec::new();
-        if let Some(master) = self.master()? {
-            for socket in self.desk.host.listening(SMTP)? {
-                if self.desk.host.holder_among(&socket, &[master.pid])?.is_some() {
-                    addresses.push(socket.address.ip());
-                }
-            }
-        }
-        if addresses.is_empty() {
-            // A primary that is down binds nothing; what must be closed is closed where everybody can see it.
-            addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        }
-        Ok(addresses)
+        let Some(master) = self.master()? else { return Ok(or_loopback(Vec::new())) };
+        Ok(or_loopback(bound(self.desk.host, &[master.pid])?))
     }
 
     fn meant(&self, others: &[Staged]) -> Result<Vec<Meant>, MtaError> {

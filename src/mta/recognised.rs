@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence};
+use super::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence, is_there};
 use crate::sys::{Host, Process};
 
 /// The paths by which a mail server is known.
@@ -27,7 +27,7 @@ impl Recognised {
 
 /// The first of `paths` that is there and may be looked at.
 fn first_there(host: &dyn Host, paths: &[&'static str]) -> Option<&'static str> {
-    paths.iter().copied().find(|path| matches!(host.meta(Path::new(path)), Ok(Some(_))))
+    paths.iter().copied().find(|path| is_there(host, Path::new(path)))
 }
 
 impl Mta for Recognised {

@@ -5,7 +5,7 @@
 //! Does not know: writing, waiting, proving. What the primary's configuration does not let us have is named.
 
 use std::cell::{OnceCell, RefCell};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -13,14 +13,12 @@ use super::conf::{self, ACL_MACRO, ACL_OPTION, ADVERTISE, DATA_ACL, DATA_OPTION,
 use super::read::{self, Printed};
 use super::{Layout, UNIT, UNIT_PATH, Whose, daemons, end};
 use crate::mta::{
-    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, MtaError, Staged, Tell,
-    services, systemd_runs, was_given,
+    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, MtaError, SMTP, Staged, Tell,
+    Words, bound, or_loopback, services, systemd_runs,
 };
 use crate::sys::{Command, Output, Process};
 use crate::wire::text::foreign;
 
-/// The primary server's port.
-const SMTP: u16 = 25;
 /// How often Exim tries to bind, 30 seconds apart, unless told otherwise.
 const RETRIES: &str = "9";
 /// The option that tells otherwise.
@@ -195,13 +193,7 @@ impl<'a> Here<'a> {
     /// The addresses on which the primary listens.
     fn bound(&self) -> Result<Vec<IpAddr>, MtaError> {
         let primary: Vec<i32> = self.daemons().iter().map(|daemon| daemon.pid).collect();
-        let mut addresses = Vec::new();
-        for socket in self.desk.host.listening(SMTP)? {
-            if self.desk.host.holder_among(&socket, &primary)?.is_some() {
-                addresses.push(socket.address.ip());
-            }
-        }
-        Ok(addresses)
+        bound(self.desk.host, &primary)
     }
 
     /// The primary's daemon, and its sessions.
@@ -222,12 +214,7 @@ fn complaint(output: &Output) -> String {
 
 impl Alternate for Here<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
-        let mut addresses = self.bound()?;
-        if addresses.is_empty() {
-            // A primary that is down binds nothing; what must be closed is closed where everybody can see it.
-            addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        }
-        Ok(addresses)
+        Ok(or_loopback(self.bound()?))
     }
 
     fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {
@@ -271,7 +258,7 @@ impl Alternate for Here<'_> {
         if daemons.is_empty() {
             return Err(MtaError::Down("Exim does not run; start it first".to_owned()));
         }
-        if daemons.iter().any(|daemon| was_given(self.desk.host, daemon, Path::new("-C"))) {
+        if daemons.iter().any(|daemon| Words::of(self.desk.host, daemon).have("-C")) {
             let what = "the primary server was started with a configuration of its own (-C), which is not the one that \
                         Exim names";
             return Err(MtaError::Unsupported(what.to_owned()));

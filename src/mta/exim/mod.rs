@@ -12,7 +12,7 @@ pub mod read;
 
 use std::path::{Path, PathBuf};
 
-use super::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence, Tell, systemd_runs, was_given};
+use super::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence, Tell, Words, is_there, systemd_runs};
 use crate::sys::{Host, Process};
 
 /// Our unit, on machines that systemd runs.
@@ -65,7 +65,7 @@ const LAYOUTS: [Layout; 3] = [
 impl Layout {
     /// The one that is found on this machine.
     fn of(host: &dyn Host) -> Option<&'static Self> {
-        let there = |path: &str| matches!(host.meta(Path::new(path)), Ok(Some(_)));
+        let there = |path: &str| is_there(host, Path::new(path));
         let is_here =
             |layout: &&Self| there(layout.daemon) && layout.configurations.iter().any(|path| there(path));
         LAYOUTS.iter().find(is_here)
@@ -88,11 +88,12 @@ enum Whose {
 
 /// The daemons of Exim's, and their sessions, the oldest first.
 fn daemons(host: &dyn Host, whose: Whose) -> Vec<Process> {
-    let is_ours =
-        |process: &Process| LAYOUTS.iter().any(|layout| was_given(host, process, Path::new(layout.ours)));
-    let listens = |process: &Process| LISTENS.iter().any(|word| was_given(host, process, Path::new(word)));
     let mut found = host.processes(&LAYOUTS.map(|layout| Path::new(layout.daemon)));
-    found.retain(|process| listens(process) && is_ours(process) == (whose == Whose::Ours));
+    found.retain(|process| {
+        let words = Words::of(host, process);
+        let is_ours = LAYOUTS.iter().any(|layout| words.have(layout.ours));
+        LISTENS.iter().any(|word| words.have(word)) && is_ours == (whose == Whose::Ours)
+    });
     found.sort_by_key(|process| (process.started, process.pid));
     found
 }
@@ -100,7 +101,7 @@ fn daemons(host: &dyn Host, whose: Whose) -> Vec<Process> {
 /// What ends our daemon and its sessions, which would accept mail that sticks once their configuration has gone.
 fn end(host: &dyn Host) -> Vec<Tell> {
     let mut tells = Vec::new();
-    if systemd_runs(host) && matches!(host.meta(Path::new(UNIT_PATH)), Ok(Some(_))) {
+    if systemd_runs(host) && is_there(host, Path::new(UNIT_PATH)) {
         tells.extend(["disable", "stop"].map(|verb| Tell::Unit { verb, unit: UNIT.to_owned() }));
     }
     tells.extend(daemons(host, Whose::Ours).into_iter().map(Tell::End));

@@ -9,13 +9,13 @@ pub mod run;
 pub mod status;
 pub mod template;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
-    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence,
-    Staged, Tell,
+    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, SMTP,
+    Staged, Tell, is_there, or_loopback,
 };
 use crate::sys::{Command, EntryKind, Host, Process};
 use crate::wire::text::foreign;
@@ -26,8 +26,6 @@ const DAEMON: &str = "/var/qmail/bin/qmail-send";
 const CONTROL: &str = "/var/qmail/control";
 /// Where the service directory may be; often they are links to one another.
 const PLACES: [&str; 3] = ["/service/smtp2", "/etc/service/smtp2", "/var/qmail/supervise/smtp2"];
-/// The primary server's port.
-const SMTP: u16 = 25;
 /// How long a service that runs may take to listen.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// The folder of a service directory that its supervisor writes.
@@ -73,10 +71,6 @@ impl Default for Variables {
             tls_optional: "0".to_owned(),
         }
     }
-}
-
-fn is_there(host: &dyn Host, path: &Path) -> bool {
-    matches!(host.meta(path), Ok(Some(_)))
 }
 
 impl Qmail {
@@ -285,11 +279,7 @@ impl Alternate for Here<'_> {
         let primary = self.desk.host.listening(SMTP)?;
         let mut addresses: Vec<IpAddr> = primary.iter().map(|socket| socket.address.ip()).collect();
         addresses.dedup();
-        if addresses.is_empty() {
-            // A primary that is down binds nothing; what must be closed is closed where everybody can see it.
-            addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        }
-        Ok(addresses)
+        Ok(or_loopback(addresses))
     }
 
     fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {

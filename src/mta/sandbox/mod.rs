@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Alternate, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell,
-    was_given,
+    Words,
 };
 use crate::sys::{Command, Host, Process};
 
@@ -67,7 +67,7 @@ impl Mta for Sandbox {
 
     fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
         // Another directory's sandbox is a stranger.
-        process.exe.as_ref() == Some(&self.program) && was_given(host, process, &self.dir)
+        process.exe.as_ref() == Some(&self.program) && Words::of(host, process).have(&self.dir)
     }
 
     fn changeable(&self) -> Result<(), MtaError> {
