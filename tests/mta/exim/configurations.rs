@@ -5,7 +5,7 @@ use super::{Exim, OURS};
 use crate::clients::{promised, smtplib_facts};
 use crate::subject::{MODES, Subject, calm_pulse, on, plugin_of, running, settings, start};
 use crate::support::sandbox::addresses;
-use crate::support::smtp::{is_closed, ready_for_auth};
+use crate::support::smtp::{is_closed, is_open, ready_for_auth};
 use crate::support::{PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure};
 use serde_json::{Value, json};
 use std::fs;
@@ -113,6 +113,8 @@ fn where_an_acl_takes_the_place_of_ours_behind_our_back_mail_still_needs_auth() 
         machine.write_own(&own(&format!("{macro_of_debian}check_mail")));
         machine.kill(machine.ours());
         machine.sh(&format!("'{words}'"));
+        // It forks first and listens then.
+        eventually(PATIENCE, "it is back", || is_open(port));
         for at in addresses(port) {
             let mut session = ready_for_auth(at, TLS_YES);
             let replies =

@@ -203,9 +203,12 @@ impl Exim {
     /// Ends Exim's own daemons and starts the primary again with what its configuration says by now.
     #[track_caller]
     pub(crate) fn restart_primary(&self, words: &str) {
+        let started = || self.log().matches(" daemon started: ").count();
+        let before = started();
         self.kill(self.primary());
         self.sh(&format!("exim4 {words}"));
-        eventually(PATIENCE, "Exim is back", || self.listens(25));
+        // Its sockets open one after the other; it says so once all do.
+        eventually(PATIENCE, "Exim is back", || started() > before);
     }
 
     /// Has Exim use this configuration instead of Debian's, as `exim4.conf`.
