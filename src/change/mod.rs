@@ -15,7 +15,7 @@ pub mod settings;
 pub mod undo;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -288,11 +288,10 @@ impl Service {
     }
 
     fn lock(&self, wait: Duration) -> Result<Lock, ChangeError> {
-        if let Some(folder) = self.options.lock.parent() {
-            self.host.make_dir(folder)?;
-        }
+        let lock = self.host.lock(&self.options.lock, wait)?;
+        // Under it: whoever had it may have removed the state.
         self.host.make_dir(&self.options.state_dir)?;
-        Ok(self.host.lock(&self.options.lock, wait)?)
+        Ok(lock)
     }
 
     /// Under the lock: a change that is not ended has nobody any more to end it.
@@ -324,15 +323,25 @@ impl Service {
         }
         self.host.remove_dir(&self.staging())?;
         self.host.remove_dir(&state_dir.join(plan::EDITED))?;
+        let holds_lock = self.options.lock.starts_with(state_dir);
+        if !holds_lock {
+            // Whoever waits for the lock makes it anew.
+            self.leave(state_dir);
+        }
         self.host.remove(&self.options.lock)?;
         drop(lock);
-        // The folders go if nobody else has put anything into them.
-        for folder in [self.options.lock.parent(), Some(state_dir.as_path())].into_iter().flatten() {
-            if let Err(error) = self.host.remove_empty_dir(folder) {
-                tracing::info!(%error, "a folder was left");
-            }
+        self.options.lock.parent().into_iter().for_each(|folder| self.leave(folder));
+        if holds_lock {
+            self.leave(state_dir);
         }
         Ok(())
+    }
+
+    /// Takes a folder away if nobody else has put anything into it.
+    fn leave(&self, folder: &Path) {
+        if let Err(error) = self.host.remove_empty_dir(folder) {
+            tracing::info!(%error, "a folder was left");
+        }
     }
 
     /// The settings that our block in an MTA's configuration tells, where `settings.json` is lost.

@@ -299,7 +299,14 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 
 /// See [`super::Host::make_dir`].
 pub fn make_dir(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(writing(path))
+    let vanished = || path.symlink_metadata().is_err() && path.parent().is_some_and(Path::is_dir);
+    loop {
+        match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+            // It was there, and was removed before it could be looked at.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && vanished() => {}
+            made => return made.map_err(writing(path)),
+        }
+    }
 }
 
 /// See [`super::Host::make_room`].
@@ -347,8 +354,14 @@ pub fn remove_empty_dir(path: &Path) -> Result<(), FileError> {
 pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
     let until = Instant::now() + wait;
     loop {
-        let open = private().read(true).write(true).truncate(false).open(path);
-        match Flock::lock(open.map_err(writing(path))?, FlockArg::LockExclusiveNonblock) {
+        let waits = Instant::now() < until;
+        path.parent().map_or(Ok(()), make_dir)?;
+        let file = match private().read(true).write(true).truncate(false).open(path) {
+            // Its last holder has just removed the folder that we made sure of.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && waits => continue,
+            opened => opened.map_err(writing(path))?,
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             // Its last holder may have removed the file between our opening and our locking it.
             Ok(held) if !is_named(&held, path)? => {}
             Ok(held) => {
@@ -357,9 +370,7 @@ pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
                 (&*held).write_all(format!("{pid}\n").as_bytes()).map_err(writing(path))?;
                 return Ok(Lock(Some(held)));
             }
-            Err((_, Errno::EWOULDBLOCK)) if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            Err((_, Errno::EWOULDBLOCK)) if waits => std::thread::sleep(Duration::from_millis(5)),
             Err((back, Errno::EWOULDBLOCK)) => {
                 return Err(LockError::Held { holder: flock_holder(&back).or_else(|| pid_in(back)) });
             }
@@ -601,6 +612,23 @@ mod tests {
         });
         std::thread::sleep(Duration::from_millis(20));
         fs::remove_file(&path).unwrap();
+        drop(first);
+        let _second = waiting.join().unwrap().unwrap();
+        assert!(matches!(lock(&path, Duration::ZERO), Err(LockError::Held { .. })));
+    }
+
+    #[test]
+    fn a_lock_whose_folder_was_removed_is_taken_in_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("run");
+        let path = folder.join("lock");
+        let first = lock(&path, Duration::ZERO).unwrap();
+        let waiting = std::thread::spawn({
+            let path = path.clone();
+            move || lock(&path, Duration::from_secs(20))
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        fs::remove_dir_all(&folder).unwrap();
         drop(first);
         let _second = waiting.join().unwrap().unwrap();
         assert!(matches!(lock(&path, Duration::ZERO), Err(LockError::Held { .. })));

@@ -95,7 +95,8 @@ pub trait Host: Debug + Send + Sync {
     fn remove_dir(&self, path: &Path) -> Result<(), FileError>;
     /// Removes a directory with nothing in it; one that is not there is no error.
     fn remove_empty_dir(&self, path: &Path) -> Result<(), FileError>;
-    /// Takes an exclusive `flock` on `path` (made where missing), waiting at most `wait`, and writes our pid into it.
+    /// Takes an exclusive `flock` on `path` (made where missing, as is its folder), waiting at most `wait`, and writes our
+    /// pid into it.
     fn lock(&self, path: &Path, wait: Duration) -> Result<Lock, LockError>;
 
     /// Takes the lock of another program's editing protocol: an exclusive `flock` on the file `path`, which is made for

@@ -92,6 +92,7 @@ suite! { on_the_sandbox, crate::support::sandbox::Sandbox:
     two {
         two_plugins_at_once_end_as_one_of_their_successes,
         each_plugin_sees_what_another_one_did,
+        changes_and_removals_at_once_never_see_half_of_each_other,
     }
 }
 
@@ -164,6 +165,7 @@ suite! { on_postfix, crate::postfix::Postfix:
     two {
         two_plugins_at_once_end_as_one_of_their_successes,
         each_plugin_sees_what_another_one_did,
+        changes_and_removals_at_once_never_see_half_of_each_other,
     }
 }
 
@@ -236,6 +238,7 @@ suite! { on_exim, crate::exim::Exim:
     two {
         two_plugins_at_once_end_as_one_of_their_successes,
         each_plugin_sees_what_another_one_did,
+        changes_and_removals_at_once_never_see_half_of_each_other,
     }
 }
 
@@ -295,6 +298,7 @@ suite! { on_qmail_under_daemontools, crate::qmail::Qmail<crate::qmail::Daemontoo
     two {
         two_plugins_at_once_end_as_one_of_their_successes,
         each_plugin_sees_what_another_one_did,
+        changes_and_removals_at_once_never_see_half_of_each_other,
     }
 }
 
@@ -354,5 +358,6 @@ suite! { on_qmail_under_runit, crate::qmail::Qmail<crate::qmail::Runit>:
     two {
         two_plugins_at_once_end_as_one_of_their_successes,
         each_plugin_sees_what_another_one_did,
+        changes_and_removals_at_once_never_see_half_of_each_other,
     }
 }

@@ -57,3 +57,25 @@ pub(crate) fn each_plugin_sees_what_another_one_did<S: Subject>() {
         assert_eq!(one.payload("isRunning", Value::Null), false);
     });
 }
+
+pub(crate) fn changes_and_removals_at_once_never_see_half_of_each_other<S: Subject>() {
+    on::<S>(|machine| {
+        for _ in 0..S::ROUNDS {
+            let (mut plugin, port) = running(machine, TLS_YES);
+            let answer = thread::scope(|scope| {
+                let removals = [(); 2].map(|()| scope.spawn(|| machine.launch().arg("remove").run()));
+                let answer = plugin.call("restart", Value::Null);
+                for run in removals.map(|removal| removal.join().unwrap()) {
+                    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+                }
+                answer
+            });
+            // It came first, or there was nothing left to start.
+            assert!([0, 412].contains(&status(&answer)), "{answer}");
+            assert!(is_closed(port), "{answer}: something still listens");
+            let left = machine.launch().arg("remove").run();
+            assert_eq!(left.code, Some(0), "{}{}", left.stdout, left.stderr);
+            assert!(!machine.state().exists(), "{answer}: the state directory is left");
+        }
+    });
+}

@@ -497,6 +497,7 @@ impl Host for Recorded {
     }
 
     fn lock(&self, path: &Path, _: Duration) -> Result<Lock, LockError> {
+        path.parent().map_or(Ok(()), |folder| self.make_dir(folder))?;
         let mut machine = self.lock();
         let head = format!("lock {}", path.display());
         let held = machine.strike(|at| matches!(at, At::Lock(struck) if struck == path));
