@@ -28,6 +28,9 @@ const GRACE: Duration = Duration::from_secs(2);
 const SUPERVISOR: Duration = Duration::from_secs(8);
 /// How often is looked whether it has.
 const PAUSE: Duration = Duration::from_millis(3);
+/// How long a socket may be seen whose holder is not: the threads of a process end one after the other, and the last one
+/// closes what the first could not be asked for any more.
+const ENDING: Duration = Duration::from_secs(1);
 /// How long a listener is heard out before a change: one that does not speak is to be changed in spite of it.
 const HEARING: Duration = Duration::from_secs(6);
 /// Where blocks are kept that somebody else had edited, below the state directory.
@@ -637,8 +640,12 @@ fn port_is_unmeant(meant: &[Meant], verb: Verb, port: u16) -> Result<(), ChangeE
 
 /// Whether the port is free, or the MTA's own already.
 fn port_is_ours(host: &dyn Host, mta: &dyn Mta, port: u16, addresses: &[IpAddr]) -> Result<(), ChangeError> {
-    if let Some((_, holders)) = live::stranger(host, mta, port)? {
-        return Err(ChangeError::PortHeld { port, holder: live::name(host, mta, &holders) });
+    let ending = Deadline::after(ENDING);
+    while let Some((_, holders)) = live::stranger(host, mta, port)? {
+        if !holders.is_empty() || ending.passed() {
+            return Err(ChangeError::PortHeld { port, holder: live::name(host, mta, &holders) });
+        }
+        host.sleep(PAUSE);
     }
     if live::listened(host, port)? {
         return Ok(());

@@ -215,7 +215,10 @@ impl Lanes {
         let mut state = self.lock();
         self.closing.store(true, Ordering::Release);
         (state.bytes, state.changes) = (0, 0);
-        std::mem::take(&mut state.jobs)
+        let waiting = std::mem::take(&mut state.jobs);
+        drop(state);
+        tracing::info!(waiting = waiting.len(), "the session ends; no further change is begun");
+        waiting
     }
 
     fn wait_for_the_running_one(&self, patience: Duration) {

@@ -628,7 +628,8 @@ mod tests {
             move || lock(&path, Duration::from_secs(20))
         });
         std::thread::sleep(Duration::from_millis(20));
-        fs::remove_dir_all(&folder).unwrap();
+        // In one step: whoever waits makes it anew.
+        fs::rename(&folder, dir.path().join("removed")).unwrap();
         drop(first);
         let _second = waiting.join().unwrap().unwrap();
         assert!(matches!(lock(&path, Duration::ZERO), Err(LockError::Held { .. })));

@@ -441,7 +441,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
     use std::os::unix::process::CommandExt;
     use std::process::Command;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use nix::sys::socket::{Backlog, getsockname, listen};
 
@@ -464,6 +464,17 @@ mod tests {
         let mut found = at(listener.local_addr().unwrap());
         assert_eq!(found.len(), 1, "{found:?}");
         (listener, found.remove(0))
+    }
+
+    /// Closes a listener, and waits until nobody has it any more: what another test just forks has it for a moment longer.
+    fn close(listener: TcpListener) {
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let patience = Instant::now() + Duration::from_secs(30);
+        while !at(address).is_empty() {
+            assert!(Instant::now() < patience, "{address} is still listened at");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn bound(address: SocketAddr, option: impl FnOnce(&OwnedFd)) -> (OwnedFd, SocketAddr) {
@@ -495,7 +506,7 @@ mod tests {
     #[test]
     fn a_port_without_a_listener_is_empty() {
         let (listener, socket) = one("127.0.0.1:0");
-        drop(listener);
+        close(listener);
         assert_eq!(at(socket.address), []);
     }
 
@@ -606,7 +617,7 @@ mod tests {
     fn a_listener_that_was_replaced_is_no_longer_held() {
         let (listener, socket) = one("127.0.0.1:0");
         let held = held(&socket);
-        drop(listener);
+        close(listener);
         let _another = TcpListener::bind(socket.address).unwrap();
         assert!(!Diag::default().still_held(&held));
     }
@@ -659,7 +670,7 @@ mod tests {
     #[test]
     fn a_free_port_can_be_bound() {
         let (listener, socket) = one("127.0.0.1:0");
-        drop(listener);
+        close(listener);
         try_bind(socket.address.ip(), socket.address.port()).unwrap();
     }
 
@@ -686,7 +697,8 @@ mod tests {
         let client = TcpStream::connect(socket.address).unwrap();
         // The side that closes first, the server's, goes into TIME_WAIT.
         drop(listener.accept().unwrap());
-        drop((client, listener));
+        drop(client);
+        close(listener);
         try_bind(socket.address.ip(), socket.address.port()).unwrap();
     }
 

@@ -5,7 +5,7 @@
 //! adopts the orphan, to learn its exit code.
 
 use super::support::parent::{ALIVE, LONG_GONE, under};
-use super::support::plugin::{Plugin, request};
+use super::support::plugin::{Launch, Plugin, request};
 use super::support::process::{alive, as_pid, holds_open};
 use super::support::sandbox::Sandbox;
 use super::support::{ONE_SECOND, PATIENCE, TLS_YES, eventually, fault, success, within};
@@ -22,6 +22,17 @@ fn queue_a_change(sandbox: &Sandbox, plugin: &Plugin) {
         "update",
         json!({"alternate_smtp_port": sandbox.port(), "auth_mode": TLS_YES}),
     );
+}
+
+/// A plugin that says when it has learned of its end.
+fn remarking(sandbox: &Sandbox) -> Launch {
+    sandbox.launch().args(&["--log", "info"])
+}
+
+/// Waits until nothing more is begun: what the lock keeps waiting may go on then.
+#[track_caller]
+fn await_the_end(plugin: &Plugin) {
+    eventually(PATIENCE, "the plugin learns of its end", || plugin.stderr().contains("the session ends"));
 }
 
 /// While this is held, orphans of the test come back to it, and their exit codes can be read.
@@ -122,11 +133,12 @@ fn a_change_that_has_begun_is_answered_after_a_signal() {
 #[test]
 fn a_change_that_waits_is_told_of_the_shutdown() {
     let sandbox = Sandbox::patient();
-    let mut plugin = sandbox.plugin();
+    let mut plugin = remarking(&sandbox).spawn();
     let (lock, port) = sandbox.begin_a_change(&plugin, plugin.pid());
     queue_a_change(&sandbox, &plugin);
     plugin.assert_answers();
     plugin.signal(Signal::SIGTERM);
+    await_the_end(&plugin);
     drop(lock);
     assert_eq!(fault(&plugin.receive_reply("queued")), -32099);
     assert_eq!((plugin.drain().status.code(), sandbox.settings()["port"].clone()), (Some(0), json!(port)));
@@ -188,10 +200,11 @@ fn a_change_that_has_begun_runs_to_its_end_when_stdout_is_closed() {
 #[test]
 fn changes_that_wait_are_dropped_when_stdout_is_closed() {
     let sandbox = Sandbox::patient();
-    let mut plugin = sandbox.plugin();
+    let mut plugin = remarking(&sandbox).spawn();
     let (lock, port) = sandbox.begin_a_change(&plugin, plugin.pid());
     queue_a_change(&sandbox, &plugin);
     plugin.close_stdout();
+    await_the_end(&plugin);
     drop(lock);
     plugin.wait();
     assert_eq!(sandbox.settings()["port"], port);
@@ -226,11 +239,12 @@ fn a_dead_parent_wins_over_the_end_of_input() {
 #[test]
 fn a_change_that_has_begun_runs_to_its_end_when_the_parent_dies() {
     let sandbox = Sandbox::patient();
-    let (mut shell, plugin) = under(&sandbox, sandbox.launch(), ALIVE);
+    let (mut shell, plugin) = under(&sandbox, remarking(&sandbox), ALIVE);
     let (lock, port) = sandbox.begin_a_change(&shell, plugin);
     queue_a_change(&sandbox, &shell);
     shell.signal(Signal::SIGKILL);
     shell.wait();
+    await_the_end(&shell);
     drop(lock);
     eventually(PATIENCE, "the plugin ends", || !alive(plugin));
     assert_eq!(sandbox.settings()["port"], port);

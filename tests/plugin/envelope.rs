@@ -5,7 +5,11 @@
 
 use super::support::plugin::Plugin;
 use super::support::sandbox::Sandbox;
-use super::support::{ACTIONS, TLS_OPTIONAL, TLS_YES, failure, refused_fields, skip, status, success, text};
+use super::support::smtp::is_closed;
+use super::support::{
+    ACTIONS, PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure, refused_fields, skip, status, success,
+    text,
+};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 
@@ -305,6 +309,8 @@ fn an_unconfigured_machine_takes_587_for_an_absent_port() {
         return skip("port 587 cannot be had here");
     };
     drop(held);
+    // What another test has just forked has it for a moment longer.
+    eventually(PATIENCE, "nobody listens on 587", || is_closed(587));
     let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();
     plugin.succeed("update", json!({"auth_mode": TLS_YES}));

@@ -32,7 +32,8 @@ exec chroot . env -i HOME=/root LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/us
   cd /
   exec 3<&0 4>&1 </dev/null >/dev/null
   busybox syslogd -n -S -O /var/log/syslog 3<&- 4>&- &
-  for _ in $(seq 500); do [ ! -S /dev/log ] || break; sleep 0.01; done
+  for _ in $(seq 3000); do [ ! -S /dev/log ] || break; sleep 0.01; done
+  [ -S /dev/log ]
   [ ! -x /usr/local/sbin/node-start ] || /usr/local/sbin/node-start 3<&- 4>&- >&2
   echo ready >&4; exec 4>&-
   cat <&3 3<&- & exec 3<&-

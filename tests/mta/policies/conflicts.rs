@@ -3,8 +3,8 @@
 use crate::subject::{Squatter, Subject, calm_pulse, on, running, settings, snapshot, stopped};
 use crate::support::plugin::Plugin;
 use crate::support::sandbox::addresses;
-use crate::support::smtp::{Session, is_open};
-use crate::support::{TLS_YES, failure, names_number};
+use crate::support::smtp::{Session, is_closed, is_open};
+use crate::support::{PATIENCE, TLS_YES, eventually, failure, names_number};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -59,6 +59,8 @@ pub(crate) fn a_session_that_outlives_its_listener_is_no_conflict<S: Subject>() 
         let far = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let (near, _) = listener.accept().unwrap();
         drop(listener);
+        // What another test has just forked has it for a moment longer.
+        eventually(PATIENCE, "nobody listens", || is_closed(port));
         let mut plugin = crate::subject::plugin_of(machine);
         crate::subject::start(&mut plugin, port, TLS_YES);
         assert!(is_open(port));
@@ -77,6 +79,8 @@ pub(crate) fn what_is_left_of_closed_connections_is_no_conflict<S: Subject>() {
             let _ = far.read(&mut [0]);
         }
         drop(listener);
+        // What another test has just forked has it for a moment longer.
+        eventually(PATIENCE, "nobody listens", || is_closed(port));
         let mut plugin = crate::subject::plugin_of(machine);
         crate::subject::start(&mut plugin, port, TLS_YES);
         assert!(is_open(port));

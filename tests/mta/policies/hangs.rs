@@ -3,7 +3,7 @@
 //!
 //! Nothing is assumed about which commands a change uses: each call is counted first, then each in turn hangs.
 
-use crate::subject::{Driven, on_configured, plugin_of, report, running, settings};
+use crate::subject::{Driven, on, on_configured, plugin_of, report, running, settings};
 use crate::support::plugin::Plugin;
 use crate::support::process::{name, state};
 use crate::support::smtp::{is_closed, is_open};
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// Short, because every hang lasts that long.
-const DEADLINES: &str = "[deadlines]\nchange = 2\n";
+/// Short, because every hang lasts that long; for the change that hangs alone.
+const HASTY: &str = "[deadlines]\nchange = 3\n";
 
 /// A change and its rollback, on a machine that is busy with other tests.
 const BOTH_DEADLINES: Duration = Duration::from_secs(30);
@@ -45,7 +45,7 @@ pub(crate) fn a_control_command_that_hangs_in_restart_is_504_and_rolled_back<S: 
 }
 
 pub(crate) fn a_control_command_that_hangs_in_a_change_holds_up_no_read<S: Driven>() {
-    on_configured::<S>(DEADLINES, |machine| {
+    on_configured::<S>("[deadlines]\nchange = 8\n", |machine| {
         let (mut plugin, _) = running(machine, TLS_YES);
         let hook = machine.hook(1, HANG);
         let change = plugin.post("restart", Value::Null);
@@ -82,8 +82,10 @@ fn every_call_hangs_once<S: Driven>(
     params: impl Fn(&S) -> Value + Sync,
     set_back: impl Fn(&mut Plugin, &S) + Sync,
 ) {
-    on_configured::<S>(DEADLINES, |machine| {
+    on::<S>(|machine| {
         let mut plugin = plugin_of(machine);
+        fs::write(machine.node().path("/etc/hasty.toml"), HASTY).unwrap();
+        let mut hasty = machine.launch().args(&["--config", "/etc/hasty.toml"]).spawn();
         plugin.succeed("update", settings(machine.port(), TLS_YES));
         plugin.succeed("start", Value::Null);
         if method == "start" {
@@ -100,7 +102,7 @@ fn every_call_hangs_once<S: Driven>(
             let before = look(machine, &mut plugin);
             let hook = machine.hook(nth, HANG);
             let begun = Instant::now();
-            let answer = plugin.call(method, params(machine));
+            let answer = hasty.call(method, params(machine));
             let took = begun.elapsed();
             let called = hook.calls();
             drop(hook);

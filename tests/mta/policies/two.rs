@@ -1,6 +1,6 @@
 //! Two plugins on one machine: changes exclude each other, and each sees what the other did.
 
-use crate::subject::{Subject, on, plugin_of, report, running, settings};
+use crate::subject::{Subject, on, on_configured, plugin_of, report, running, settings};
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_YES, status, success};
 use serde_json::{Value, json};
@@ -59,7 +59,8 @@ pub(crate) fn each_plugin_sees_what_another_one_did<S: Subject>() {
 }
 
 pub(crate) fn changes_and_removals_at_once_never_see_half_of_each_other<S: Subject>() {
-    on::<S>(|machine| {
+    // Three stand in line for the lock.
+    on_configured::<S>("[deadlines]\nlock = 50\n", |machine| {
         for _ in 0..S::ROUNDS {
             let (mut plugin, port) = running(machine, TLS_YES);
             let answer = thread::scope(|scope| {

@@ -25,7 +25,12 @@ pub(crate) fn as_pid(pid: u32) -> Pid {
 
 /// The state letter of a process: `R`, `S`, `T` (stopped), `Z` (zombie); nothing when there is none.
 pub(crate) fn state(pid: u32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    state_in(Path::new(&format!("/proc/{pid}")))
+}
+
+/// The same of the process or thread that has this folder.
+pub(crate) fn state_in(folder: &Path) -> Option<char> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 

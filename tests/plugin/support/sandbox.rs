@@ -5,8 +5,9 @@
 
 use super::plugin::{Launch, Plugin};
 use super::process::{
-    alive, as_pid, holds_open, is_ours, is_root, listeners, of_ours_mentioning, signal, state,
+    alive, as_pid, holds_open, is_ours, is_root, listeners, of_ours_mentioning, signal, state_in,
 };
+use super::smtp::is_closed;
 use super::{ONE_SECOND, PATIENCE, eventually, skip};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
@@ -69,7 +70,9 @@ impl Sandbox {
             return None;
         }
         sandbox.program = sandbox.base.path().join("mail-smtp2");
-        fs::copy(env!("CARGO_BIN_EXE_mail-smtp2"), &sandbox.program).unwrap();
+        // By a process that ends: a file that is open for writing, be it in what another test just forks, cannot run.
+        let mut copy = std::process::Command::new("cp");
+        assert!(copy.arg(env!("CARGO_BIN_EXE_mail-smtp2")).arg(&sandbox.program).status().unwrap().success());
         for path in
             [sandbox.base.path().to_owned(), sandbox.config(), sandbox.temporary(), sandbox.program.clone()]
         {
@@ -257,7 +260,10 @@ pub(crate) struct Frozen(u32);
 impl Frozen {
     pub(crate) fn freeze(pid: u32) -> Self {
         signal(pid, Signal::SIGSTOP);
-        eventually(ONE_SECOND, "the process is stopped", || state(pid) == Some('T'));
+        // Each thread by itself: one in the middle of a system call ends it first.
+        let threads = || fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let stopped = |thread: fs::DirEntry| state_in(&thread.path()) == Some('T');
+        eventually(ONE_SECOND, "the process is stopped", || threads().all(stopped));
         Self(pid)
     }
 }
@@ -280,8 +286,8 @@ fn free_port() -> u16 {
     }
     let candidates = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
     let ports = candidates.map(|number| PORTS.start + number % (PORTS.end - PORTS.start)).take(2_000);
-    let mut free =
-        ports.filter(|port| addresses(*port).iter().all(|address| TcpListener::bind(address).is_ok()));
+    // By connecting: a listener of ours would live on for a moment in what another test just forks.
+    let mut free = ports.filter(|port| is_closed(*port));
     free.next().expect("a free port")
 }
 
