@@ -428,21 +428,31 @@ pub fn edit_lock(path: &Path, wait: Duration) -> Result<Option<EditLock>, FileEr
 
 /// See [`super::Host::feed`].
 pub fn feed(fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
-    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let mut file = match open(fifo, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        // fifo(7): nobody has it open for reading.
-        Err(Errno::ENXIO | Errno::ENOENT | Errno::ENOTDIR) => return Ok(false),
-        Err(e) => return Err(writing(fifo)(e.into())),
-    };
-    // Whatever else bears the name is nobody's ear.
-    if !file.metadata().map_err(reading(fifo))?.file_type().is_fifo() {
-        return Ok(false);
-    }
+    let Some(mut file) = ear(fifo)? else { return Ok(false) };
     if !bytes.is_empty() {
         file.write_all(bytes).map_err(writing(fifo))?;
     }
     Ok(true)
+}
+
+/// See [`super::Host::unread`].
+pub fn unread(fifo: &Path) -> Result<bool, FileError> {
+    let Some(file) = ear(fifo)? else { return Ok(false) };
+    // ioctl(FIONREAD), pipe(7): either end may ask.
+    Ok(rustix::io::ioctl_fionread(&file).map_err(|e| reading(fifo)(e.into()))? > 0)
+}
+
+/// The near end of a FIFO that somebody reads.
+fn ear(fifo: &Path) -> Result<Option<File>, FileError> {
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = match open(fifo, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        // fifo(7): nobody has it open for reading.
+        Err(Errno::ENXIO | Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+        Err(e) => return Err(writing(fifo)(e.into())),
+    };
+    // Whatever else bears the name is nobody's ear.
+    Ok(file.metadata().map_err(reading(fifo))?.file_type().is_fifo().then_some(file))
 }
 
 /// Who holds a flock on `file`, from `/proc/locks` (proc(5)): what the file itself says may be its last holder's.
@@ -657,6 +667,24 @@ mod tests {
         assert!(feed(&fifo, b"").unwrap() && feed(&fifo, b"du").unwrap());
         let mut letters = [0; 4];
         assert_eq!((reader.read(&mut letters).unwrap(), &letters[..2]), (2, &b"du"[..]));
+    }
+
+    #[test]
+    fn what_was_fed_is_unread_until_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("control");
+        assert!(!unread(&fifo).unwrap());
+        nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        assert!(!unread(&fifo).unwrap());
+        let mut reader =
+            OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&fifo).unwrap();
+        // Supervisors hold the other end, too: without any, what was written would be gone.
+        let _kept = OpenOptions::new().write(true).open(&fifo).unwrap();
+        assert!(!unread(&fifo).unwrap());
+        feed(&fifo, b"du").unwrap();
+        assert!(unread(&fifo).unwrap());
+        reader.read_exact(&mut [0; 2]).unwrap();
+        assert!(!unread(&fifo).unwrap());
     }
 
     #[test]

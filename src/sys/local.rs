@@ -101,6 +101,10 @@ impl Host for Local {
         files::feed(fifo, bytes)
     }
 
+    fn unread(&self, fifo: &Path) -> Result<bool, FileError> {
+        files::unread(fifo)
+    }
+
     fn run(&self, command: &Command, deadline: Deadline) -> Result<Output, CommandError> {
         command::run(command, deadline)
     }

@@ -106,6 +106,8 @@ pub trait Host: Debug + Send + Sync {
     /// Writes into a FIFO in one go, without ever waiting; `false` where nobody reads it, or there is none. No bytes
     /// only ask.
     fn feed(&self, fifo: &Path, bytes: &[u8]) -> Result<bool, FileError>;
+    /// Whether something was written into a FIFO that its reader has not read yet; `false` where there is none of them.
+    fn unread(&self, fifo: &Path) -> Result<bool, FileError>;
 
     // Commands.
     /// Runs a control command to its end, or kills its process group at the deadline.

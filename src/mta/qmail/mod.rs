@@ -30,6 +30,8 @@ const PLACES: [&str; 3] = ["/service/smtp2", "/etc/service/smtp2", "/var/qmail/s
 const PATIENCE: Duration = Duration::from_secs(6);
 /// The folder of a service directory that its supervisor writes.
 const SUPERVISE: &str = "supervise";
+/// How often is looked whether the supervisor has read what it was told.
+const PAUSE: Duration = Duration::from_millis(3);
 
 /// qmail under supervise, as `[mta.qmail]` describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -383,6 +385,11 @@ impl Alternate for Here<'_> {
         let (host, Some(dir)) = (self.desk.host, self.qmail.dir(self.desk.host)) else {
             return Ok(Vec::new());
         };
+        // What a plugin that was killed has said is still to be acted on, and may replace whom the status names now:
+        // supervise listens to nobody in the second after a start.
+        while host.unread(&dir.join(SUPERVISE).join("control"))? && !self.desk.deadline.passed() {
+            host.sleep(PAUSE);
+        }
         let service = self.qmail.service(host, dir)?;
         let process = service.as_ref().and_then(|service| service.pid).and_then(|pid| host.process(pid));
         Ok(match (goal.listener(), service) {

@@ -39,6 +39,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+/// Waits, in a script, until nobody supervises what was told to end; it writes into its folder until then.
+const GONE: &str = "while pgrep -xf '(supervise|runsv) smtp2' >/dev/null; do sleep 0.01; done";
+
 /// The second service, where the administrator keeps it.
 pub(crate) const SMTP2: &str = "/var/qmail/supervise/smtp2";
 

@@ -1,10 +1,14 @@
 //! Supervisors that are killed, started again, not there, or do not listen; services that die.
 
 use super::{Qmail, SMTP2, Supervisor};
-use crate::subject::{Subject, on, on_configured, plugin_of, running, start, stopped};
+use crate::subject::{Subject, kill_plugin, on, on_configured, plugin_of, running, start, stopped};
+use crate::support::process::state;
 use crate::support::smtp::{is_closed, is_open};
-use crate::support::{PATIENCE, TLS_YES, eventually, failure, names_number, status};
+use crate::support::{PATIENCE, TLS_YES, eventually, failure, names_number, status, success, within};
 use serde_json::{Value, json};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 under_both!(
     an_orphan_of_a_killed_supervisor_is_not_running_and_is_named,
@@ -13,6 +17,7 @@ under_both!(
     where_nobody_supervises_start_is_503_and_stop_is_success,
     a_service_that_dies_at_once_is_taken_back,
     a_control_fifo_that_nobody_drains_ends_at_the_deadline,
+    what_a_killed_plugin_has_said_is_acted_on_before_anything_else_is_said,
     a_paused_service_is_started_stopped_and_restarted,
     a_script_that_does_not_exec_is_its_childs_parent,
     a_listener_that_a_script_leaves_behind_is_never_taken_for_stopped,
@@ -32,7 +37,16 @@ impl<S: Supervisor> Qmail<S> {
     #[track_caller]
     fn start_supervisors(&self) {
         self.sh("supervisors");
-        self.sh(&format!("timeout 20 bash -c 'until exec 5<>{SMTP2}/supervise/ok && [ -n \"$(pgrep -x {})\" ]; do sleep 0.05; done'", S::PROGRAMS[1]));
+        self.await_supervisor();
+    }
+
+    /// Waits until ours is supervised.
+    #[track_caller]
+    pub(super) fn await_supervisor(&self) {
+        let ok = self.smtp2("supervise/ok");
+        // Without waiting, a FIFO opens like this only where somebody reads it.
+        let heard = || OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(&ok).is_ok();
+        eventually(PATIENCE, "ours is supervised", heard);
     }
 
     /// What listens on the port, by the number that the node gives it.
@@ -142,11 +156,38 @@ fn a_control_fifo_that_nobody_drains_ends_at_the_deadline<S: Supervisor>() {
     });
 }
 
+fn what_a_killed_plugin_has_said_is_acted_on_before_anything_else_is_said<S: Supervisor>() {
+    on::<Qmail<S>>(|machine| {
+        let (mut plugin, port) = running(machine, TLS_YES);
+        let lock = machine.node.path("/run/mail-smtp2/lock");
+        let owner = || fs::read(&lock).unwrap();
+        let unread = || {
+            let control = OpenOptions::new().write(true).open(machine.smtp2("supervise/control")).unwrap();
+            rustix::io::ioctl_fionread(&control).unwrap()
+        };
+        machine.sh(&format!("pkill -STOP -x {}", S::PROGRAMS[1]));
+        plugin.post("restart", Value::Null);
+        eventually(PATIENCE, "the supervisor was told", || unread() > 0);
+        kill_plugin(machine, plugin);
+        let (said, killed) = (unread(), owner());
+        let mut next = plugin_of(machine);
+        let stop = next.post("stop", Value::Null);
+        eventually(PATIENCE, "the next one works on it", || owner() != killed);
+        assert!(!within(Duration::from_millis(300), || unread() > said), "it was told two things at once");
+        machine.sh(&format!("pkill -CONT -x {}", S::PROGRAMS[1]));
+        assert_eq!(next.receive_reply(stop)["result"], success());
+        assert!(is_closed(port) && !within(Duration::from_secs(2), || is_open(port)), "it came back");
+    });
+}
+
 fn a_paused_service_is_started_stopped_and_restarted<S: Supervisor>() {
     on::<Qmail<S>>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
+        // supervise listens only a second after it has started something.
+        let paused = || machine.pids_of("tcpserver").into_iter().any(|pid| state(pid) == Some('T'));
         let pause = || {
-            machine.sh(&format!("printf p >{SMTP2}/supervise/control; sleep 0.1"));
+            machine.sh(&format!("printf p >{SMTP2}/supervise/control"));
+            eventually(PATIENCE, "it is paused", paused);
         };
         pause();
         plugin.succeed("restart", Value::Null);

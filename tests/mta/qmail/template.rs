@@ -1,6 +1,6 @@
 //! A service directory that is made from a template, and goes again.
 
-use super::{Qmail, SMTP2, Supervisor};
+use super::{GONE, Qmail, SMTP2, Supervisor};
 use crate::machine::only_child;
 use crate::subject::{Subject, in_network, kill_plugin, plugin_of, settings, start, stopped};
 use crate::support::process::signal;
@@ -31,7 +31,7 @@ fn on<S: Supervisor>(test: impl FnOnce(&Qmail<S>) + Send) {
         // A link of the administrator's to nothing would be in the way.
         machine.sh(&format!(
             "cp -a {SMTP2} {TEMPLATE}; rm -rf {TEMPLATE}/supervise; rm {}/smtp2; \
-             printf x >{SMTP2}/supervise/control; rm -r {SMTP2}; mkdir {TEMPLATE}/doc; echo hello >{TEMPLATE}/doc/note",
+             printf x >{SMTP2}/supervise/control; {GONE}; rm -r {SMTP2}; mkdir {TEMPLATE}/doc; echo hello >{TEMPLATE}/doc/note",
             S::SERVICES
         ));
         test(&machine);

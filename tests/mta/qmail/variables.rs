@@ -1,6 +1,6 @@
 //! `[mta.qmail]`: other places, other names, other values; and what is no name and no value.
 
-use super::{Qmail, SMTP2, Supervisor};
+use super::{GONE, Qmail, SMTP2, Supervisor};
 use crate::subject::{Subject, on_configured, plugin_of, running, start};
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_OPTIONAL, TLS_YES};
@@ -36,10 +36,11 @@ fn other_names_and_values_are_written<S: Supervisor>() {
 fn another_place_is_taken<S: Supervisor>() {
     let place = format!("[mta.qmail]\nservice_dir = \"{}/submission\"\n", S::SERVICES);
     on_configured::<Qmail<S>>(&place, |machine| {
-        machine.sh(&format!("cd {}; printf x >smtp2/supervise/control; mv smtp2 submission", S::SERVICES));
-        let ok = machine.smtp2("supervise/ok");
-        machine.sh("timeout 20 bash -c 'until pgrep -f \"[s]ubmission\"; do sleep 0.05; done'; sleep 0.1");
-        assert!(ok.exists());
+        machine.sh(&format!(
+            "cd {}; mv smtp2 submission; printf x >submission/supervise/control; {GONE}",
+            S::SERVICES
+        ));
+        machine.await_supervisor();
         let mut plugin = plugin_of(machine);
         let port = machine.port();
         start(&mut plugin, port, TLS_YES);
