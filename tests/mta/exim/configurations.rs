@@ -3,6 +3,7 @@
 
 use super::{Exim, OURS};
 use crate::clients::{promised, smtplib_facts};
+use crate::machine::holds;
 use crate::subject::{MODES, Subject, calm_pulse, on, plugin_of, running, settings, start};
 use crate::support::sandbox::addresses;
 use crate::support::smtp::{is_closed, is_open, ready_for_auth};
@@ -107,11 +108,13 @@ fn where_an_acl_takes_the_place_of_ours_behind_our_back_mail_still_needs_auth() 
             ".ifndef MAIN_ACL_CHECK_MAIL\nMAIN_ACL_CHECK_MAIL = check_mail\n.endif\nacl_smtp_mail = ";
         machine.write_own(&own(&format!("{macro_of_debian}MAIN_ACL_CHECK_MAIL")));
         let (_plugin, port) = running(machine, TLS_YES);
-        let words = fs::read(format!("/proc/{}/cmdline", machine.ours()[0])).unwrap();
+        let sockets = machine.node.listening(port);
+        let daemon = machine.ours().into_iter().find(|pid| holds(*pid, &sockets)).unwrap();
+        let words = fs::read(format!("/proc/{daemon}/cmdline")).unwrap();
         let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', "' '");
         // As after a reboot, before any plugin has looked at it.
         machine.write_own(&own(&format!("{macro_of_debian}check_mail")));
-        machine.kill(machine.ours());
+        machine.kill(Exim::ours);
         machine.sh(&format!("'{words}'"));
         // It forks first and listens then.
         eventually(PATIENCE, "it is back", || is_open(port));

@@ -188,15 +188,17 @@ impl Exim {
         self.node.pids_of("exim4").into_iter().filter(|pid| is_so(&words(pid))).collect()
     }
 
-    /// Kills these processes, and waits for their end.
+    /// Kills these processes until none of them is left.
     #[track_caller]
-    pub(crate) fn kill(&self, pids: Vec<u32>) {
-        for pid in &pids {
-            // Some end by themselves first.
-            let _ = nix::sys::signal::kill(as_pid(*pid), nix::sys::signal::Signal::SIGKILL);
-        }
+    pub(crate) fn kill(&self, which: impl Fn(&Self) -> Vec<u32>) {
+        // Listed again until nobody is left: a daemon may just be forking.
         eventually(PATIENCE, "they are gone", || {
-            pids.iter().all(|pid| !super::support::process::alive(*pid))
+            let left = which(self);
+            for pid in &left {
+                // Some end by themselves first.
+                let _ = nix::sys::signal::kill(as_pid(*pid), nix::sys::signal::Signal::SIGKILL);
+            }
+            left.is_empty()
         });
     }
 
@@ -205,7 +207,7 @@ impl Exim {
     pub(crate) fn restart_primary(&self, words: &str) {
         let started = || self.log().matches(" daemon started: ").count();
         let before = started();
-        self.kill(self.primary());
+        self.kill(Self::primary);
         self.sh(&format!("exim4 {words}"));
         // Its sockets open one after the other; it says so once all do.
         eventually(PATIENCE, "Exim is back", || started() > before);

@@ -52,7 +52,7 @@ fn a_listener_that_died_without_a_reboot_stays_dead() {
     on::<Exim>(|machine| {
         let (plugin, port) = running(machine, TLS_YES);
         plugin.end();
-        machine.kill(machine.ours());
+        machine.kill(Exim::ours);
         assert_eq!(plugin_of(machine).payload("isRunning", Value::Null), false);
         assert!(is_closed(port));
     });
@@ -64,7 +64,7 @@ fn a_listener_that_cannot_be_brought_back_is_tried_again_by_the_next_start() {
         let (plugin, port) = running(machine, TLS_YES);
         plugin.end();
         reboot(machine);
-        machine.kill(machine.primary());
+        machine.kill(Exim::primary);
         assert_eq!(plugin_of(machine).payload("isRunning", Value::Null), false);
         machine.restart_primary("-bd -q30m");
         assert_eq!(plugin_of(machine).payload("isRunning", Value::Null), true);
@@ -75,7 +75,7 @@ fn a_listener_that_cannot_be_brought_back_is_tried_again_by_the_next_start() {
 /// All of Exim has ended, the kernel says that it was booted anew, and the primary is there again.
 #[track_caller]
 fn reboot(machine: &Exim) {
-    machine.kill(machine.ours());
+    machine.kill(Exim::ours);
     machine.sh(
         "cat /proc/sys/kernel/random/uuid >/run/boot-id; mount --bind /run/boot-id /proc/sys/kernel/random/boot_id",
     );

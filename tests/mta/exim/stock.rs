@@ -16,7 +16,7 @@ const STOCK: &str = "rm -rf /etc/exim4 /var/lib/exim4; cp -a /etc/lab/stock /etc
 fn on_a_stock_exim_each_refusal_leads_to_the_next_step_until_it_runs() {
     on::<Exim>(|machine| {
         machine.sh(STOCK);
-        machine.kill(machine.primary());
+        machine.kill(Exim::primary);
         let mut plugin = plugin_of(machine);
         plugin.succeed("update", settings(587, TLS_YES));
         failure(&plugin.call("start", Value::Null), 503);

@@ -62,7 +62,7 @@ set -e
 install -d -o Debian-exim -g Debian-exim /run/exim4
 exim4 -bd -q30m
 for _ in $(seq 500); do
-  exec 5<>/dev/tcp/127.0.0.1/25 && exit 0
+  exec 5<>/dev/tcp/127.0.0.1/25 && grep -q ' daemon started: ' /var/log/exim4/mainlog && exit 0
   sleep 0.02
 done 2>/dev/null
 echo "Exim does not come up"; tail -n 20 /var/log/exim4/mainlog; exit 1

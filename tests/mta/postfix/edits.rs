@@ -30,15 +30,18 @@ fn an_edit_after_ours_outlives_the_rollback_of_ours() {
     on::<Postfix>(|machine| {
         let stock = fs::read(machine.master_cf()).unwrap();
         let (mut plugin, _) = running(machine, TLS_YES);
+        let settings = || fs::read(machine.state().join("settings.json")).unwrap();
         for round in 0..200 {
-            let port = machine.port();
+            let (port, before) = (machine.port(), settings());
             let id = plugin.post("update", json!({"alternate_smtp_port": port}));
             let written = || {
                 String::from_utf8_lossy(&fs::read(machine.master_cf()).unwrap()).contains(&port.to_string())
             };
             assert!(within(PATIENCE, || written() || !plugin.is_silent()), "nothing happens");
             let frozen = Frozen::freeze(machine.process(&plugin));
-            if !plugin.is_silent() || !written() {
+            // With the intent there and the settings as they were, it is in the middle.
+            let caught = written() && machine.state().join("intent").exists() && settings() == before;
+            if !caught {
                 drop(frozen);
                 assert_eq!(plugin.receive_reply(id)["result"], success(), "round {round}");
                 continue;

@@ -17,7 +17,7 @@ use crate::support::sandbox::{Frozen, addresses};
 use crate::support::smtp::{Session, is_closed, is_open, ready_for_auth};
 use crate::support::{PATIENCE, TLS_OPTIONAL, TLS_YES, status, success, within};
 use fastrand::Rng;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
@@ -38,7 +38,7 @@ enum When {
     Any,
 }
 
-/// One kind of fault.
+/// One kind of fault. The damage may be cut short, as a command is that it comes before.
 struct Fault {
     what: &'static str,
     when: When,
@@ -69,7 +69,7 @@ const FAULTS: [Fault; 33] = [
     fault("the port is another program's", When::Any, "SQUAT", "pkill -9 -x perl; :"),
     fault("the master is dead", When::Any, "pkill -9 -x master", "postfix status || postfix start"),
     fault("the master hangs", When::Any, "pkill -STOP -x master", "pkill -CONT -x master; :"),
-    fault("the master hangs up and is started again", When::Middle, "postfix stop; postfix start", ""),
+    fault("the master hangs up and is started again", When::Middle, "postfix stop; postfix start", "postfix status || postfix start"),
     fault("Postfix is stopped", When::Any, "postfix stop", "postfix status || postfix start"),
     fault("smtpd cannot be executed", When::Any, "chmod 0 /usr/lib/postfix/sbin/smtpd; pkill -9 -x smtpd || :", ANEW),
     fault("smtpd ends at once", When::Any, "mount --bind /bin/false /usr/lib/postfix/sbin/smtpd; pkill -9 -x smtpd || :", ANEW),
@@ -194,6 +194,7 @@ impl Moment {
                 let settings = || fs::read(machine.state().join("settings.json")).ok();
                 let settings_before = settings();
                 let process = machine.process(plugin);
+                let served = machine.pids_of("smtpd");
                 let id = plugin.post(change.method, change.params.clone());
                 within(PATIENCE, || fs::read(machine.master_cf()).unwrap() != before || !plugin.is_silent());
                 let frozen = Frozen::freeze(process);
@@ -201,6 +202,8 @@ impl Moment {
                 // it was not.
                 let came = plugin.is_silent() && machine.state().join("intent").exists();
                 let came = came && settings() == settings_before;
+                // Whom the proof speaks with already does not notice either.
+                let came = came && machine.pids_of("smtpd").iter().all(|pid| served.contains(pid));
                 let came = came && machine.try_sh(damage);
                 drop(frozen);
                 (plugin.receive_reply(id)["result"].take(), came)
@@ -221,9 +224,12 @@ struct Change {
 fn inject(machine: &Postfix, share: u64, worker: u64, mut random: Rng) -> Found {
     let mut found = Found::default();
     let mut plugin = plugin_of(machine);
+    // What has to succeed has the usual time for it.
+    fs::write(machine.path("/etc/patient.toml"), "").unwrap();
+    let mut healer = machine.launch().args(&["--config", "/etc/patient.toml"]).spawn();
     let mut now = (machine.port(), MODES[0]);
-    start(&mut plugin, now.0, now.1);
-    let calls = calls_of_a_change(machine, &mut plugin, &mut now);
+    start(&mut healer, now.0, now.1);
+    let calls = calls_of_a_change(machine, &mut healer, &mut now);
     let mut round = 0;
     while found.injected < share {
         round += 1;
@@ -247,8 +253,13 @@ fn inject(machine: &Postfix, share: u64, worker: u64, mut random: Rng) -> Found 
         {
             found.false_success.push(format!("false Success: {story}: {what}"));
         }
-        let told = plugin.call("isRunning", Value::Null);
-        if told["status"] == 0 && told["payload"] != machine.listens(port_of(&mut plugin)) {
+        // One after the other, while what the fault does to Postfix goes on.
+        let mut told = Value::Null;
+        let mut is_true = || {
+            told = plugin.call("isRunning", Value::Null);
+            told["status"] != 0 || told["payload"] == machine.listens(port_of(&mut plugin))
+        };
+        if !within(PATIENCE, &mut is_true) {
             found.untrue.push(format!("{story}: {answer}, and isRunning says {told}"));
         }
         machine.try_sh(fault.heal);
@@ -258,9 +269,10 @@ fn inject(machine: &Postfix, share: u64, worker: u64, mut random: Rng) -> Found 
             // himself, and ends what it names.
             machine.try_sh("pkill -9 -x smtpd; postfix stop; postfix start");
         }
-        if let Err(what) = recover(machine, &mut plugin, &mut now) {
+        if let Err(what) = recover(machine, &mut healer, &mut now) {
             found.untrue.push(format!("{story}: {answer}; after healing: {what}"));
-            plugin = begin_anew(machine, plugin, &mut now);
+            plugin = begin_anew(machine, plugin);
+            start(&mut healer, now.0, now.1);
         }
     }
     found
@@ -359,16 +371,12 @@ fn recover(machine: &Postfix, plugin: &mut Plugin, now: &mut (u16, &'static str)
 }
 
 /// From a clean state, so that one broken promise is counted once.
-fn begin_anew(machine: &Postfix, plugin: Plugin, now: &mut (u16, &'static str)) -> Plugin {
+fn begin_anew(machine: &Postfix, plugin: Plugin) -> Plugin {
     crate::subject::kill_plugin(machine, plugin);
     machine.try_sh(
         "umount /var/lib/mail-smtp2 /etc/postfix 2>/dev/null; rm -rf /var/lib/mail-smtp2 /run/mail-smtp2
          chattr -i /etc/postfix/master.cf; cp -p /etc/lab/pristine/*.cf /etc/postfix/
          pkill -9 -x perl; postfix stop; pkill -9 -x smtpd; postfix start",
     );
-    let mut plugin = plugin_of(machine);
-    *now = (machine.port(), MODES[0]);
-    start(&mut plugin, now.0, now.1);
-    plugin.succeed("update", json!({}));
-    plugin
+    plugin_of(machine)
 }

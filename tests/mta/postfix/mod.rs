@@ -200,10 +200,11 @@ impl Postfix {
     /// Has Postfix load its configuration, and waits until it has.
     #[track_caller]
     pub(crate) fn reload(&self) {
-        let reloads = || self.log().matches("reload -- version").count();
-        let before = reloads();
+        let queue = self.pid_of("qmgr");
         self.sh("postfix reload");
-        eventually(PATIENCE, "Postfix reloads", || reloads() > before && self.listens(25));
+        // A new queue manager comes when all of it is loaded; the line in the log comes first.
+        let anew = || self.pid_of("qmgr").is_some_and(|pid| Some(pid) != queue);
+        eventually(PATIENCE, "Postfix reloads", || anew() && self.listens(25));
     }
 
     /// Postfix's master process, by the number that this machine gives it.

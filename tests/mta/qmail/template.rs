@@ -3,10 +3,10 @@
 use super::{GONE, Qmail, SMTP2, Supervisor};
 use crate::machine::only_child;
 use crate::subject::{Subject, in_network, kill_plugin, plugin_of, settings, start, stopped};
-use crate::support::process::signal;
+use crate::support::process::as_pid;
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_OPTIONAL, TLS_YES, failure};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 use std::thread;
 use std::time::Duration;
@@ -114,7 +114,10 @@ fn a_plugin_that_dies_over_it_is_finished_or_undone<S: Supervisor>() {
             // One that was finished is taken away, and one that is taken away is gone whenever that is interrupted.
             let mut remove = machine.launch().arg("remove").command().spawn().unwrap();
             thread::sleep(Duration::from_millis(delay / 10));
-            only_child(remove.id()).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
+            if let Some(pid) = only_child(remove.id()) {
+                // It may have ended by then.
+                let _ = kill(as_pid(pid), Signal::SIGKILL);
+            }
             remove.wait().unwrap();
             let run = machine.launch().arg("remove").run();
             assert_eq!(run.code, Some(0), "{delay} ms: {}", run.stderr);
