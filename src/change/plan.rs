@@ -20,7 +20,9 @@ use crate::wire::text::foreign;
 /// The port of an unconfigured machine (page of the panel).
 const DEFAULT_PORT: u16 = 587;
 /// How long an MTA that keeps a socket is given to be rid of the processes that still serve it as before; one that is
-/// asked too early answers as it was (a Postfix whose helpers are just being replaced takes two seconds for it).
+/// asked too early answers as it was (a Postfix whose helpers are just being replaced takes two seconds for it). It saves
+/// time and nothing else: Postfix starts a process only when no earlier one is idle, so that a new one heard in the proof
+/// means that none is left to answer otherwise.
 const SETTLE: Duration = Duration::from_millis(40);
 /// How long a daemon that was asked to end is waited for before it is made to.
 const GRACE: Duration = Duration::from_secs(2);
