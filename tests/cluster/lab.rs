@@ -53,6 +53,7 @@ impl Lab {
             ));
             lab.node(number).sh(&format!("ip addr add 10.99.0.{number}/24 dev eth0; ip link set eth0 up"));
             writeln!(hosts, "10.99.0.{number} node{number}").unwrap();
+            lab.await_sshd(number);
             lab.know(&format!("node{number}"), number);
         }
         fs::write(lab.manager.path("/etc/hosts"), hosts).unwrap();
@@ -82,6 +83,29 @@ impl Lab {
         let path = self.manager.path("/root/.ssh/known_hosts");
         let known = fs::read_to_string(&path).unwrap_or_default();
         fs::write(path, format!("{known}{name} {key}")).unwrap();
+    }
+
+    /// Waits until the node's sshd listens: the command that starts it ends before. To connect would leave a session
+    /// behind for a moment.
+    #[track_caller]
+    fn await_sshd(&self, number: usize) {
+        eventually(PATIENCE, "sshd listens", || !self.node(number).listening(22).is_empty());
+    }
+
+    /// Kills the node's sshd and its sessions; nothing listens there any more when this returns.
+    #[track_caller]
+    pub(crate) fn kill_sshd(&self, number: usize) {
+        self.node(number).sh("kill -9 $(busybox pidof sshd)");
+        eventually(PATIENCE, "sshd is gone", || self.node(number).listening(22).is_empty());
+    }
+
+    /// Has the node's sshd come back with another host key than the one that is known.
+    #[track_caller]
+    pub(crate) fn change_host_key(&self, number: usize) {
+        let key = "/etc/ssh/ssh_host_ed25519_key";
+        self.kill_sshd(number);
+        self.node(number).sh(&format!("rm {key}*; ssh-keygen -q -t ed25519 -N '' -f {key}; /usr/sbin/sshd"));
+        self.await_sshd(number);
     }
 
     /// The manager's plugin.

@@ -80,7 +80,7 @@ fn a_node_whose_sshd_is_gone_is_told_to_have_none() {
     let Some(lab) = Lab::of(2) else { return };
     let mut plugin = lab.plugin();
     plugin.payload("queryNodes", Value::Null);
-    lab.node(2).sh("kill -9 $(busybox pidof sshd)");
+    lab.kill_sshd(2);
     let answer = plugin.call("stop", json!({"cascade_to_nodes": 1}));
     let lines: Vec<&str> = failure(&answer, 502).lines().collect();
     assert_eq!((lines[0], lines.len()), ("done here; 1 of 2 nodes failed", 2), "{answer}");
@@ -91,10 +91,7 @@ fn a_node_whose_sshd_is_gone_is_told_to_have_none() {
 #[test]
 fn a_changed_host_key_is_never_accepted() {
     let Some(lab) = Lab::of(2) else { return };
-    let key = "/etc/ssh/ssh_host_ed25519_key";
-    lab.node(2).sh(&format!(
-        "kill $(busybox pidof sshd); rm {key}*; ssh-keygen -q -t ed25519 -N '' -f {key}; /usr/sbin/sshd"
-    ));
+    lab.change_host_key(2);
     let mut plugin = lab.plugin();
     let answer = plugin.call("stop", json!({"cascade_to_nodes": 1}));
     let line = failure(&answer, 502).lines().nth(1).unwrap();
@@ -269,10 +266,7 @@ fn what_is_pinned_cannot_be_bent_by_the_users_configuration() {
         PermitLocalCommand yes\nLocalCommand touch /root/bent\nLogLevel QUIET\nForwardAgent yes\n\
         LocalForward 4444 localhost:22\nControlMaster auto\nControlPersist yes\nControlPath /root/.ssh/shared-%n\n";
     fs::write(lab.manager.path("/root/.ssh/config"), config).unwrap();
-    let key = "/etc/ssh/ssh_host_ed25519_key";
-    lab.node(2).sh(&format!(
-        "kill $(busybox pidof sshd); rm {key}*; ssh-keygen -q -t ed25519 -N '' -f {key}; /usr/sbin/sshd"
-    ));
+    lab.change_host_key(2);
     let mut plugin = lab.plugin();
     let nodes = plugin.payload("queryNodes", Value::Null);
     assert!(nodes[1]["message"].as_str().unwrap().contains("its host key is not the one"), "{nodes}");

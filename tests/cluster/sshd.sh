@@ -5,7 +5,9 @@ ssh-keygen -q -t ed25519 -N '' -C manager -f /root/.ssh/id_ed25519
 line='restrict,command="mail-smtp2 --mta sandbox --state-dir /var/lib/mail-smtp2"'
 echo "$line $(cat /root/.ssh/id_ed25519.pub)" >/root/.ssh/authorized_keys
 rm -rf /etc/mail-smtp2.toml /var/lib/mail-smtp2 /etc/ssh/ssh_host_* /etc/ssh/sshd_config.d/*
+# One address family: one socket, so that sshd listens everywhere or nowhere.
 cat >/etc/ssh/sshd_config <<'X'
+AddressFamily inet
 HostKey /etc/ssh/ssh_host_ed25519_key
 PermitRootLogin forced-commands-only
 PasswordAuthentication no
