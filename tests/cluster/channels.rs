@@ -77,7 +77,7 @@ fn a_node_that_was_repaired_is_reached_again() {
 
 #[test]
 fn after_a_deadline_the_next_request_has_a_fresh_channel() {
-    let cluster = Simulated::patient(1.0, ["hangs"]);
+    let cluster = Simulated::patient(5.0, ["hangs"]);
     cluster.then(2, "fine");
     let mut plugin = cluster.plugin();
     failure(&plugin.call("isRunningOnNode", on_node(2)), 502);

@@ -169,14 +169,17 @@ fn a_shell_that_greets_is_told_apart_from_the_plugin() {
 #[test]
 fn a_node_that_hangs_after_accepting_is_given_up() {
     let Some(lab) = Lab::of(1) else { return };
-    lab.configure("[deadlines]\nnode = 3\n", &[]);
+    lab.configure("[deadlines]\nnode = 12\n", &[]);
     let mut plugin = lab.plugin();
     plugin.payload("isRunningOnNode", on_node(2));
     let hung = lab.plugins(2)[0];
     signal(hung, Signal::SIGSTOP);
     let answer = plugin.call("stopOnNode", on_node(2));
     let told = failure(&answer, 502);
-    assert!(told.starts_with("node2: no answer came within 3s") && told.contains("not sent again"), "{told}");
+    assert!(
+        told.starts_with("node2: no answer came within 12s") && told.contains("not sent again"),
+        "{told}"
+    );
     assert_eq!(plugin.payload("isRunningOnNode", on_node(2)), false, "a fresh channel");
     signal(hung, Signal::SIGCONT);
     eventually(PATIENCE, "the one that hung ends when it can", || !alive(hung));
