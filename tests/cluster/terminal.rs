@@ -1,8 +1,7 @@
 //! `call` on a terminal shows how a cascade gets on; elsewhere it is silent.
 
 use super::simulated::Simulated;
-use nix::pty::openpty;
-use std::fs::File;
+use super::support::terminal::Terminal;
 use std::io::Read;
 
 const CASCADE: [&str; 3] = ["call", "stop", r#"{"cascade_to_nodes":1}"#];
@@ -10,13 +9,13 @@ const CASCADE: [&str; 3] = ["call", "stop", r#"{"cascade_to_nodes":1}"#];
 #[test]
 fn a_cascade_shows_one_line_per_node_on_a_terminal() {
     let cluster = Simulated::of(["fine", "refused", "fine"]);
-    let terminal = openpty(None, None).unwrap();
+    let mut terminal = Terminal::open();
     let mut command = cluster.launch().args(&CASCADE).command();
-    let output = command.stderr(terminal.slave).output().unwrap();
+    let output = command.stderr(terminal.back).output().unwrap();
     drop(command);
     let mut shown = Vec::new();
     // The end of a terminal whose other side is closed is an error (EIO).
-    let _ = File::from(terminal.master).read_to_end(&mut shown);
+    let _ = terminal.front.read_to_end(&mut shown);
     let shown = String::from_utf8(shown).unwrap();
     let mut lines: Vec<&str> = shown.lines().collect();
     lines.iter().zip(1..).for_each(|(line, at)| assert!(line.starts_with(&format!("{at}/3 ")), "{shown}"));

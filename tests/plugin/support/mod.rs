@@ -1,13 +1,15 @@
 //! What every test module shares: how long to wait, how to poll, and how to read an answer.
 //!
 //! `plugin` spawns the program and talks to it, `parent` puts a shell between, `sandbox` is a throw-away state
-//! directory with its ports, `smtp` is the independent mail client, `process` reads /proc. Nothing here knows a test.
+//! directory with its ports, `terminal` is one, `smtp` is the independent mail client, `process` reads /proc. Nothing
+//! here knows a test.
 
 pub(crate) mod parent;
 pub(crate) mod plugin;
 pub(crate) mod process;
 pub(crate) mod sandbox;
 pub(crate) mod smtp;
+pub(crate) mod terminal;
 
 use serde_json::{Value, json};
 use std::io::Write;
