@@ -6,7 +6,7 @@ use super::support::plugin::{Framing, Plugin, notification, request};
 use super::support::process::{alive, listeners, memory};
 use super::support::sandbox::Sandbox;
 use super::support::smtp::is_closed;
-use super::support::{ONE_SECOND, TLS_YES, eventually, fault};
+use super::support::{ONE_SECOND, PATIENCE, TLS_YES, eventually, fault};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::thread;
@@ -254,7 +254,7 @@ fn a_promised_length_beyond_all_reason_reserves_nothing() {
     let memory = Memory::of(&mut plugin);
     plugin.send_raw(format!("Content-Length: {}\r\n\r\n{{", u64::MAX / 4));
     plugin.send_raw(vec![b'x'; MEGABYTE]);
-    eventually(ONE_SECOND, "the plugin reads on", || plugin.taken() > MEGABYTE / 2 || !alive(plugin.pid()));
+    eventually(PATIENCE, "the plugin reads on", || plugin.taken() > MEGABYTE / 2 || !alive(plugin.pid()));
     if alive(plugin.pid()) {
         memory.assert_modest();
     }
@@ -270,7 +270,7 @@ fn a_header_without_end_does_not_grow_the_plugin() {
     for _ in 0..64 {
         plugin.send_raw(vec![b'x'; MEGABYTE]);
     }
-    eventually(ONE_SECOND, "the plugin reads on", || plugin.taken() > 60 * MEGABYTE || !alive(plugin.pid()));
+    eventually(PATIENCE, "the plugin reads on", || plugin.taken() > 60 * MEGABYTE || !alive(plugin.pid()));
     if alive(plugin.pid()) {
         memory.assert_modest();
     }

@@ -8,7 +8,7 @@ use super::process::{
     alive, as_pid, holds_open, is_ours, is_root, listeners, of_ours_mentioning, signal, state_in,
 };
 use super::smtp::is_closed;
-use super::{ONE_SECOND, PATIENCE, eventually, skip};
+use super::{PATIENCE, eventually, skip};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -263,7 +263,7 @@ impl Frozen {
         // Each thread by itself: one in the middle of a system call ends it first.
         let threads = || fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
         let stopped = |thread: fs::DirEntry| state_in(&thread.path()) == Some('T');
-        eventually(ONE_SECOND, "the process is stopped", || threads().all(stopped));
+        eventually(PATIENCE, "the process is stopped", || threads().all(stopped));
         Self(pid)
     }
 }
