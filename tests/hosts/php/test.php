@@ -122,16 +122,13 @@ $tests = [
         }
     },
     'a plugin that is silent is given up after the time-out' => function () {
-        $plugin = new MailSmtp2(played('read line; exec sleep 3'), 0.2);
-        $begun = microtime(true);
-        thrown(NoAnswer::class, fn () => $plugin->call('start'));
-        same(true, microtime(true) - $begun < 2);
+        $plugin = new MailSmtp2(played('read line; read line'), 0.2);
+        same('mail-smtp2 did not answer within 0.2 seconds', thrown(NoAnswer::class, fn () => $plugin->call('start'))->getMessage());
     },
     'a late reply is not taken for the next one' => function () {
         $say = fn (int $id, string $what) => "printf '" . sprintf(ANSWER, $id, $what) . "'; ";
-        $plugin = new MailSmtp2(played('read line; sleep 1; ' . $say(0, 'late') . 'read line; ' . $say(1, 'right')), 0.2);
+        $plugin = new MailSmtp2(played('read line; read line; ' . $say(0, 'late') . $say(1, 'right')), 2);
         thrown(NoAnswer::class, fn () => $plugin->call('start'));
-        sleep(1);
         same('right', $plugin->call('listServiceName')['payload']);
     },
     'a reply that comes in pieces is put together' => function () {
