@@ -488,21 +488,21 @@ fn ended(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), C
 /// Waits until a process of the MTA's has ended: it is asked, then made to.
 fn end(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), ChangeError> {
     let lives = || lives(host, process);
-    for signal in [Signal::Terminate, Signal::Kill] {
+    // What cannot be refused takes as long as it takes: on a busy machine longer than what can.
+    for (signal, patience) in [(Signal::Terminate, deadline.within(GRACE)), (Signal::Kill, deadline)] {
         let failed = |source| ChangeError::Signal { name: foreign(&process.name), pid: process.pid, source };
         match host.signal(process, signal).map_err(failed) {
             Err(error) if lives() => return Err(error),
             _ => {}
         }
-        let grace = deadline.within(GRACE);
-        while lives() && !grace.passed() {
+        while lives() && !patience.passed() {
             host.sleep(PAUSE);
         }
         if !lives() {
             return Ok(());
         }
     }
-    ended(host, process, deadline.within(Duration::ZERO))
+    ended(host, process, deadline)
 }
 
 /// Runs a control command; one that hangs is a step that the deadline passed in.
