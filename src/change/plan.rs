@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// How long a socket may be seen whose holder is not: the threads of a process end one after the other, and the last one
 /// closes what the first could not be asked for any more.
 const ENDING: Duration = Duration::from_secs(1);
-/// How long a listener is heard out before a change: one that does not speak is to be changed in spite of it.
+/// How long a listener is heard out before a change, at most.
 const HEARING: Duration = Duration::from_secs(6);
 /// Where blocks are kept that somebody else had edited, below the state directory.
 pub const EDITED: &str = "edited";
@@ -89,7 +89,7 @@ impl<'s> Plan<'s> {
         let addresses = alternate.addresses()?;
 
         let found = match &was {
-            Some(was) => match prove::glance(host, mta, was, &addresses, deadline.within(HEARING))? {
+            Some(was) => match prove::glance(host, mta, was, &addresses, hearing(deadline))? {
                 prove::Glance::Up => Was::Up,
                 prove::Glance::Odd(_) => Was::Odd,
                 prove::Glance::Absent => Was::Absent,
@@ -503,6 +503,12 @@ fn end(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), Cha
         }
     }
     ended(host, process, deadline)
+}
+
+/// Until when a listener is heard out before a change: one that does not speak is to be changed in spite of it, and that
+/// takes time, too.
+fn hearing(deadline: Deadline) -> Deadline {
+    deadline.within(HEARING.min(deadline.left() / 3))
 }
 
 /// Runs a control command; one that hangs is a step that the deadline passed in.
