@@ -407,7 +407,8 @@ pub trait Alternate {
         Ok(Vec::new())
     }
 
-    /// What to tell, in this order, so that what is configured is what runs.
+    /// What to tell, in this order, so that what is configured is what runs. Where that depends on what somebody was told
+    /// before and has not heard yet, it is waited for.
     ///
     /// # Errors
     /// It cannot be found out.
