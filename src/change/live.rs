@@ -66,7 +66,8 @@ pub fn orphaned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaEr
     Ok(host.listening(port)?.iter().any(held))
 }
 
-/// The first socket on `port` that is not `mta`'s own, and who holds it as far as can be seen.
+/// The first socket on `port` that is not `mta`'s own, and who holds it as far as can be seen: nobody, where whoever
+/// held it has just ended.
 ///
 /// # Errors
 /// The socket table cannot be read.
@@ -84,10 +85,7 @@ pub fn stranger(
         // What cannot be looked into is not our MTA's: whoever may change an MTA may look into it.
         if !matches!(host.holder_among(&socket, &owners), Ok(Some(_))) {
             let holders = host.holders(&socket);
-            // Whoever held it may have ended while we looked.
-            if !holders.is_empty() || host.listening(port)?.contains(&socket) {
-                return Ok(Some((socket, holders)));
-            }
+            return Ok(Some((socket, holders)));
         }
     }
     Ok(None)

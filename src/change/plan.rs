@@ -487,21 +487,18 @@ fn ended(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), C
 
 /// Waits until a process of the MTA's has ended: it is asked, then made to.
 fn end(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), ChangeError> {
-    let lives = || lives(host, process);
-    // What cannot be refused takes as long as it takes: on a busy machine longer than what can.
-    for (signal, patience) in [(Signal::Terminate, deadline.within(GRACE)), (Signal::Kill, deadline)] {
-        let failed = |source| ChangeError::Signal { name: foreign(&process.name), pid: process.pid, source };
-        match host.signal(process, signal).map_err(failed) {
-            Err(error) if lives() => return Err(error),
-            _ => {}
+    let tell = |signal| match host.signal(process, signal) {
+        Err(source) if lives(host, process) => {
+            Err(ChangeError::Signal { name: foreign(&process.name), pid: process.pid, source })
         }
-        while lives() && !patience.passed() {
-            host.sleep(PAUSE);
-        }
-        if !lives() {
-            return Ok(());
-        }
+        _ => Ok(()),
+    };
+    tell(Signal::Terminate)?;
+    if ended(host, process, deadline.within(GRACE)).is_ok() {
+        return Ok(());
     }
+    // What cannot be refused takes as long as it takes: on a busy machine longer than what can.
+    tell(Signal::Kill)?;
     ended(host, process, deadline)
 }
 

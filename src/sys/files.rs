@@ -611,38 +611,34 @@ mod tests {
         assert!(real.exists() && !aside(&real).exists());
     }
 
+    /// Whether who waits for the lock at `path` gets it there when its holder has removed it.
+    #[track_caller]
+    fn is_taken_anew(path: &Path, remove: impl FnOnce()) {
+        let first = lock(path, Duration::ZERO).unwrap();
+        let waiting = std::thread::spawn({
+            let path = path.to_owned();
+            move || lock(&path, Duration::from_secs(20))
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        remove();
+        drop(first);
+        let _second = waiting.join().unwrap().unwrap();
+        assert!(matches!(lock(path, Duration::ZERO), Err(LockError::Held { .. })));
+    }
+
     #[test]
     fn a_lock_whose_file_was_removed_is_taken_on_the_new_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let first = lock(&path, Duration::ZERO).unwrap();
-        let waiting = std::thread::spawn({
-            let path = path.clone();
-            move || lock(&path, Duration::from_secs(20))
-        });
-        std::thread::sleep(Duration::from_millis(20));
-        fs::remove_file(&path).unwrap();
-        drop(first);
-        let _second = waiting.join().unwrap().unwrap();
-        assert!(matches!(lock(&path, Duration::ZERO), Err(LockError::Held { .. })));
+        is_taken_anew(&path, || fs::remove_file(&path).unwrap());
     }
 
     #[test]
     fn a_lock_whose_folder_was_removed_is_taken_in_a_new_one() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("run");
-        let path = folder.join("lock");
-        let first = lock(&path, Duration::ZERO).unwrap();
-        let waiting = std::thread::spawn({
-            let path = path.clone();
-            move || lock(&path, Duration::from_secs(20))
-        });
-        std::thread::sleep(Duration::from_millis(20));
         // In one step: whoever waits makes it anew.
-        fs::rename(&folder, dir.path().join("removed")).unwrap();
-        drop(first);
-        let _second = waiting.join().unwrap().unwrap();
-        assert!(matches!(lock(&path, Duration::ZERO), Err(LockError::Held { .. })));
+        is_taken_anew(&folder.join("lock"), || fs::rename(&folder, dir.path().join("removed")).unwrap());
     }
 
     #[test]
