@@ -122,8 +122,13 @@ mod tests {
 
     use super::*;
 
+    /// A process that any signal ends, also where the tests were started with one ignored (nohup(1)).
     fn sleeper() -> Child {
-        Command::new("sleep").arg("60").spawn().unwrap()
+        let child = Command::new("env").args(["--default-signal", "sleep", "60"]).spawn().unwrap();
+        while process(pid(&child)).is_none_or(|now| now.name != "sleep") {
+            thread::sleep(Duration::from_millis(1));
+        }
+        child
     }
 
     fn pid(child: &Child) -> i32 {

@@ -6,29 +6,23 @@
 use super::machine::{Node, Recipe, Workshop, only_child};
 use super::support::plugin::{Launch, Plugin};
 use super::support::process::name;
-use super::support::{PATIENCE, eventually, skip};
+use super::support::{PATIENCE, eventually};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-const RECIPE: Recipe = Recipe {
+static RECIPE: Recipe = Recipe {
     name: "cluster",
     setup: include_str!("sshd.sh"),
     packages: &["openssh-client", "openssh-server", "busybox-static"],
     systemd: None,
+    opened: OnceLock::new(),
 };
 
 /// The flags of every plugin in the lab.
 const FLAGS: [&str; 4] = ["--mta", "sandbox", "--state-dir", "/var/lib/mail-smtp2"];
-
-/// The workshop of the run, or nothing where this machine cannot have one; that is said once.
-fn workshop() -> Option<&'static Workshop> {
-    static WORKSHOP: OnceLock<Option<Workshop>> = OnceLock::new();
-    let tell = |reason: String| skip(&format!("everything over a real sshd is left out: {reason}"));
-    WORKSHOP.get_or_init(|| Workshop::open(&RECIPE).map_err(tell).ok()).as_ref()
-}
 
 /// The machines of one test.
 pub(crate) struct Lab {
@@ -41,7 +35,7 @@ impl Lab {
     /// A manager and this many nodes, all known to each other.
     #[track_caller]
     pub(crate) fn of(nodes: usize) -> Option<Self> {
-        let workshop = workshop()?;
+        let workshop = Workshop::of(&RECIPE, "sshd")?;
         let lab =
             Self { manager: Node::boot(workshop), nodes: (0..nodes).map(|_| Node::boot(workshop)).collect() };
         lab.outside("ip link add br0 type bridge && ip addr add 10.99.0.1/24 dev br0 && ip link set br0 up");

@@ -3,7 +3,7 @@
 use super::simulated::Simulated;
 use super::support::parent::{ALIVE, under};
 use super::support::process::alive;
-use super::support::{ONE_SECOND, PATIENCE, eventually, failure, fault, success};
+use super::support::{PATIENCE, eventually, failure, fault, success};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ fn at_a_signal_whoever_waits_for_a_node_is_told_and_the_plugin_ends() {
         .collect();
     told.sort();
     assert_eq!(told, (0..40).collect::<Vec<_>>());
-    assert_eq!(plugin.wait_a_second().code(), Some(0));
+    assert_eq!(plugin.wait().code(), Some(0));
     cluster.assert_nothing_left();
 }
 
@@ -99,7 +99,7 @@ fn a_cascade_that_has_begun_runs_to_its_end_after_a_signal() {
     eventually(PATIENCE, "a node has been asked", || !cluster.asked(2).is_empty());
     plugin.signal(Signal::SIGTERM);
     assert_eq!(plugin.receive_reply("begun")["result"], success());
-    assert_eq!(plugin.wait_a_second().code(), Some(0));
+    assert_eq!(plugin.wait().code(), Some(0));
     for number in 2..5 {
         assert_eq!(cluster.asked(number).len(), 1);
     }
@@ -151,6 +151,6 @@ fn a_plugin_that_waits_for_a_node_ends_with_its_host() {
     eventually(PATIENCE, "the node has been asked", || !cluster.asked(2).is_empty());
     let pid = plugin.pid();
     plugin.close_stdout();
-    eventually(ONE_SECOND, "the plugin is gone", || !alive(pid));
+    eventually(PATIENCE, "the plugin is gone", || !alive(pid));
     cluster.assert_nothing_left();
 }

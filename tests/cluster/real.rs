@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The port of the service on every machine of a lab.
 const PORT: u16 = 2587;
@@ -39,26 +39,10 @@ fn a_cluster_is_set_up_started_and_seen_over_ssh() {
     let nodes = plugin.payload("queryNodes", Value::Null);
     let differs: Vec<_> = nodes.as_array().unwrap().iter().map(|node| node["differs"].clone()).collect();
     assert_eq!(differs, [json!([]), json!([]), json!(["is_running"]), json!([])], "{nodes}");
-    told("a warm isRunningOnNode over ssh", || {
-        plugin.payload("isRunningOnNode", on_node(2));
-    });
     plugin.end();
     assert_eq!(lab.sshs(), "");
     eventually(PATIENCE, "the plugin there has ended too", || lab.plugins(2).is_empty());
     assert!(!lab.node(2).listening(PORT).is_empty(), "what was started stays");
-}
-
-/// Tells the median of what something takes; nothing depends on it.
-fn told(what: &str, mut act: impl FnMut()) {
-    let mut spans: Vec<Duration> = (0..200)
-        .map(|_| {
-            let begun = Instant::now();
-            act();
-            begun.elapsed()
-        })
-        .collect();
-    spans.sort();
-    eprintln!("{what}: {:?} (median of 200)", spans[100]);
 }
 
 #[test]

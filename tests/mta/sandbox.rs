@@ -1,5 +1,6 @@
 //! The sandbox as a subject: no root, no namespaces; its machine is a state directory with some ports.
 
+use super::machine::Node;
 use super::subject::Subject;
 use super::support::plugin::{Launch, Plugin};
 use super::support::process::{is_ours, listeners};
@@ -7,9 +8,31 @@ use super::support::sandbox::Sandbox;
 use std::path::PathBuf;
 use std::process::Command;
 
+const NO_SWAKS: &str = "swaks is installed on machines of their own alone";
+
 impl Subject for Sandbox {
     const NAME: &'static str = "sandbox";
     const PRIMARY: Option<u16> = None;
+    const LEFT_OUT: &'static [(&'static str, &'static str)] = &[
+        ("primary", "it has no primary server"),
+        ("hangs", "its control commands are the program itself, in this machine's own folders"),
+        ("truth::where_tls_is_required_swaks_finds_what_is_promised", NO_SWAKS),
+        ("truth::where_tls_is_optional_swaks_finds_what_is_promised", NO_SWAKS),
+        (
+            "truth::a_message_accepted_after_auth_arrives_in_the_mailbox",
+            "every message is accepted and dropped",
+        ),
+        (
+            "conflicts::a_port_held_on_another_loopback_address_is_a_conflict_that_names_the_holder",
+            "it binds 127.0.0.1 and ::1, never the wildcard",
+        ),
+        ("conflicts::the_primarys_own_port_is_refused_input", "it has no primary server"),
+        (
+            "administrator::nothing_is_left_beside_the_edited_files",
+            "its file stands in the state directory, among files that come and go",
+        ),
+    ];
+    const PROGRAMS: &'static [&'static str] = &[];
 
     fn fresh(toml: &str) -> Option<Self> {
         let sandbox = Self::with_config(toml);
@@ -47,12 +70,16 @@ impl Subject for Sandbox {
         "anyone@example.com"
     }
 
-    fn received(&self, _text: &str) -> Option<bool> {
-        None
+    fn received(&self, _text: &str) -> bool {
+        unreachable!("every message is accepted and dropped")
     }
 
     fn administrators_files(&self) -> Vec<PathBuf> {
         vec![self.mta_config()]
+    }
+
+    fn edited_file(&self) -> PathBuf {
+        self.mta_config()
     }
 
     fn break_configuration(&self) {
@@ -65,6 +92,10 @@ impl Subject for Sandbox {
 
     fn listens(&self, port: u16) -> bool {
         listeners(port).iter().any(is_ours)
+    }
+
+    fn node(&self) -> &Node {
+        unreachable!("its machine is this one")
     }
 
     fn evidence(&self) -> String {

@@ -1,19 +1,23 @@
 //! What the policies ask of a mail server and the machine that it runs on, so that each policy is written once.
 //!
 //! A subject is a machine of its own with one MTA, fresh for each test. It knows the MTA and its administrator; it
-//! does not know how the plugin does anything. `None` as an answer means: not to be had on this kind of machine.
+//! does not know how the plugin does anything. A subject that is a node says only what is so of its mail server
+//! ([`MailServer`]); the rest is said once, here. A policy that a subject cannot be held to it names with the reason.
 
-use super::machine::{Hook, Node};
+use super::machine::{Hook, Node, Recipe, Workshop, holds, only_child};
 use super::support::plugin::{Launch, Plugin};
-use super::support::process::as_pid;
-use super::support::{PATIENCE, eventually};
+use super::support::process::{as_pid, name};
+use super::support::{PATIENCE, collect, eventually, repetitions};
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -26,10 +30,8 @@ pub(crate) trait Subject: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// The port of its primary server.
     const PRIMARY: Option<u16>;
-    /// How many plugins are killed on it, unless told otherwise.
-    const KILLS: u64 = 200;
-    /// How often a policy repeats its changes, where that teaches more.
-    const ROUNDS: usize = 10;
+    /// The policies that it cannot be held to, as `group` or `group::policy`, each with the reason.
+    const LEFT_OUT: &'static [(&'static str, &'static str)];
 
     /// A fresh machine whose plugin reads this configuration; nothing, and a line that says why, where there is none.
     fn fresh(toml: &str) -> Option<Self>;
@@ -58,16 +60,14 @@ pub(crate) trait Subject: Sized + Send + Sync + 'static {
     /// An address whose mail arrives in the mailbox.
     fn mailbox(&self) -> &'static str;
 
-    /// Whether a message with this text has arrived in the mailbox; nothing where mail is dropped.
-    fn received(&self, text: &str) -> Option<bool>;
+    /// Whether a message with this text has arrived in the mailbox.
+    fn received(&self, text: &str) -> bool;
 
     /// The administrator's files that a change may edit, as this machine sees them.
     fn administrators_files(&self) -> Vec<PathBuf>;
 
     /// A file that was there before and that `start` writes.
-    fn edited_file(&self) -> PathBuf {
-        self.administrators_files().remove(0)
-    }
+    fn edited_file(&self) -> PathBuf;
 
     /// Makes the administrator's configuration one that the MTA refuses.
     fn break_configuration(&self);
@@ -78,16 +78,10 @@ pub(crate) trait Subject: Sized + Send + Sync + 'static {
     /// Whether the MTA itself, not somebody else, holds a listening socket on the port.
     fn listens(&self, port: u16) -> bool;
 
-    /// What a failing test should print.
-    fn evidence(&self) -> String;
-}
-
-/// A subject whose MTA is driven by programs, which something can come between.
-pub(crate) trait Driven: Subject {
-    /// The programs by which the MTA is configured and controlled.
+    /// The programs by which the MTA is configured and controlled; where there are some, something can come between.
     const PROGRAMS: &'static [&'static str];
 
-    /// Its machine.
+    /// Its machine, where it is one of its own.
     fn node(&self) -> &Node;
 
     /// Counts the calls of these programs from now on, and lets a shell script run before the `nth` of them (none for 0).
@@ -95,6 +89,203 @@ pub(crate) trait Driven: Subject {
     #[track_caller]
     fn hook(&self, nth: u32, script: &str) -> Hook<'_> {
         self.node().hook(Self::PROGRAMS, nth, script)
+    }
+
+    /// What a failing test should print.
+    fn evidence(&self) -> String;
+}
+
+/// How often a policy repeats its changes, where that teaches more.
+pub(crate) fn rounds() -> usize {
+    repetitions("MAIL_SMTP2_ROUNDS", 2, 10)
+}
+
+/// Registers the policies of a file: each becomes one test for every subject, which says itself what it leaves out.
+macro_rules! policies {
+    ($($policy:ident),* $(,)?) => {
+        crate::subject::policies! { @on on_the_sandbox, crate::support::sandbox::Sandbox: $($policy)* }
+        crate::subject::policies! { @on on_postfix, crate::postfix::Postfix: $($policy)* }
+        crate::subject::policies! { @on on_exim, crate::exim::Exim: $($policy)* }
+        crate::subject::policies! { @on on_qmail_under_daemontools, crate::qmail::Qmail<crate::qmail::Daemontools>: $($policy)* }
+        crate::subject::policies! { @on on_qmail_under_runit, crate::qmail::Qmail<crate::qmail::Runit>: $($policy)* }
+
+        /// Their names, with this file's.
+        pub(crate) const POLICIES: &[&str] = &[$(concat!(module_path!(), "::", stringify!($policy))),*];
+    };
+    (@on $module:ident, $subject:ty: $($policy:ident)*) => {
+        mod $module {
+            $(#[test]
+            fn $policy() {
+                let name = concat!(module_path!(), "::", stringify!($policy));
+                crate::subject::hold::<$subject>(name, super::$policy::<$subject>);
+            })*
+        }
+    };
+}
+pub(crate) use policies;
+
+/// Holds a subject to a policy, unless it says that it cannot be; then that is said, and why.
+pub(crate) fn hold<S: Subject>(test: &str, policy: fn()) {
+    let mut words = test.rsplit("::");
+    let (name, group) = (words.next().unwrap(), words.nth(1).unwrap());
+    let policy_name = format!("{group}::{name}");
+    match S::LEFT_OUT.iter().find(|(what, _)| *what == group || *what == policy_name) {
+        Some((_, reason)) => leave_out(&format!("{}: {policy_name}: {reason}", S::NAME)),
+        None => policy(),
+    }
+}
+
+/// A subject that is a node with a mail server: what it has to say of its mail server alone.
+pub(crate) trait MailServer: Sized + Send + Sync + 'static {
+    /// The mail server's name.
+    const NAME: &'static str;
+    /// See [`Subject::LEFT_OUT`].
+    const LEFT_OUT: &'static [(&'static str, &'static str)];
+    /// See [`Subject::PROGRAMS`].
+    const PROGRAMS: &'static [&'static str];
+
+    /// What its workshop holds.
+    fn recipe() -> &'static Recipe;
+
+    /// The subject on a machine that has just booted.
+    fn on(machine: Machine) -> Self;
+
+    /// Its machine.
+    fn machine(&self) -> &Machine;
+
+    /// An account that may log in: name and password.
+    fn account(&self) -> (&'static str, &'static str) {
+        ("bob", "secret")
+    }
+
+    /// An address whose mail arrives in the mailbox.
+    fn mailbox(&self) -> &'static str {
+        "bob@lab.test"
+    }
+
+    /// Whether a message with this text has arrived in the mailbox.
+    fn received(&self, text: &str) -> bool;
+
+    /// See [`Subject::administrators_files`].
+    fn administrators_files(&self) -> Vec<PathBuf>;
+
+    /// See [`Subject::edited_file`].
+    fn edited_file(&self) -> PathBuf {
+        self.administrators_files().remove(0)
+    }
+
+    /// See [`Subject::break_configuration`].
+    fn break_configuration(&self);
+
+    /// See [`Subject::pulse`].
+    fn pulse(&self, port: u16) -> Vec<String>;
+
+    /// The processes, by the numbers that this machine gives them, one of which has to hold the listener's socket.
+    fn holders(&self) -> Vec<u32>;
+
+    /// What a failing test should print besides the history: what is ours, and the log.
+    fn evidence(&self) -> (String, String);
+}
+
+/// A node and the ports of it that are given away.
+pub(crate) struct Machine {
+    node: Node,
+    next_port: AtomicU16,
+}
+
+impl Deref for Machine {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
+    }
+}
+
+impl<M: MailServer> Subject for M {
+    const NAME: &'static str = M::NAME;
+    const PRIMARY: Option<u16> = Some(25);
+    const LEFT_OUT: &'static [(&'static str, &'static str)] = M::LEFT_OUT;
+    const PROGRAMS: &'static [&'static str] = M::PROGRAMS;
+
+    fn fresh(toml: &str) -> Option<Self> {
+        let node = Node::boot(Workshop::of(M::recipe(), M::NAME)?);
+        fs::write(node.path("/etc/mail-smtp2.toml"), toml).unwrap();
+        Some(M::on(Machine { node, next_port: AtomicU16::new(2525) }))
+    }
+
+    fn launch(&self) -> Launch {
+        let words = self.machine().entering();
+        let launch = Launch::of(Path::new(&words[0]));
+        words[1..].iter().fold(launch, Launch::arg).arg("mail-smtp2")
+    }
+
+    fn process(&self, plugin: &Plugin) -> u32 {
+        let mut found = None;
+        eventually(PATIENCE, "the plugin's own process is there", || {
+            found = only_child(plugin.pid()).filter(|pid| name(*pid) == "mail-smtp2");
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        self.machine().command(program)
+    }
+
+    fn join_network(&self) {
+        self.machine().join_network();
+    }
+
+    fn port(&self) -> u16 {
+        self.machine().next_port.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.machine().path("/var/lib/mail-smtp2")
+    }
+
+    fn account(&self) -> (&'static str, &'static str) {
+        M::account(self)
+    }
+
+    fn mailbox(&self) -> &'static str {
+        M::mailbox(self)
+    }
+
+    fn received(&self, text: &str) -> bool {
+        M::received(self, text)
+    }
+
+    fn administrators_files(&self) -> Vec<PathBuf> {
+        M::administrators_files(self)
+    }
+
+    fn edited_file(&self) -> PathBuf {
+        M::edited_file(self)
+    }
+
+    fn break_configuration(&self) {
+        M::break_configuration(self);
+    }
+
+    fn pulse(&self, port: u16) -> Vec<String> {
+        M::pulse(self, port)
+    }
+
+    fn listens(&self, port: u16) -> bool {
+        let sockets = self.machine().listening(port);
+        !sockets.is_empty() && self.holders().iter().any(|pid| holds(*pid, &sockets))
+    }
+
+    fn node(&self) -> &Node {
+        self.machine()
+    }
+
+    fn evidence(&self) -> String {
+        let (ours, log) = M::evidence(self);
+        let from = log.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);
+        let history = fs::read_to_string(self.state().join("history.jsonl")).unwrap_or_default();
+        format!("{ours}\n--- history\n{history}--- log\n{}", &log[from..])
     }
 }
 
@@ -128,6 +319,17 @@ pub(crate) fn in_network<S: Subject, R: Send>(
         let name = thread::current().name().unwrap_or("a policy").to_owned();
         thread::Builder::new().name(name).spawn_scoped(scope, inside).unwrap().join()
     })
+}
+
+/// Says which policy a mail server is not held to, and why; `tests/run` lists it.
+fn leave_out(line: &str) {
+    eprintln!("left out: {line}");
+    collect("MAIL_SMTP2_LEFT_OUT", line);
+}
+
+/// Tells a figure that `tests/soak` adds up, such as how many kills were healed.
+pub(crate) fn figure(what: &str, count: u64) {
+    collect("MAIL_SMTP2_FIGURES", &format!("{count} {what}"));
 }
 
 /// Prints a line that is seen also when the test passes.

@@ -3,7 +3,8 @@
 
 use crate::machine::Workshop;
 use crate::machine::systemd::Machine;
-use crate::postfix::workshop;
+use crate::postfix::Postfix;
+use crate::subject::MailServer;
 use crate::subject::settings;
 use crate::support::sandbox::Frozen;
 use crate::support::smtp::{is_closed, is_open};
@@ -18,7 +19,7 @@ const UNIT: &str = "postfix@-.service";
 /// Does the work on a machine with Postfix, in its network.
 #[track_caller]
 fn on_a_machine(work: impl FnOnce(&Machine) + Send) {
-    on_a_machine_of(workshop(), work);
+    on_a_machine_of(Workshop::of(Postfix::recipe(), Postfix::NAME), work);
 }
 
 /// Does the work on a machine of this workshop, in its network.

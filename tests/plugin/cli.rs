@@ -6,9 +6,7 @@ use super::support::process::is_root;
 use super::support::sandbox::{NOBODY, Sandbox};
 use super::support::smtp::{is_closed, is_open};
 use super::support::terminal::Terminal;
-use super::support::{
-    ACTIONS, ONE_SECOND, PATIENCE, TLS_YES, eventually, names_number, skip, status, within,
-};
+use super::support::{ACTIONS, PATIENCE, TLS_YES, eventually, names_number, skip, status, within};
 use serde_json::{Value, json};
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Seek, Write};
@@ -607,7 +605,7 @@ fn on_a_terminal_two_lines_say_what_it_is_and_it_still_serves() {
     });
     assert!(answered, "no answer in {}", String::from_utf8_lossy(&shown));
     keyboard.write_all(&[4]).unwrap();
-    assert_eq!(wait(&mut child.0, ONE_SECOND).code(), Some(0));
+    assert_eq!(wait(&mut child.0, PATIENCE).code(), Some(0));
     let remarked: Vec<u8> = told.iter().flatten().collect();
     let remarked = String::from_utf8_lossy(&remarked);
     assert_eq!(remarked.lines().count(), 2, "{remarked}");

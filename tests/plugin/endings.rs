@@ -8,7 +8,7 @@ use super::support::parent::{ALIVE, LONG_GONE, under};
 use super::support::plugin::{Launch, Plugin, request};
 use super::support::process::{alive, as_pid, holds_open};
 use super::support::sandbox::Sandbox;
-use super::support::{ONE_SECOND, PATIENCE, TLS_YES, eventually, fault, success, within};
+use super::support::{PATIENCE, TLS_YES, eventually, fault, success};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde_json::{Value, json};
@@ -97,7 +97,7 @@ fn an_idle_plugin_ends_with_its_input() {
     let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();
     plugin.close_stdin();
-    assert_eq!(plugin.wait_a_second().code(), Some(0));
+    assert_eq!(plugin.wait().code(), Some(0));
 }
 
 // Signals.
@@ -109,7 +109,7 @@ fn an_idle_plugin_ends_at_a_signal() {
         let mut plugin = sandbox.plugin();
         plugin.assert_answers();
         plugin.signal(signal);
-        assert_eq!(plugin.wait_a_second().code(), Some(0), "{signal}");
+        assert_eq!(plugin.wait().code(), Some(0), "{signal}");
     }
 }
 
@@ -150,13 +150,9 @@ fn a_signal_ends_a_plugin_whose_host_reads_nothing() {
     let mut plugin = sandbox.plugin();
     let many = format!("{}\n", request(1, "listServiceInfo", Value::Null)).repeat(100_000);
     plugin.send_raw(many);
-    let mut last = 0;
-    eventually(PATIENCE, "the plugin takes nothing more", || {
-        let before = std::mem::replace(&mut last, plugin.taken());
-        !within(Duration::from_millis(300), || plugin.taken() > before) && before > 0
-    });
+    plugin.await_standstill();
     plugin.signal(Signal::SIGTERM);
-    plugin.wait_a_second();
+    plugin.wait();
 }
 
 // A host that hangs up.
@@ -166,7 +162,7 @@ fn an_idle_plugin_ends_when_stdout_is_closed() {
     let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();
     plugin.close_stdout();
-    assert_eq!(plugin.wait_a_second().code(), Some(1));
+    assert_eq!(plugin.wait().code(), Some(1));
 }
 
 #[test]
@@ -175,7 +171,7 @@ fn an_answer_that_nobody_can_read_ends_the_plugin() {
     let mut plugin = sandbox.plugin();
     plugin.close_stdout();
     plugin.send_request(1, "isRunning", Value::Null);
-    assert_eq!(plugin.wait_a_second().code(), Some(1));
+    assert_eq!(plugin.wait().code(), Some(1));
 }
 
 #[test]
@@ -184,7 +180,7 @@ fn a_closed_stdout_wins_over_the_end_of_input() {
     let mut plugin = sandbox.plugin();
     plugin.close_stdout();
     plugin.close_stdin();
-    assert_eq!(plugin.wait_a_second().code(), Some(1));
+    assert_eq!(plugin.wait().code(), Some(1));
 }
 
 #[test]
@@ -220,7 +216,7 @@ fn an_idle_plugin_ends_with_its_parent_though_the_pipes_stay_open() {
     shell.assert_answers();
     shell.signal(Signal::SIGKILL);
     shell.wait();
-    assert_eq!(adoption.exit_code(plugin, ONE_SECOND), 1);
+    assert_eq!(adoption.exit_code(plugin, PATIENCE), 1);
 }
 
 #[test]
@@ -257,7 +253,7 @@ fn a_parent_that_was_gone_at_the_start_is_no_reason_to_end() {
     shell.wait();
     shell.assert_answers();
     shell.close_stdin();
-    eventually(ONE_SECOND, "the plugin ends with its input", || !alive(plugin));
+    eventually(PATIENCE, "the plugin ends with its input", || !alive(plugin));
 }
 
 #[test]
@@ -297,7 +293,7 @@ fn a_signal_ends_a_plugin_whose_very_first_answers_nobody_reads() {
     let mut plugin = deaf(&sandbox);
     eventually(PATIENCE, "the plugin blocks signals", || blocks_sigterm(plugin.pid()));
     plugin.signal(Signal::SIGTERM);
-    assert_eq!(plugin.wait_a_second().code(), Some(0));
+    assert_eq!(plugin.wait().code(), Some(0));
 }
 
 #[test]

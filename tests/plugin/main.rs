@@ -13,7 +13,6 @@
 
 mod cli;
 mod compatibility;
-mod crash;
 mod endings;
 mod envelope;
 mod floors;

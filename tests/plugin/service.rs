@@ -8,8 +8,7 @@ use super::support::process::{alive, is_root, listeners, name, signal};
 use super::support::sandbox::{Frozen, Sandbox, addresses};
 use super::support::smtp::{RIGHT, Session, WRONG, greeting, is_closed, is_open, ready_for_auth};
 use super::support::{
-    ONE_SECOND, PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure, names_number, skip, status, success,
-    within,
+    PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure, names_number, skip, status, success, within,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -238,7 +237,7 @@ fn a_stopped_service_leaves_no_listener_behind() {
     let port = sandbox.run(&mut plugin, TLS_YES);
     let pids = listeners(port);
     plugin.succeed("stop", Value::Null);
-    eventually(ONE_SECOND, "the listener's processes end", || !pids.iter().any(|pid| alive(*pid)));
+    eventually(PATIENCE, "the listener's processes end", || !pids.iter().any(|pid| alive(*pid)));
 }
 
 #[test]
@@ -452,7 +451,7 @@ fn another_program_that_takes_the_port_of_a_dead_listener_is_not_the_service() {
     let port = sandbox.run(&mut plugin, TLS_YES);
     assert_eq!(plugin.payload("isRunning", Value::Null), true);
     listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
-    eventually(ONE_SECOND, "the port is free", || is_closed(port));
+    eventually(PATIENCE, "the port is free", || is_closed(port));
     let _held = TcpListener::bind(("127.0.0.1", port)).unwrap();
     assert_eq!(plugin.payload("isRunning", Value::Null), false);
 }
@@ -463,7 +462,7 @@ fn a_listener_that_died_is_not_running() {
     let mut plugin = sandbox.plugin();
     let port = sandbox.run(&mut plugin, TLS_YES);
     listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
-    eventually(ONE_SECOND, "the port is free", || is_closed(port));
+    eventually(PATIENCE, "the port is free", || is_closed(port));
     assert_eq!(plugin.payload("isRunning", Value::Null), false);
 }
 
@@ -473,7 +472,7 @@ fn a_listener_that_died_stays_dead_until_it_is_started() {
     let mut plugin = sandbox.plugin();
     let port = sandbox.run(&mut plugin, TLS_YES);
     listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
-    eventually(ONE_SECOND, "the port is free", || is_closed(port));
+    eventually(PATIENCE, "the port is free", || is_closed(port));
     plugin.end();
     let mut next = sandbox.plugin();
     assert_eq!((next.payload("isRunning", Value::Null), is_closed(port)), (json!(false), true));
@@ -692,7 +691,7 @@ fn without_a_state_directory_the_listener_ends_with_the_plugin() {
     let mut plugin = sandbox.launch_ephemeral().spawn();
     let port = sandbox.run(&mut plugin, TLS_YES);
     plugin.end();
-    eventually(ONE_SECOND, "the port is closed", || is_closed(port));
+    eventually(PATIENCE, "the port is closed", || is_closed(port));
 }
 
 #[test]
@@ -701,7 +700,7 @@ fn without_a_state_directory_the_listener_ends_with_a_killed_plugin() {
     let mut plugin = sandbox.launch_ephemeral().spawn();
     let port = sandbox.run(&mut plugin, TLS_YES);
     plugin.kill();
-    eventually(ONE_SECOND, "the port is closed", || is_closed(port));
+    eventually(PATIENCE, "the port is closed", || is_closed(port));
 }
 
 #[test]
@@ -710,7 +709,7 @@ fn without_a_state_directory_a_fresh_one_goes_with_the_plugin() {
     let mut plugin = sandbox.launch_ephemeral().spawn();
     sandbox.run(&mut plugin, TLS_YES);
     plugin.end();
-    eventually(ONE_SECOND, "the folder for temporary files is empty", || {
+    eventually(PATIENCE, "the folder for temporary files is empty", || {
         fs::read_dir(sandbox.temporary()).unwrap().next().is_none()
     });
 }
@@ -722,7 +721,7 @@ fn without_a_state_directory_a_fresh_one_goes_with_a_plugin_that_was_told_to_end
     let port = sandbox.run(&mut plugin, TLS_YES);
     plugin.signal(Signal::SIGTERM);
     plugin.wait();
-    eventually(ONE_SECOND, "the port is closed and the folder for temporary files is empty", || {
+    eventually(PATIENCE, "the port is closed and the folder for temporary files is empty", || {
         is_closed(port) && fs::read_dir(sandbox.temporary()).unwrap().next().is_none()
     });
 }

@@ -2,7 +2,7 @@
 //! its own, and never touches the primary.
 
 use super::{Exim, OURS};
-use crate::subject::{Driven, Subject, on, on_configured, plugin_of, running, settings, stopped};
+use crate::subject::{Subject, on, on_configured, plugin_of, running, settings, stopped};
 use crate::support::process::as_pid;
 use crate::support::sandbox::addresses;
 use crate::support::smtp::{Session, is_closed, is_open};

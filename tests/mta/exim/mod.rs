@@ -11,16 +11,13 @@ pub(crate) mod reboots;
 pub(crate) mod stock;
 pub(crate) mod systemd;
 
-use super::machine::{Node, Recipe, Unit, Workshop, holds, only_child};
-use super::subject::{Driven, Subject, report};
-use super::support::plugin::{Launch, Plugin};
-use super::support::process::{as_pid, name};
-use super::support::{PATIENCE, eventually, skip};
+use super::machine::{Recipe, Unit, holds};
+use super::subject::{Machine, MailServer};
+use super::support::process::as_pid;
+use super::support::{PATIENCE, eventually};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 static RECIPE: Recipe = Recipe {
     name: "exim",
@@ -33,81 +30,37 @@ static RECIPE: Recipe = Recipe {
         "busybox-static",
     ],
     systemd: Some(Unit { name: "exim4.service", up: "/run/exim4/exim.pid" }),
+    opened: OnceLock::new(),
 };
 
 /// What is ours while the service runs, on a machine without systemd.
 pub(crate) const OURS: [&str; 2] = ["/etc/exim4/mail-smtp2.conf", "/etc/exim4/mail-smtp2.acl"];
 
-/// The workshop of the run, or nothing where this machine cannot have one; that is said once.
-pub(crate) fn workshop() -> Option<&'static Workshop> {
-    static WORKSHOP: OnceLock<Option<Workshop>> = OnceLock::new();
-    let tell = |reason: String| {
-        let line = format!("everything on a real Exim is left out: {reason}");
-        report(&line);
-        skip(&line);
-    };
-    WORKSHOP.get_or_init(|| Workshop::open(&RECIPE).map_err(tell).ok()).as_ref()
-}
-
 /// A machine with Exim.
 pub(crate) struct Exim {
-    node: Node,
-    next_port: AtomicU16,
+    machine: Machine,
 }
 
-impl Subject for Exim {
+impl MailServer for Exim {
     const NAME: &'static str = "Exim";
-    const PRIMARY: Option<u16> = Some(25);
-    const KILLS: u64 = 50;
+    const LEFT_OUT: &'static [(&'static str, &'static str)] = &[];
+    const PROGRAMS: &'static [&'static str] = &["/usr/sbin/exim4"];
 
-    fn fresh(toml: &str) -> Option<Self> {
-        let node = Node::boot(workshop()?);
-        fs::write(node.path("/etc/mail-smtp2.toml"), toml).unwrap();
-        Some(Self { node, next_port: AtomicU16::new(2525) })
+    fn recipe() -> &'static Recipe {
+        &RECIPE
     }
 
-    fn launch(&self) -> Launch {
-        let words = self.node.entering();
-        let launch = Launch::of(Path::new(&words[0]));
-        words[1..].iter().fold(launch, Launch::arg).arg("mail-smtp2")
+    fn on(machine: Machine) -> Self {
+        Self { machine }
     }
 
-    fn process(&self, plugin: &Plugin) -> u32 {
-        let mut found = None;
-        eventually(PATIENCE, "the plugin's own process is there", || {
-            found = only_child(plugin.pid()).filter(|pid| name(*pid) == "mail-smtp2");
-            found.is_some()
-        });
-        found.unwrap()
+    fn machine(&self) -> &Machine {
+        &self.machine
     }
 
-    fn command(&self, program: &str) -> Command {
-        self.node.command(program)
-    }
-
-    fn join_network(&self) {
-        self.node.join_network();
-    }
-
-    fn port(&self) -> u16 {
-        self.next_port.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn state(&self) -> PathBuf {
-        self.node.path("/var/lib/mail-smtp2")
-    }
-
-    fn account(&self) -> (&'static str, &'static str) {
-        ("bob", "secret")
-    }
-
-    fn mailbox(&self) -> &'static str {
-        "bob@lab.test"
-    }
-
-    fn received(&self, text: &str) -> Option<bool> {
-        let mailbox = fs::read(self.node.path("/var/mail/bob")).unwrap_or_default();
-        Some(String::from_utf8_lossy(&mailbox).contains(text))
+    fn received(&self, text: &str) -> bool {
+        let mailbox = fs::read(self.machine.path("/var/mail/bob")).unwrap_or_default();
+        String::from_utf8_lossy(&mailbox).contains(text)
     }
 
     fn administrators_files(&self) -> Vec<PathBuf> {
@@ -122,31 +75,19 @@ impl Subject for Exim {
     fn pulse(&self, port: u16) -> Vec<String> {
         // Each SIGHUP of a daemon is in the log.
         let reloads = self.log().matches("SIGHUP received").count();
-        let sockets = self.node.listening(port);
-        let holders = self.node.pids_of("exim4").into_iter().filter(|pid| holds(*pid, &sockets));
+        let sockets = self.machine.listening(port);
+        let holders = self.machine.pids_of("exim4").into_iter().filter(|pid| holds(*pid, &sockets));
         let holders: Vec<_> = holders.map(|pid| pid.to_string()).collect();
         holders.into_iter().chain([format!("{reloads} reloads")]).chain(sockets).collect()
     }
 
-    fn listens(&self, port: u16) -> bool {
-        let sockets = self.node.listening(port);
-        !sockets.is_empty() && self.node.pids_of("exim4").iter().any(|pid| holds(*pid, &sockets))
+    fn holders(&self) -> Vec<u32> {
+        self.machine.pids_of("exim4")
     }
 
-    fn evidence(&self) -> String {
-        let log = self.log();
-        let from = log.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);
-        let ours = self.node.try_sh("cat /etc/exim4/mail-smtp2.* /etc/exim4/trusted_configs; ps axww").1;
-        let history = fs::read_to_string(self.state().join("history.jsonl")).unwrap_or_default();
-        format!("{ours}--- history\n{history}--- log\n{}", &log[from..])
-    }
-}
-
-impl Driven for Exim {
-    const PROGRAMS: &'static [&'static str] = &["/usr/sbin/exim4"];
-
-    fn node(&self) -> &Node {
-        &self.node
+    fn evidence(&self) -> (String, String) {
+        let ours = self.machine.try_sh("cat /etc/exim4/mail-smtp2.* /etc/exim4/trusted_configs; ps axww").1;
+        (ours, self.log())
     }
 }
 
@@ -156,7 +97,7 @@ const GENERATED: &str = "/var/lib/exim4/config.autogenerated";
 impl Exim {
     /// Where this machine sees a file of the node.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
-        self.node.path(inside)
+        self.machine.path(inside)
     }
 
     /// What is in the log so far.
@@ -167,7 +108,7 @@ impl Exim {
     /// Runs a shell script on the node that must succeed; what it printed.
     #[track_caller]
     pub(crate) fn sh(&self, script: &str) -> String {
-        self.node.sh(script)
+        self.machine.sh(script)
     }
 
     /// The pids, by the numbers that this machine gives them, of our daemon and its sessions.
@@ -185,7 +126,7 @@ impl Exim {
             let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             line.split('\0').map(str::to_owned).collect()
         };
-        self.node.pids_of("exim4").into_iter().filter(|pid| is_so(&words(pid))).collect()
+        self.machine.pids_of("exim4").into_iter().filter(|pid| is_so(&words(pid))).collect()
     }
 
     /// Kills these processes until none of them is left.

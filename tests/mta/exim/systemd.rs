@@ -1,8 +1,10 @@
 //! Exim on a machine that systemd runs: our daemon is a unit of its own, there again after a reboot if it was running, and
 //! untouched by what becomes of the panel or of the primary's unit.
 
-use super::{OURS, workshop};
+use super::{Exim, OURS};
+use crate::machine::Workshop;
 use crate::machine::systemd::Machine;
+use crate::subject::MailServer;
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{PATIENCE, eventually, within};
 use crate::systemd::{now, on_a_machine_of, start};
@@ -16,7 +18,7 @@ const WANTED: &str = "/etc/systemd/system/multi-user.target.wants/mail-smtp2-exi
 
 #[track_caller]
 fn on_a_machine(work: impl FnOnce(&Machine) + Send) {
-    on_a_machine_of(workshop(), work);
+    on_a_machine_of(Workshop::of(Exim::recipe(), Exim::NAME), work);
 }
 
 #[test]

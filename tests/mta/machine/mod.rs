@@ -7,14 +7,15 @@
 pub(crate) mod systemd;
 
 use super::support::process::{alive, as_pid, name};
-use super::support::{PATIENCE, eventually, within as poll};
+use super::support::{PATIENCE, eventually, skip, within as poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 /// What a workshop is to hold.
 pub(crate) struct Recipe {
@@ -24,6 +25,8 @@ pub(crate) struct Recipe {
     pub(crate) packages: &'static [&'static str],
     /// What systemd knows it by, where a machine of it is booted by systemd.
     pub(crate) systemd: Option<Unit>,
+    /// The workshop of the run, once somebody has asked for it.
+    pub(crate) opened: OnceLock<Option<Workshop>>,
 }
 
 /// An MTA under systemd.
@@ -42,9 +45,21 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
+    /// The workshop of the run, or nothing where this machine cannot have one; that is said once, for what is named.
+    #[track_caller]
+    pub(crate) fn of(recipe: &'static Recipe, what: &str) -> Option<&'static Self> {
+        let tell = |reason: String| {
+            let line = format!("everything on a real {what} is left out: {reason}");
+            // One write for the whole line, or those of other tests come between.
+            let _ = std::io::stderr().write_all(format!("\n{line}\n").as_bytes());
+            skip(&line);
+        };
+        recipe.opened.get_or_init(|| Self::open(recipe).map_err(tell).ok()).as_ref()
+    }
+
     /// Installs and sets up; or says in a few words what keeps this machine from it.
     #[track_caller]
-    pub(crate) fn open(recipe: &'static Recipe) -> Result<Self, String> {
+    fn open(recipe: &'static Recipe) -> Result<Self, String> {
         if !Path::new("/etc/debian_version").exists() {
             return Err("not a Debian system".to_owned());
         }

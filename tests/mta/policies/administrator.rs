@@ -1,6 +1,8 @@
 //! What belongs to the administrator stays as it is: bytes, mode, owner, links; and goes back to what it was.
 
-use crate::subject::{Subject, calm_pulse, is_one_insertion, on, running, settings, snapshot, stopped};
+use crate::subject::{
+    Subject, calm_pulse, is_one_insertion, on, policies, running, settings, snapshot, stopped,
+};
 use crate::support::process::is_root;
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_YES, failure, skip};
@@ -9,7 +11,19 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
-pub(crate) fn while_it_runs_every_foreign_byte_is_where_it_was<S: Subject>() {
+policies! {
+    while_it_runs_every_foreign_byte_is_where_it_was,
+    stop_leaves_the_administrators_files_byte_for_byte,
+    remove_leaves_the_administrators_files_and_no_state,
+    mode_and_owner_of_an_edited_file_are_kept,
+    a_symlinked_file_stays_a_link_and_its_target_is_edited_in_place,
+    nothing_is_left_beside_the_edited_files,
+    a_configuration_that_is_already_broken_is_422_and_not_touched,
+    an_update_of_a_stopped_service_does_not_mind_a_broken_configuration,
+    what_cannot_be_edited_is_403_and_nothing_is_told,
+}
+
+fn while_it_runs_every_foreign_byte_is_where_it_was<S: Subject>() {
     on::<S>(|machine| {
         let files = machine.administrators_files();
         let before = bytes(&files);
@@ -20,7 +34,7 @@ pub(crate) fn while_it_runs_every_foreign_byte_is_where_it_was<S: Subject>() {
     });
 }
 
-pub(crate) fn stop_leaves_the_administrators_files_byte_for_byte<S: Subject>() {
+fn stop_leaves_the_administrators_files_byte_for_byte<S: Subject>() {
     on::<S>(|machine| {
         let files = machine.administrators_files();
         let before = bytes(&files);
@@ -31,7 +45,7 @@ pub(crate) fn stop_leaves_the_administrators_files_byte_for_byte<S: Subject>() {
     });
 }
 
-pub(crate) fn remove_leaves_the_administrators_files_and_no_state<S: Subject>() {
+fn remove_leaves_the_administrators_files_and_no_state<S: Subject>() {
     on::<S>(|machine| {
         let files = machine.administrators_files();
         let before = bytes(&files);
@@ -55,7 +69,7 @@ pub(crate) fn remove_leaves_the_administrators_files_and_no_state<S: Subject>() 
     });
 }
 
-pub(crate) fn mode_and_owner_of_an_edited_file_are_kept<S: Subject>() {
+fn mode_and_owner_of_an_edited_file_are_kept<S: Subject>() {
     on::<S>(|machine| {
         let file = machine.edited_file();
         fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
@@ -74,7 +88,7 @@ pub(crate) fn mode_and_owner_of_an_edited_file_are_kept<S: Subject>() {
     });
 }
 
-pub(crate) fn a_symlinked_file_stays_a_link_and_its_target_is_edited_in_place<S: Subject>() {
+fn a_symlinked_file_stays_a_link_and_its_target_is_edited_in_place<S: Subject>() {
     on::<S>(|machine| {
         let file = machine.edited_file();
         let (folder, name) = (file.parent().unwrap(), file.file_name().unwrap());
@@ -96,7 +110,7 @@ pub(crate) fn a_symlinked_file_stays_a_link_and_its_target_is_edited_in_place<S:
     });
 }
 
-pub(crate) fn nothing_is_left_beside_the_edited_files<S: Subject>() {
+fn nothing_is_left_beside_the_edited_files<S: Subject>() {
     on::<S>(|machine| {
         let folders: Vec<_> =
             machine.administrators_files().iter().map(|file| file.parent().unwrap().to_owned()).collect();
@@ -118,7 +132,7 @@ pub(crate) fn nothing_is_left_beside_the_edited_files<S: Subject>() {
     });
 }
 
-pub(crate) fn a_configuration_that_is_already_broken_is_422_and_not_touched<S: Subject>() {
+fn a_configuration_that_is_already_broken_is_422_and_not_touched<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         machine.break_configuration();
@@ -137,7 +151,7 @@ pub(crate) fn a_configuration_that_is_already_broken_is_422_and_not_touched<S: S
     });
 }
 
-pub(crate) fn an_update_of_a_stopped_service_does_not_mind_a_broken_configuration<S: Subject>() {
+fn an_update_of_a_stopped_service_does_not_mind_a_broken_configuration<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, _) = stopped(machine, TLS_YES);
         machine.break_configuration();
@@ -145,7 +159,7 @@ pub(crate) fn an_update_of_a_stopped_service_does_not_mind_a_broken_configuratio
     });
 }
 
-pub(crate) fn what_cannot_be_edited_is_403_and_nothing_is_told<S: Subject>() {
+fn what_cannot_be_edited_is_403_and_nothing_is_told<S: Subject>() {
     if !is_root() {
         return skip("only root can make a file immutable");
     }

@@ -1,6 +1,8 @@
 //! Ports that are not to be had: refused before anything is touched, with the holder named (contract, sections 3 and 5).
 
-use crate::subject::{Squatter, Subject, calm_pulse, on, running, settings, snapshot, stopped};
+use crate::subject::{
+    Squatter, Subject, calm_pulse, on, policies, rounds, running, settings, snapshot, stopped,
+};
 use crate::support::plugin::Plugin;
 use crate::support::sandbox::addresses;
 use crate::support::smtp::{Session, is_closed, is_open};
@@ -9,28 +11,42 @@ use serde_json::{Value, json};
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
-pub(crate) fn a_port_held_on_ipv4_only_is_a_conflict_that_names_the_holder<S: Subject>() {
+policies! {
+    a_port_held_on_ipv4_only_is_a_conflict_that_names_the_holder,
+    a_port_held_on_ipv6_only_is_a_conflict_that_names_the_holder,
+    a_port_held_on_one_ipv4_address_is_a_conflict_that_names_the_holder,
+    a_port_held_on_one_ipv6_address_is_a_conflict_that_names_the_holder,
+    a_port_held_on_another_loopback_address_is_a_conflict_that_names_the_holder,
+    a_port_taken_after_update_is_a_conflict_of_start,
+    another_program_on_the_port_is_not_running,
+    a_session_that_outlives_its_listener_is_no_conflict,
+    what_is_left_of_closed_connections_is_no_conflict,
+    its_own_old_sessions_do_not_keep_a_stopped_service_from_starting,
+    the_primarys_own_port_is_refused_input,
+}
+
+fn a_port_held_on_ipv4_only_is_a_conflict_that_names_the_holder<S: Subject>() {
     a_held_port_is_a_conflict::<S>("0.0.0.0");
 }
 
-pub(crate) fn a_port_held_on_ipv6_only_is_a_conflict_that_names_the_holder<S: Subject>() {
+fn a_port_held_on_ipv6_only_is_a_conflict_that_names_the_holder<S: Subject>() {
     a_held_port_is_a_conflict::<S>("::");
 }
 
-pub(crate) fn a_port_held_on_one_ipv4_address_is_a_conflict_that_names_the_holder<S: Subject>() {
+fn a_port_held_on_one_ipv4_address_is_a_conflict_that_names_the_holder<S: Subject>() {
     a_held_port_is_a_conflict::<S>("127.0.0.1");
 }
 
-pub(crate) fn a_port_held_on_one_ipv6_address_is_a_conflict_that_names_the_holder<S: Subject>() {
+fn a_port_held_on_one_ipv6_address_is_a_conflict_that_names_the_holder<S: Subject>() {
     a_held_port_is_a_conflict::<S>("::1");
 }
 
 /// For MTAs that bind the wildcard: one of many loopback addresses is enough to keep them from it.
-pub(crate) fn a_port_held_on_another_loopback_address_is_a_conflict_that_names_the_holder<S: Subject>() {
+fn a_port_held_on_another_loopback_address_is_a_conflict_that_names_the_holder<S: Subject>() {
     a_held_port_is_a_conflict::<S>("127.0.0.2");
 }
 
-pub(crate) fn a_port_taken_after_update_is_a_conflict_of_start<S: Subject>() {
+fn a_port_taken_after_update_is_a_conflict_of_start<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         let squatter = Squatter::on(machine, addresses(port)[0]);
@@ -43,7 +59,7 @@ pub(crate) fn a_port_taken_after_update_is_a_conflict_of_start<S: Subject>() {
     });
 }
 
-pub(crate) fn another_program_on_the_port_is_not_running<S: Subject>() {
+fn another_program_on_the_port_is_not_running<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         let _squatter = Squatter::on(machine, addresses(port)[0]);
@@ -52,7 +68,7 @@ pub(crate) fn another_program_on_the_port_is_not_running<S: Subject>() {
     });
 }
 
-pub(crate) fn a_session_that_outlives_its_listener_is_no_conflict<S: Subject>() {
+fn a_session_that_outlives_its_listener_is_no_conflict<S: Subject>() {
     on::<S>(|machine| {
         let port = machine.port();
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -68,7 +84,7 @@ pub(crate) fn a_session_that_outlives_its_listener_is_no_conflict<S: Subject>() 
     });
 }
 
-pub(crate) fn what_is_left_of_closed_connections_is_no_conflict<S: Subject>() {
+fn what_is_left_of_closed_connections_is_no_conflict<S: Subject>() {
     on::<S>(|machine| {
         let port = machine.port();
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -87,10 +103,10 @@ pub(crate) fn what_is_left_of_closed_connections_is_no_conflict<S: Subject>() {
     });
 }
 
-pub(crate) fn its_own_old_sessions_do_not_keep_a_stopped_service_from_starting<S: Subject>() {
+fn its_own_old_sessions_do_not_keep_a_stopped_service_from_starting<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
-        for round in 0..S::ROUNDS.min(5) {
+        for round in 0..rounds().min(5) {
             let sessions: Vec<_> = addresses(port).into_iter().map(Session::open).collect();
             plugin.succeed("stop", Value::Null);
             plugin.succeed("start", Value::Null);
@@ -100,7 +116,7 @@ pub(crate) fn its_own_old_sessions_do_not_keep_a_stopped_service_from_starting<S
     });
 }
 
-pub(crate) fn the_primarys_own_port_is_refused_input<S: Subject>() {
+fn the_primarys_own_port_is_refused_input<S: Subject>() {
     on::<S>(|machine| {
         let Some(primary) = S::PRIMARY else { return };
         let (mut plugin, port) = running(machine, TLS_YES);

@@ -1,22 +1,26 @@
 //! Plugins killed at random instants: each time the next process tells the truth, and the next change succeeds.
 //!
-//! `MAIL_SMTP2_KILLS` is the number of kills (the subject's), shared by four machines. The seed is printed and can be given
-//! as `MAIL_SMTP2_SEED`; it repeats the choices, not the scheduler.
+//! `MAIL_SMTP2_KILLS` is the number of kills (12 in the gate, 200 in the soak), shared by four machines. The seed is printed
+//! and can be given as `MAIL_SMTP2_SEED`; it repeats the choices, not the scheduler.
 
-use crate::subject::{Subject, configure, in_network, kill_plugin, plugin_of, report, settings};
+use crate::subject::{
+    Subject, configure, figure, in_network, kill_plugin, plugin_of, policies, report, settings,
+};
 use crate::support::plugin::Plugin;
 use crate::support::smtp::{is_closed, is_open};
-use crate::support::{TLS_OPTIONAL, TLS_YES, success};
+use crate::support::{TLS_OPTIONAL, TLS_YES, repetitions, seed, success};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) fn after_each_of_many_kills_the_next_process_tells_the_truth_and_heals<S: Subject>() {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let kills = number("MAIL_SMTP2_KILLS").unwrap_or(S::KILLS);
-    let seed = number("MAIL_SMTP2_SEED").unwrap_or_else(|| fastrand::u64(..));
-    report(&format!("{}: MAIL_SMTP2_SEED={seed} MAIL_SMTP2_KILLS={kills}", S::NAME));
+policies! {
+    after_each_of_many_kills_the_next_process_tells_the_truth_and_heals,
+}
+
+fn after_each_of_many_kills_the_next_process_tells_the_truth_and_heals<S: Subject>() {
+    let kills = repetitions("MAIL_SMTP2_KILLS", 12, 200) as u64;
+    let seed = seed();
     let healed: u64 = thread::scope(|scope| {
         let works: Vec<_> = (0..MACHINES)
             .map(|worker| {
@@ -38,6 +42,7 @@ pub(crate) fn after_each_of_many_kills_the_next_process_tells_the_truth_and_heal
             .sum()
     });
     report(&format!("{}: {healed}/{kills} kills healed", S::NAME));
+    figure("kills healed", healed);
 }
 
 /// How many machines share the kills.

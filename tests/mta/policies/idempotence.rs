@@ -1,25 +1,35 @@
 //! What is already so is `Success` and touches nothing: same bytes, same inode, nobody told, sessions live.
 
-use crate::subject::{Subject, calm_pulse, on, running, settings, snapshot, stopped};
+use crate::subject::{Subject, calm_pulse, on, policies, running, settings, snapshot, stopped};
 use crate::support::TLS_YES;
 use crate::support::plugin::Plugin;
 use crate::support::sandbox::addresses;
 use crate::support::smtp::Session;
 use serde_json::{Value, json};
 
-pub(crate) fn starting_what_runs_touches_nothing<S: Subject>() {
+policies! {
+    starting_what_runs_touches_nothing,
+    updating_to_what_is_so_touches_nothing,
+    an_update_that_names_nothing_touches_nothing,
+    reads_touch_nothing,
+    another_plugin_that_starts_and_ends_touches_nothing,
+    stopping_what_is_stopped_touches_nothing,
+    an_update_of_a_stopped_service_writes_our_settings_only,
+}
+
+fn starting_what_runs_touches_nothing<S: Subject>() {
     running_and_untouched::<S>(|plugin, _| plugin.succeed("start", Value::Null));
 }
 
-pub(crate) fn updating_to_what_is_so_touches_nothing<S: Subject>() {
+fn updating_to_what_is_so_touches_nothing<S: Subject>() {
     running_and_untouched::<S>(|plugin, port| plugin.succeed("update", settings(port, TLS_YES)));
 }
 
-pub(crate) fn an_update_that_names_nothing_touches_nothing<S: Subject>() {
+fn an_update_that_names_nothing_touches_nothing<S: Subject>() {
     running_and_untouched::<S>(|plugin, _| plugin.succeed("update", json!({})));
 }
 
-pub(crate) fn reads_touch_nothing<S: Subject>() {
+fn reads_touch_nothing<S: Subject>() {
     running_and_untouched::<S>(|plugin, _| {
         for method in ["isRunning", "listServiceInfo", "listPortNumbers", "queryUpdate"] {
             plugin.payload(method, Value::Null);
@@ -27,7 +37,7 @@ pub(crate) fn reads_touch_nothing<S: Subject>() {
     });
 }
 
-pub(crate) fn another_plugin_that_starts_and_ends_touches_nothing<S: Subject>() {
+fn another_plugin_that_starts_and_ends_touches_nothing<S: Subject>() {
     on::<S>(|machine| {
         let (_plugin, port) = running(machine, TLS_YES);
         unchanged(machine, port, || {
@@ -38,7 +48,7 @@ pub(crate) fn another_plugin_that_starts_and_ends_touches_nothing<S: Subject>() 
     });
 }
 
-pub(crate) fn stopping_what_is_stopped_touches_nothing<S: Subject>() {
+fn stopping_what_is_stopped_touches_nothing<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
         plugin.succeed("stop", Value::Null);
@@ -46,7 +56,7 @@ pub(crate) fn stopping_what_is_stopped_touches_nothing<S: Subject>() {
     });
 }
 
-pub(crate) fn an_update_of_a_stopped_service_writes_our_settings_only<S: Subject>() {
+fn an_update_of_a_stopped_service_writes_our_settings_only<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         let files = || machine.administrators_files().iter().map(|file| snapshot(file)).collect::<Vec<_>>();

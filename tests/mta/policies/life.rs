@@ -2,13 +2,28 @@
 //!
 //! Nothing here waits: what is not so when the answer has come is a fault.
 
-use crate::subject::{MODES, Subject, configure, on, plugin_of, running, settings, stopped};
+use crate::subject::{
+    MODES, Subject, configure, on, plugin_of, policies, rounds, running, settings, stopped,
+};
 use crate::support::sandbox::addresses;
 use crate::support::smtp::{Session, is_closed, is_open};
 use crate::support::{TLS_OPTIONAL, TLS_YES};
 use serde_json::{Value, json};
 
-pub(crate) fn the_port_is_open_on_every_address_before_start_says_success<S: Subject>() {
+policies! {
+    the_port_is_open_on_every_address_before_start_says_success,
+    the_port_is_closed_on_every_address_before_stop_says_success,
+    the_old_port_is_closed_and_the_new_one_open_before_update_says_success,
+    the_mode_is_the_new_one_before_update_says_success,
+    the_first_update_opens_no_port_and_edits_no_file,
+    an_update_of_a_stopped_service_leaves_it_stopped,
+    a_restart_leaves_the_service_open_whether_it_ran_or_not,
+    what_is_running_agrees_with_the_kernel_at_every_step,
+    an_unconfigured_service_is_412_to_start_and_restart,
+    a_service_never_configured_reads_as_the_page_says,
+}
+
+fn the_port_is_open_on_every_address_before_start_says_success<S: Subject>() {
     for mode in MODES {
         on::<S>(|machine| {
             let (_plugin, port) = running(machine, mode);
@@ -17,10 +32,10 @@ pub(crate) fn the_port_is_open_on_every_address_before_start_says_success<S: Sub
     }
 }
 
-pub(crate) fn the_port_is_closed_on_every_address_before_stop_says_success<S: Subject>() {
+fn the_port_is_closed_on_every_address_before_stop_says_success<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
-        for round in 0..S::ROUNDS {
+        for round in 0..rounds() {
             plugin.succeed("stop", Value::Null);
             assert!(is_closed(port), "round {round}");
             plugin.succeed("start", Value::Null);
@@ -29,10 +44,10 @@ pub(crate) fn the_port_is_closed_on_every_address_before_stop_says_success<S: Su
     });
 }
 
-pub(crate) fn the_old_port_is_closed_and_the_new_one_open_before_update_says_success<S: Subject>() {
+fn the_old_port_is_closed_and_the_new_one_open_before_update_says_success<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, mut old) = running(machine, TLS_YES);
-        for round in 0..S::ROUNDS {
+        for round in 0..rounds() {
             let new = machine.port();
             plugin.succeed("update", json!({"alternate_smtp_port": new}));
             assert_eq!((is_open(new), is_closed(old)), (true, true), "round {round}: new open, old closed");
@@ -41,10 +56,10 @@ pub(crate) fn the_old_port_is_closed_and_the_new_one_open_before_update_says_suc
     });
 }
 
-pub(crate) fn the_mode_is_the_new_one_before_update_says_success<S: Subject>() {
+fn the_mode_is_the_new_one_before_update_says_success<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
-        for round in 0..S::ROUNDS.min(5) {
+        for round in 0..rounds().min(5) {
             for (mode, offered) in [(TLS_OPTIONAL, true), (TLS_YES, false)] {
                 plugin.succeed("update", json!({"auth_mode": mode}));
                 for at in addresses(port) {
@@ -55,7 +70,7 @@ pub(crate) fn the_mode_is_the_new_one_before_update_says_success<S: Subject>() {
     });
 }
 
-pub(crate) fn the_first_update_opens_no_port_and_edits_no_file<S: Subject>() {
+fn the_first_update_opens_no_port_and_edits_no_file<S: Subject>() {
     on::<S>(|machine| {
         let files = || {
             machine
@@ -71,7 +86,7 @@ pub(crate) fn the_first_update_opens_no_port_and_edits_no_file<S: Subject>() {
     });
 }
 
-pub(crate) fn an_update_of_a_stopped_service_leaves_it_stopped<S: Subject>() {
+fn an_update_of_a_stopped_service_leaves_it_stopped<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, old) = running(machine, TLS_YES);
         plugin.succeed("stop", Value::Null);
@@ -82,7 +97,7 @@ pub(crate) fn an_update_of_a_stopped_service_leaves_it_stopped<S: Subject>() {
     });
 }
 
-pub(crate) fn a_restart_leaves_the_service_open_whether_it_ran_or_not<S: Subject>() {
+fn a_restart_leaves_the_service_open_whether_it_ran_or_not<S: Subject>() {
     on::<S>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         for round in 0..3 {
@@ -92,7 +107,7 @@ pub(crate) fn a_restart_leaves_the_service_open_whether_it_ran_or_not<S: Subject
     });
 }
 
-pub(crate) fn what_is_running_agrees_with_the_kernel_at_every_step<S: Subject>() {
+fn what_is_running_agrees_with_the_kernel_at_every_step<S: Subject>() {
     on::<S>(|machine| {
         let mut plugin = plugin_of(machine);
         let port = machine.port();
@@ -120,7 +135,7 @@ pub(crate) fn what_is_running_agrees_with_the_kernel_at_every_step<S: Subject>()
     });
 }
 
-pub(crate) fn an_unconfigured_service_is_412_to_start_and_restart<S: Subject>() {
+fn an_unconfigured_service_is_412_to_start_and_restart<S: Subject>() {
     on::<S>(|machine| {
         let mut plugin = plugin_of(machine);
         for method in ["start", "restart"] {
@@ -130,7 +145,7 @@ pub(crate) fn an_unconfigured_service_is_412_to_start_and_restart<S: Subject>() 
     });
 }
 
-pub(crate) fn a_service_never_configured_reads_as_the_page_says<S: Subject>() {
+fn a_service_never_configured_reads_as_the_page_says<S: Subject>() {
     on::<S>(|machine| {
         let mut plugin = plugin_of(machine);
         assert_eq!(plugin.payload("isRunning", Value::Null), false);

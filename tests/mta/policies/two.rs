@@ -1,16 +1,22 @@
 //! Two plugins on one machine: changes exclude each other, and each sees what the other did.
 
-use crate::subject::{Subject, on, on_configured, plugin_of, report, running, settings};
+use crate::subject::{Subject, on, on_configured, plugin_of, policies, report, rounds, running, settings};
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_YES, status, success};
 use serde_json::{Value, json};
 use std::thread;
 
-pub(crate) fn two_plugins_at_once_end_as_one_of_their_successes<S: Subject>() {
+policies! {
+    two_plugins_at_once_end_as_one_of_their_successes,
+    each_plugin_sees_what_another_one_did,
+    changes_and_removals_at_once_never_see_half_of_each_other,
+}
+
+fn two_plugins_at_once_end_as_one_of_their_successes<S: Subject>() {
     on::<S>(|machine| {
         let (first, start) = running(machine, TLS_YES);
         let mut plugins = [first, plugin_of(machine)];
-        let ports: [Vec<u16>; 2] = [(); 2].map(|()| (0..S::ROUNDS).map(|_| machine.port()).collect());
+        let ports: [Vec<u16>; 2] = [(); 2].map(|()| (0..rounds()).map(|_| machine.port()).collect());
         let mut settled: Vec<u16> = Vec::new();
         thread::scope(|scope| {
             let works: Vec<_> = plugins
@@ -41,12 +47,12 @@ pub(crate) fn two_plugins_at_once_end_as_one_of_their_successes<S: Subject>() {
         report(&format!(
             "{}: {} updates by two plugins at once, {open} alone is open",
             S::NAME,
-            2 * S::ROUNDS
+            2 * rounds()
         ));
     });
 }
 
-pub(crate) fn each_plugin_sees_what_another_one_did<S: Subject>() {
+fn each_plugin_sees_what_another_one_did<S: Subject>() {
     on::<S>(|machine| {
         let mut other = plugin_of(machine);
         assert_eq!(other.payload("isRunning", Value::Null), false);
@@ -58,10 +64,10 @@ pub(crate) fn each_plugin_sees_what_another_one_did<S: Subject>() {
     });
 }
 
-pub(crate) fn changes_and_removals_at_once_never_see_half_of_each_other<S: Subject>() {
+fn changes_and_removals_at_once_never_see_half_of_each_other<S: Subject>() {
     // Three stand in line for the lock.
     on_configured::<S>("[deadlines]\nlock = 50\n", |machine| {
-        for _ in 0..S::ROUNDS {
+        for _ in 0..rounds() {
             let (mut plugin, port) = running(machine, TLS_YES);
             let answer = thread::scope(|scope| {
                 let removals = [(); 2].map(|()| scope.spawn(|| machine.launch().arg("remove").run()));

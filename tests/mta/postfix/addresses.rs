@@ -1,7 +1,7 @@
 //! The alternate listener binds what the primary binds, never more.
 
 use super::Postfix;
-use crate::subject::{on, running};
+use crate::subject::{Subject, on, running};
 use crate::support::TLS_YES;
 
 #[test]
@@ -46,9 +46,9 @@ fn binds_what_the_primary_binds(script: &str) {
     on::<Postfix>(|machine| {
         machine.sh(&format!("{script}; postfix stop; postfix start"));
         let (mut plugin, port) = running(machine, TLS_YES);
-        assert!(!machine.node.bound(25).is_empty());
-        assert_eq!(machine.node.bound(port), machine.node.bound(25));
+        assert!(!machine.node().bound(25).is_empty());
+        assert_eq!(machine.node().bound(port), machine.node().bound(25));
         plugin.succeed("stop", serde_json::Value::Null);
-        assert!(machine.node.bound(port).is_empty());
+        assert!(machine.node().bound(port).is_empty());
     });
 }

@@ -1,7 +1,7 @@
 //! An administrator who edits master.cf while a change is under way loses nothing.
 
 use super::Postfix;
-use crate::subject::{Driven, Subject, is_one_insertion, on, report, running};
+use crate::subject::{Subject, is_one_insertion, on, report, running};
 use crate::support::sandbox::Frozen;
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{PATIENCE, TLS_YES, status, success, within};

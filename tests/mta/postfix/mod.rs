@@ -13,16 +13,12 @@ pub(crate) mod preconditions;
 pub(crate) mod rules;
 pub(crate) mod services;
 
-use super::machine::{Node, Recipe, Unit, Workshop, holds, only_child};
-use super::subject::{Driven, Subject, report};
-use super::support::plugin::{Launch, Plugin};
-use super::support::process::name;
-use super::support::{PATIENCE, eventually, skip};
+use super::machine::{Recipe, Unit};
+use super::subject::{Machine, MailServer, Subject};
+use super::support::{PATIENCE, eventually};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 static RECIPE: Recipe = Recipe {
     name: "postfix",
@@ -36,79 +32,36 @@ static RECIPE: Recipe = Recipe {
         "busybox-static",
     ],
     systemd: Some(Unit { name: "postfix@-.service", up: "/var/spool/postfix/private/auth" }),
+    opened: OnceLock::new(),
 };
-
-/// The workshop of the run, or nothing where this machine cannot have one; that is said once.
-pub(crate) fn workshop() -> Option<&'static Workshop> {
-    static WORKSHOP: OnceLock<Option<Workshop>> = OnceLock::new();
-    let tell = |reason: String| {
-        let line = format!("everything on a real Postfix is left out: {reason}");
-        report(&line);
-        skip(&line);
-    };
-    WORKSHOP.get_or_init(|| Workshop::open(&RECIPE).map_err(tell).ok()).as_ref()
-}
 
 /// A machine with Postfix.
 pub(crate) struct Postfix {
-    node: Node,
-    next_port: AtomicU16,
+    machine: Machine,
 }
 
-impl Subject for Postfix {
+impl MailServer for Postfix {
     const NAME: &'static str = "Postfix";
-    const PRIMARY: Option<u16> = Some(25);
+    const LEFT_OUT: &'static [(&'static str, &'static str)] = &[];
+    const PROGRAMS: &'static [&'static str] = &["/usr/sbin/postconf", "/usr/sbin/postfix"];
 
-    fn fresh(toml: &str) -> Option<Self> {
-        let node = Node::boot(workshop()?);
-        fs::write(node.path("/etc/mail-smtp2.toml"), toml).unwrap();
-        Some(Self { node, next_port: AtomicU16::new(2525) })
+    fn recipe() -> &'static Recipe {
+        &RECIPE
     }
 
-    fn launch(&self) -> Launch {
-        let words = self.node.entering();
-        let launch = Launch::of(Path::new(&words[0]));
-        words[1..].iter().fold(launch, Launch::arg).arg("mail-smtp2")
+    fn on(machine: Machine) -> Self {
+        Self { machine }
     }
 
-    fn process(&self, plugin: &Plugin) -> u32 {
-        let mut found = None;
-        eventually(PATIENCE, "the plugin's own process is there", || {
-            found = only_child(plugin.pid()).filter(|pid| name(*pid) == "mail-smtp2");
-            found.is_some()
-        });
-        found.unwrap()
+    fn machine(&self) -> &Machine {
+        &self.machine
     }
 
-    fn command(&self, program: &str) -> Command {
-        self.node.command(program)
-    }
-
-    fn join_network(&self) {
-        self.node.join_network();
-    }
-
-    fn port(&self) -> u16 {
-        self.next_port.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn state(&self) -> PathBuf {
-        self.node.path("/var/lib/mail-smtp2")
-    }
-
-    fn account(&self) -> (&'static str, &'static str) {
-        ("bob", "secret")
-    }
-
-    fn mailbox(&self) -> &'static str {
-        "bob@lab.test"
-    }
-
-    fn received(&self, text: &str) -> Option<bool> {
-        let Ok(messages) = fs::read_dir(self.node.path("/var/mail/bob/new")) else { return Some(false) };
+    fn received(&self, text: &str) -> bool {
+        let Ok(messages) = fs::read_dir(self.machine.path("/var/mail/bob/new")) else { return false };
         let mut messages =
             messages.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
-        Some(messages.any(|message| message.contains(text)))
+        messages.any(|message| message.contains(text))
     }
 
     fn administrators_files(&self) -> Vec<PathBuf> {
@@ -122,66 +75,54 @@ impl Subject for Postfix {
     fn pulse(&self, port: u16) -> Vec<String> {
         // Each SIGHUP of the master replaces the queue manager, and is in the log.
         let reloads = self.log().matches("reload -- version").count();
-        let listening = self.node.listening(port);
+        let listening = self.machine.listening(port);
         let pids = [self.master(), self.pid_of("qmgr")].map(|pid| format!("{pid:?}"));
         pids.into_iter().chain([format!("{reloads} reloads")]).chain(listening).collect()
     }
 
-    fn listens(&self, port: u16) -> bool {
-        let sockets = self.node.listening(port);
-        !sockets.is_empty() && self.master().is_some_and(|master| holds(master, &sockets))
+    fn holders(&self) -> Vec<u32> {
+        self.master().into_iter().collect()
     }
 
-    fn evidence(&self) -> String {
-        let log = self.log();
-        let from = log.char_indices().rev().nth(6_000).map_or(0, |(at, _)| at);
+    fn evidence(&self) -> (String, String) {
         let master_cf = fs::read_to_string(self.master_cf()).unwrap_or_default();
-        let stock = fs::read_to_string(self.node.path("/etc/lab/pristine/master.cf")).unwrap_or_default();
+        let stock = fs::read_to_string(self.machine.path("/etc/lab/pristine/master.cf")).unwrap_or_default();
         let is_new = |line: &&str| !stock.lines().any(|known| known == *line);
-        let ours: String = master_cf.lines().filter(is_new).map(|line| format!("{line}\n")).collect();
-        let history = fs::read_to_string(self.state().join("history.jsonl")).unwrap_or_default();
-        format!("{ours}--- history\n{history}--- log\n{}", &log[from..])
-    }
-}
-
-impl Driven for Postfix {
-    const PROGRAMS: &'static [&'static str] = &["/usr/sbin/postconf", "/usr/sbin/postfix"];
-
-    fn node(&self) -> &Node {
-        &self.node
+        let ours = master_cf.lines().filter(is_new).map(|line| format!("{line}\n")).collect();
+        (ours, self.log())
     }
 }
 
 impl Postfix {
     /// Where this machine sees a file of the node.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
-        self.node.path(inside)
+        self.machine.path(inside)
     }
 
     /// Where this machine sees master.cf.
     pub(crate) fn master_cf(&self) -> PathBuf {
-        self.node.path("/etc/postfix/master.cf")
+        self.machine.path("/etc/postfix/master.cf")
     }
 
     /// Where this machine sees main.cf.
     pub(crate) fn main_cf(&self) -> PathBuf {
-        self.node.path("/etc/postfix/main.cf")
+        self.machine.path("/etc/postfix/main.cf")
     }
 
     /// What is in the log so far.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.node.path("/var/log/syslog")).unwrap_or_default()
+        fs::read_to_string(self.machine.path("/var/log/syslog")).unwrap_or_default()
     }
 
     /// Runs a shell script on the node that must succeed; what it printed.
     #[track_caller]
     pub(crate) fn sh(&self, script: &str) -> String {
-        self.node.sh(script)
+        self.machine.sh(script)
     }
 
     /// Runs a shell script on the node; whether it succeeded.
     pub(crate) fn try_sh(&self, script: &str) -> bool {
-        self.node.try_sh(script).0
+        self.machine.try_sh(script).0
     }
 
     /// Writes at the end of a file, as `>>` does.
@@ -219,7 +160,7 @@ impl Postfix {
 
     /// The processes of the node with this name.
     pub(crate) fn pids_of(&self, program: &str) -> Vec<u32> {
-        self.node.pids_of(program)
+        self.machine.pids_of(program)
     }
 
     /// Kills Postfix's master, and nobody else.

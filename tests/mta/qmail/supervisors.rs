@@ -159,7 +159,7 @@ fn a_control_fifo_that_nobody_drains_ends_at_the_deadline<S: Supervisor>() {
 fn what_a_killed_plugin_has_said_is_acted_on_before_anything_else_is_said<S: Supervisor>() {
     on::<Qmail<S>>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
-        let lock = machine.node.path("/run/mail-smtp2/lock");
+        let lock = machine.node().path("/run/mail-smtp2/lock");
         let owner = || fs::read(&lock).unwrap();
         let unread = || {
             let control = OpenOptions::new().write(true).open(machine.smtp2("supervise/control")).unwrap();

@@ -17,10 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test calls it a hang: more than a change and its rollback together.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What the contract calls one second, on a machine that is busy with other tests.
-pub(crate) const ONE_SECOND: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The two values of `auth_mode`.
 pub(crate) const TLS_YES: &str = "auth_yes/tls_yes";
@@ -72,10 +69,37 @@ pub(crate) fn eventually(limit: Duration, what: &str, condition: impl FnMut() ->
 pub(crate) fn skip(reason: &str) {
     let test = thread::current().name().unwrap_or("a test").to_owned();
     eprintln!("skipped: {reason}");
-    if let Some(path) = std::env::var_os("MAIL_SMTP2_SKIPPED") {
+    collect("MAIL_SMTP2_SKIPPED", &format!("{test}: {reason}"));
+}
+
+/// Appends a line to the file that an environment variable names, if it does.
+pub(crate) fn collect(variable: &str, line: &str) {
+    if let Some(path) = std::env::var_os(variable) {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "{test}: {reason}").unwrap();
+        // One write for the whole line, or those of other tests come between.
+        file.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
+}
+
+/// A number from the environment.
+pub(crate) fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
+}
+
+/// How often a test repeats itself: as often as the variable says; otherwise `few` times in the gate (`tests/run`), `full`
+/// times in the soak (`tests/soak`), which sets `MAIL_SMTP2_SOAK`.
+pub(crate) fn repetitions(variable: &str, few: usize, full: usize) -> usize {
+    let usual = if std::env::var_os("MAIL_SMTP2_SOAK").is_some() { full } else { few };
+    number(variable).map_or(usual, |given| usize::try_from(given).unwrap())
+}
+
+/// The seed of a test's random choices: `MAIL_SMTP2_SEED`, or a new one; it is printed, to repeat the choices with.
+pub(crate) fn seed() -> u64 {
+    let seed = number("MAIL_SMTP2_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("{test}: MAIL_SMTP2_SEED={seed}");
+    seed
 }
 
 /// The envelope of a success that has nothing to tell.

@@ -4,8 +4,8 @@
 //! a host that does not read can be played as well. Every wait has a deadline. Dropping a plugin kills it; a failing
 //! test prints the end of its stderr.
 
-use super::process::signal;
-use super::{ONE_SECOND, PATIENCE, eventually, success, within};
+use super::process::{signal, waits_to_write};
+use super::{PATIENCE, eventually, success, within};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -237,6 +237,13 @@ impl Plugin {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// Waits until the program stands still because nobody reads its answers.
+    #[track_caller]
+    pub(crate) fn await_standstill(&self) {
+        assert!(matches!(self.output, Output::Unread(_)), "a reader holds stdout");
+        eventually(PATIENCE, "writing an answer keeps the program waiting", || waits_to_write(self.pid(), 1));
+    }
+
     /// What the program has said on stderr so far.
     pub(crate) fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.diagnostics.lock().unwrap()).into_owned()
@@ -377,12 +384,6 @@ impl Plugin {
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
         wait(&mut self.child.0, PATIENCE)
-    }
-
-    /// Waits for an end that the contract wants within a second.
-    #[track_caller]
-    pub(crate) fn wait_a_second(&mut self) -> ExitStatus {
-        wait(&mut self.child.0, ONE_SECOND)
     }
 
     /// Ends the input, reads everything, waits for the end of the program and of both its pipes.
