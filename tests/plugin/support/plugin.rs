@@ -241,7 +241,7 @@ impl Plugin {
     #[track_caller]
     pub(crate) fn await_standstill(&self) {
         assert!(matches!(self.output, Output::Unread(_)), "a reader holds stdout");
-        eventually(PATIENCE, "writing an answer keeps the program waiting", || waits_to_write(self.pid(), 1));
+        eventually(PATIENCE, "writing an answer keeps the program waiting", || waits_to_write(self.pid()));
     }
 
     /// What the program has said on stderr so far.

@@ -34,16 +34,15 @@ pub(crate) fn state_in(folder: &Path) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Whether a thread of the process sleeps in write(2) to this descriptor (proc_pid_syscall(5)).
-pub(crate) fn waits_to_write(pid: u32, descriptor: u32) -> bool {
-    let call = format!("{} {descriptor:#x} ", nix::libc::SYS_write);
+/// Whether a thread of the process sleeps in write(2): whoever should read does not (proc_pid_syscall(5)).
+pub(crate) fn waits_to_write(pid: u32) -> bool {
+    let call = format!("{} ", nix::libc::SYS_write);
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    threads.flatten().any(|thread| {
-        let asleep = || state_in(&thread.path()) == Some('S');
+    threads.flatten().map(|thread| thread.path()).any(|thread| {
+        let asleep = || state_in(&thread) == Some('S');
+        let writes = || fs::read_to_string(thread.join("syscall")).is_ok_and(|now| now.starts_with(&call));
         // Asleep before and after: not just passing through.
-        asleep()
-            && fs::read_to_string(thread.path().join("syscall")).is_ok_and(|now| now.starts_with(&call))
-            && asleep()
+        asleep() && writes() && asleep()
     })
 }
 
