@@ -213,7 +213,9 @@ impl Node {
         let ours = space(self.init);
         let entries = fs::read_dir("/proc").unwrap();
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        pids.filter(|pid| name(*pid) == program && space(*pid) == ours && alive(*pid)).collect()
+        // One that is just ending has left its namespaces, but its sockets are closed a moment later.
+        let is_here = |pid: u32| space(pid).is_none_or(|space| Some(space) == ours);
+        pids.filter(|pid| name(*pid) == program && is_here(*pid) && alive(*pid)).collect()
     }
 
     /// The inodes of the sockets that listen on the port, at any address.

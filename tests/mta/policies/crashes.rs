@@ -4,7 +4,7 @@
 //! and can be given as `MAIL_SMTP2_SEED`; it repeats the choices, not the scheduler.
 
 use crate::subject::{
-    Subject, configure, figure, in_network, kill_plugin, plugin_of, policies, report, settings,
+    MACHINES, Subject, configure, figure, kill_plugin, on_four, plugin_of, policies, report, settings,
 };
 use crate::support::plugin::Plugin;
 use crate::support::smtp::{is_closed, is_open};
@@ -21,32 +21,16 @@ policies! {
 fn after_each_of_many_kills_the_next_process_tells_the_truth_and_heals<S: Subject>() {
     let kills = repetitions("MAIL_SMTP2_KILLS", 12, 200) as u64;
     let seed = seed();
-    let healed: u64 = thread::scope(|scope| {
-        let works: Vec<_> = (0..MACHINES)
-            .map(|worker| {
-                let share = (kills + worker) / MACHINES;
-                scope.spawn(move || {
-                    let Some(machine) = S::fresh("") else { return 0 };
-                    let random = Rng::with_seed(seed.wrapping_add(worker));
-                    let tried = in_network(&machine, || kill_again_and_again(&machine, share, random));
-                    tried.unwrap_or_else(|panic| {
-                        eprintln!("--- the machine\n{}", machine.evidence());
-                        std::panic::resume_unwind(panic)
-                    })
-                })
-            })
-            .collect();
-        works
-            .into_iter()
-            .map(|work| work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .sum()
-    });
+    let healed: u64 = on_four("", |machine: &S, number| {
+        let (number, machines) = (number as u64, MACHINES as u64);
+        let random = Rng::with_seed(seed.wrapping_add(number));
+        kill_again_and_again(machine, (kills + number) / machines, random)
+    })
+    .into_iter()
+    .sum();
     report(&format!("{}: {healed}/{kills} kills healed", S::NAME));
     figure("kills healed", healed);
 }
-
-/// How many machines share the kills.
-const MACHINES: u64 = 4;
 
 /// One change that a worker asks for.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@
 
 use super::Postfix;
 use super::health::squat;
-use crate::subject::{MODES, Subject, figure, in_network, plugin_of, report, settings, start};
+use crate::subject::{MODES, Subject, figure, on_four, plugin_of, report, settings, start};
 use crate::support::plugin::Plugin;
 use crate::support::sandbox::{Frozen, addresses};
 use crate::support::smtp::{Session, is_closed, is_open, ready_for_auth};
@@ -20,7 +20,6 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::thread;
 
 /// When a fault comes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,22 +100,12 @@ const FAULTS: [Fault; 33] = [
 fn of_many_injected_faults_none_ends_in_a_false_success() {
     let faults = repetitions("MAIL_SMTP2_FAULTS", FAULTS.len(), 200) as u64;
     let seed = seed();
-    let found = thread::scope(|scope| {
-        let works = [0, 1, 2, 3].map(|worker| {
-            let share = faults / 4 + u64::from(worker < faults % 4);
-            scope.spawn(move || {
-                let Some(machine) = Postfix::fresh("[deadlines]\nchange = 3\n") else {
-                    return Found::default();
-                };
-                let random = Rng::with_seed(seed.wrapping_add(worker));
-                in_network(&machine, || inject(&machine, share, worker, random)).unwrap_or_else(|panic| {
-                    eprintln!("--- the machine\n{}", machine.evidence());
-                    std::panic::resume_unwind(panic)
-                })
-            })
-        });
-        works.into_iter().map(|work| work.join().unwrap()).fold(Found::default(), Found::and)
+    let found = on_four("[deadlines]\nchange = 3\n", |machine: &Postfix, number| {
+        let number = number as u64;
+        let share = faults / 4 + u64::from(number < faults % 4);
+        inject(machine, share, number, Rng::with_seed(seed.wrapping_add(number)))
     });
+    let found = found.into_iter().fold(Found::default(), Found::and);
     let mut table = String::new();
     for fault in &FAULTS {
         let answers = found.statuses.iter().filter(|((what, _), _)| *what == fault.what);
