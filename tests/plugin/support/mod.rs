@@ -48,6 +48,8 @@ pub(crate) const ACTIONS: [&str; 18] = [
 /// Polls until the condition holds; says whether it did within the limit.
 pub(crate) fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
+    // Many tests wait at once, some of them by going through all processes: who has waited for long looks less often.
+    let mut pause = Duration::from_millis(2);
     loop {
         if condition() {
             return true;
@@ -55,7 +57,8 @@ pub(crate) fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bo
         if begun.elapsed() > limit {
             return false;
         }
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(pause);
+        pause = (pause * 5 / 4).min(Duration::from_millis(50));
     }
 }
 
