@@ -27,7 +27,7 @@ use mail_smtp2::cluster::route::{self, Cluster};
 use mail_smtp2::mta::sandbox::{self, Sandbox, daemon::Companion};
 use mail_smtp2::mta::{self, Kind};
 use mail_smtp2::rpc::dispatch::Dispatch;
-use mail_smtp2::rpc::lanes::Recover;
+use mail_smtp2::rpc::lanes::Recovery;
 use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::schema::files;
 use mail_smtp2::sys::{Host, Local, command};
@@ -230,14 +230,18 @@ impl Program {
             Err(error) => return complain(&error.to_string(), 1),
         };
         let ours = Arc::clone(&plugin);
-        let recover =
-            plugin.service.awaits_recovery().then(|| Box::new(move || plugin.service.recover()) as Recover);
+        let (asks, ends) = (Arc::clone(&plugin), Arc::clone(&plugin));
+        let recovery = Recovery {
+            at_start: plugin.service.awaits_recovery(),
+            is_due: Box::new(move || asks.service.is_interrupted()),
+            run: Box::new(move || ends.service.recover()),
+        };
         let farewell = Box::new(move || {
             ours.cluster.hang_up();
             drop(throw_away);
             flush_log();
         });
-        transport::serve(pipes, dispatch, recover, limit, farewell)
+        transport::serve(pipes, dispatch, recovery, limit, farewell)
     }
 
     fn call(self, action: &str, json: Option<&str>) -> ExitCode {

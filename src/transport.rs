@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::rpc::dispatch::{Dispatch, Refusal, error};
-use crate::rpc::lanes::{Lanes, Recover};
+use crate::rpc::lanes::{Lanes, Recovery};
 use crate::sys::watch::{Ending, Watch};
 use crate::wire::framing::{Decoder, Frame, Framing, encode};
 
@@ -70,7 +70,7 @@ struct Session {
 pub fn serve(
     pipes: Pipes,
     dispatch: Dispatch,
-    recover: Option<Recover>,
+    recovery: Recovery,
     limit: usize,
     farewell: Farewell,
 ) -> ExitCode {
@@ -84,7 +84,7 @@ pub fn serve(
     });
     let sender = Arc::clone(&session);
     let send = Box::new(move |bytes: &[u8]| sender.send(bytes));
-    let lanes = session.lanes.get_or_init(|| Lanes::new(dispatch, send, recover));
+    let lanes = session.lanes.get_or_init(|| Lanes::new(dispatch, send, recovery));
     if let Err(error) = session.read(lanes, limit) {
         tracing::error!(%error, "cannot watch for the end of the session");
         return ExitCode::FAILURE;

@@ -1,6 +1,6 @@
 //! Since which boot of the machine the listener runs, where nothing but us brings it back.
 //!
-//! Answers for: `<state-dir>/boot`, the boot id under which a listener was brought up whose MTA the machine does not
+//! Answers for: `<state-dir>/boot`, the boot id and the start of the first process under which a listener was brought up whose MTA the machine does not
 //! start by itself (contract, section 8). Does not know: how it is brought back. Where a unit or the MTA itself does it,
 //! there is no such file; one that cannot be read says nothing.
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
 use super::{ChangeError, Service};
-use crate::sys::Host;
+use crate::sys::{FileError, Host};
 
 /// The kernel's name for this boot (random(4)).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -17,10 +17,19 @@ fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("boot")
 }
 
+/// This boot: a container that is restarted keeps the kernel's name for it, but not its first process.
+fn now(host: &dyn Host) -> Result<Option<Vec<u8>>, FileError> {
+    let Some(mut boot) = host.read(Path::new(BOOT_ID))? else { return Ok(None) };
+    if let Some(first) = host.process(1) {
+        boot.extend(format!("{}\n", first.started).bytes());
+    }
+    Ok(Some(boot))
+}
+
 /// Whether the listener was brought up under another boot than this one.
 pub fn differs(host: &dyn Host, state_dir: &Path) -> bool {
     let Ok(Some(noted)) = host.read(&path(state_dir)) else { return false };
-    matches!(host.read(Path::new(BOOT_ID)), Ok(Some(now)) if now != noted)
+    matches!(now(host), Ok(Some(now)) if now != noted)
 }
 
 /// Notes under which boot a listener of these settings runs, or that nobody needs to know.
@@ -34,7 +43,7 @@ pub fn note(service: &Service, settings: Option<&Settings>) -> Result<(), Change
     if running.is_none_or(|settings| service.mta(settings.mta).comes_back(host)) {
         return Ok(host.remove(&path)?);
     }
-    match host.read(Path::new(BOOT_ID))? {
+    match now(host)? {
         Some(now) if host.read(&path)?.as_ref() != Some(&now) => Ok(host.write(&path, &now, 0o600)?),
         _ => Ok(()),
     }

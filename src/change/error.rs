@@ -134,6 +134,17 @@ pub enum ChangeError {
     /// It runs, but does not do what the mode promises.
     #[error("the listener could not be proven: {0}")]
     Unproven(String),
+    /// The primary server does not answer as it did before.
+    #[error("the mail server does not answer at {at} as it did before")]
+    Primary {
+        /// Where.
+        at: std::net::SocketAddr,
+        /// What came instead.
+        source: crate::sys::SmtpError,
+    },
+    /// This machine's addresses cannot be found out.
+    #[error("the addresses of this machine cannot be found out")]
+    Interfaces(#[source] std::io::Error),
     /// Time is up.
     #[error("the deadline passed while {step}")]
     Deadline {
@@ -188,7 +199,9 @@ impl ChangeError {
             Self::Foreign { .. } | Self::Stranger { .. } => Status::Conflict,
             Self::PortDenied { .. } => Status::Denied,
             Self::Marks { .. } | Self::Garbled { .. } | Self::Check { .. } => Status::Broken,
-            Self::Unproven(_) | Self::Tell { .. } | Self::Signal { .. } => Status::Unproven,
+            Self::Unproven(_) | Self::Primary { .. } | Self::Tell { .. } | Self::Signal { .. } => {
+                Status::Unproven
+            }
             Self::Deadline { .. } | Self::EditLock { .. } | Self::Command(CommandError::TimedOut { .. }) => {
                 Status::Deadline
             }
@@ -199,6 +212,7 @@ impl ChangeError {
             | Self::File(_)
             | Self::Left(_)
             | Self::PortOdd { .. }
+            | Self::Interfaces(_)
             | Self::Command(_)
             | Self::Unreadable { .. }
             | Self::Newer { .. }

@@ -4,8 +4,9 @@
 //! (contract, section 8, steps 4 and 8). Does not know: how to undo. A history that cannot be written is logged and
 //! holds nothing up: the change itself is proven by then.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,6 +40,12 @@ pub struct Intent {
     /// Whether a program that the MTA had left behind listened on the port.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub orphaned: bool,
+    /// The addresses at which the listener was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bound: Vec<IpAddr>,
+    /// Where the primary server greeted its clients before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub primary: Vec<SocketAddr>,
     /// Whether the primary server ran before.
     pub primary_ran: bool,
     /// The folders that are made.
@@ -46,7 +53,13 @@ pub struct Intent {
     pub folders: Vec<PathBuf>,
     /// The files that are changed.
     pub files: Vec<Planned>,
+    /// When it was last tried to end it, to no avail: seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<u64>,
 }
+
+/// How long what could not be ended is left alone by all but changes.
+pub const AGAIN: Duration = Duration::from_secs(60);
 
 /// What a listener was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,8 +82,8 @@ pub struct Planned {
     pub old: Option<String>,
     /// The hashes of what is written, one a phase.
     pub new: Vec<Option<String>>,
-    /// Our own block before, with its marks and where it stood.
-    pub block: Option<OldBlock>,
+    /// What of ours stood in it before, with the marks, piece by piece.
+    pub blocks: Vec<OldBlock>,
     /// Of a file that is wholly ours: its bytes before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<OldFile>,
@@ -154,6 +167,18 @@ impl Intent {
             return Err(ChangeError::Newer { theirs: intent.format, ours: FORMAT });
         }
         Ok(Some(intent))
+    }
+
+    /// The same, tried at that time.
+    pub fn tried_at(self, now: SystemTime) -> Self {
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Self { tried: Some(seconds), ..self }
+    }
+
+    /// Whether it was tried to end it, to no avail, shortly before `now`.
+    pub fn was_tried_lately(&self, now: SystemTime) -> bool {
+        let Some(tried) = self.tried else { return false };
+        now.duration_since(UNIX_EPOCH + Duration::from_secs(tried)).is_ok_and(|since| since < AGAIN)
     }
 
     /// Writes it, durably.

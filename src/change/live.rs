@@ -1,13 +1,15 @@
 //! What is true right now: who listens on the port.
 //!
 //! Answers for: "running", read from the kernel's socket table and tied to the MTA's own processes (contract,
-//! section 7); and who else holds a port. Does not know: settings, plans. A sighting is remembered and re-checked
-//! with two cheap look-ups; whatever does not match exactly is looked at afresh.
+//! section 7); and who else holds a port. There are three answers: ours, positively somebody else's or nobody's, and "it
+//! cannot be seen", which is an error. Does not know: settings, plans. A sighting is remembered and re-checked with two
+//! cheap look-ups; whatever does not match exactly is looked at afresh.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::mta::{Mta, MtaError};
-use crate::sys::{Held, Host, Process, Socket};
+use crate::sys::{Deadline, Held, Host, Process, Socket, SocketError};
 use crate::wire::text::foreign;
 
 /// The last listener that was seen, and where.
@@ -32,21 +34,62 @@ impl Sighting {
     }
 }
 
+/// How long a socket may be seen whose holder is not: the threads of a process end one after the other, and the last one
+/// closes what the first could not be asked for any more.
+const ENDING: Duration = Duration::from_secs(1);
+/// How often is looked whether it has.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// Whose a listening socket is.
+#[derive(Debug)]
+enum Whose {
+    /// The mail server itself holds it.
+    Ours(Held),
+    /// It does not; these do.
+    Others(Vec<Process>),
+}
+
+/// Every listening socket on `port`, and whose it is.
+///
+/// # Errors
+/// The socket table cannot be read, or a socket's holder cannot be seen: that is no answer, neither yes nor no.
+fn sockets(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<(Socket, Whose)>, MtaError> {
+    let ending = Deadline::after(ENDING);
+    loop {
+        match glimpse(host, mta, port) {
+            Err(MtaError::Socket(SocketError::Elsewhere { .. })) if !ending.passed() => host.sleep(PAUSE),
+            seen => return seen,
+        }
+    }
+}
+
+fn glimpse(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<(Socket, Whose)>, MtaError> {
+    let found = host.listening(port)?;
+    let owners = mta.owners(host)?;
+    owners.iter().try_for_each(|owner| host.together(*owner, mta.view()))?;
+    let whose = |socket: Socket| {
+        if let Some(held) = host.holder_among(&socket, &owners)? {
+            return Ok((socket, Whose::Ours(held)));
+        }
+        match host.holders(&socket) {
+            Err(_) if mta.runs_as_we_do() => Ok((socket, Whose::Others(Vec::new()))),
+            Ok(nobody) if nobody.is_empty() => Err(SocketError::Elsewhere { address: socket.address }.into()),
+            holders => Ok((socket, Whose::Others(holders?))),
+        }
+    };
+    found.into_iter().map(whose).collect()
+}
+
 /// The listening sockets on `port` that `mta` itself holds.
 ///
 /// # Errors
-/// The socket table or a holder cannot be seen.
+/// It cannot be seen.
 pub fn owned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<Held>, MtaError> {
-    let sockets = host.listening(port)?;
-    if sockets.is_empty() {
-        return Ok(Vec::new());
-    }
-    let owners = mta.owners(host)?;
-    let mut held = Vec::new();
-    for socket in &sockets {
-        held.extend(host.holder_among(socket, &owners)?);
-    }
-    Ok(held)
+    let ours = |(_, whose)| match whose {
+        Whose::Ours(held) => Some(held),
+        Whose::Others(_) => None,
+    };
+    Ok(sockets(host, mta, port)?.into_iter().filter_map(ours).collect())
 }
 
 /// Whether anybody listens on `port`.
@@ -60,35 +103,25 @@ pub fn listened(host: &dyn Host, port: u16) -> Result<bool, MtaError> {
 /// Whether a program of `mta` listens on `port`, be it its daemon or one that has outlived it.
 ///
 /// # Errors
-/// The socket table cannot be read.
+/// It cannot be seen.
 pub fn orphaned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaError> {
-    let held = |socket: &Socket| host.holders(socket).iter().any(|holder| mta.is_own(host, holder));
-    Ok(host.listening(port)?.iter().any(held))
+    let left = |(_, whose): &(Socket, Whose)| match whose {
+        Whose::Ours(held) => host.process(held.pid).is_some_and(|holder| mta.is_own(host, &holder)),
+        Whose::Others(holders) => holders.iter().any(|holder| mta.is_own(host, holder)),
+    };
+    Ok(sockets(host, mta, port)?.iter().any(left))
 }
 
-/// The first socket on `port` that is not `mta`'s own, and who holds it as far as can be seen: nobody, where whoever
-/// held it has just ended.
+/// Those who hold the first socket on `port` that is not `mta`'s own; `None` where there is none.
 ///
 /// # Errors
-/// The socket table cannot be read.
-pub fn stranger(
-    host: &dyn Host,
-    mta: &dyn Mta,
-    port: u16,
-) -> Result<Option<(Socket, Vec<Process>)>, MtaError> {
-    let sockets = host.listening(port)?;
-    if sockets.is_empty() {
-        return Ok(None);
-    }
-    let owners = mta.owners(host)?;
-    for socket in sockets {
-        // What cannot be looked into is not our MTA's: whoever may change an MTA may look into it.
-        if !matches!(host.holder_among(&socket, &owners), Ok(Some(_))) {
-            let holders = host.holders(&socket);
-            return Ok(Some((socket, holders)));
-        }
-    }
-    Ok(None)
+/// It cannot be seen.
+pub fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Option<Vec<Process>>, MtaError> {
+    let others = |(_, whose)| match whose {
+        Whose::Ours(_) => None,
+        Whose::Others(holders) => Some(holders),
+    };
+    Ok(sockets(host, mta, port)?.into_iter().find_map(others))
 }
 
 /// Holders as a sentence names them: `nginx (pid 812)`.

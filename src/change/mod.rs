@@ -143,10 +143,35 @@ impl Service {
         Ok(self.sighting.running(&*self.host, mta, settings.listener.port)?)
     }
 
-    /// Whether there is something to do before the first request: a change was begun and not ended, by somebody who may
-    /// be dead, or the machine was booted and does not bring the listener back by itself.
+    /// Whether there is something to do before the first request: a change was begun and not ended, by somebody who is
+    /// gone, or the machine was booted and does not bring the listener back by itself.
     pub fn awaits_recovery(&self) -> bool {
-        !matches!(self.host.stamp(&Intent::path(&self.options.state_dir)), Ok(None)) || self.was_rebooted()
+        self.is_interrupted() || self.was_rebooted()
+    }
+
+    /// Whether a change was begun and not ended by somebody who is gone, and it is time to try to end it: what could not
+    /// be ended before is left alone for a while, so that who reads meanwhile need not wait for it. Where there is nothing
+    /// to end, as nearly always, this is one look at a file that is not there.
+    pub fn is_interrupted(&self) -> bool {
+        let state_dir = &self.options.state_dir;
+        if matches!(self.host.stamp(&Intent::path(state_dir)), Ok(None)) {
+            return false;
+        }
+        match self.host.lock(&self.options.lock, Duration::ZERO) {
+            Ok(_) => {}
+            // Its owner lives and ends it himself.
+            Err(LockError::Held { holder }) if holder.is_none_or(|pid| self.host.process(pid).is_some()) => {
+                return false;
+            }
+            Err(LockError::Held { .. }) => {}
+            // Who may not take it may not end anything either.
+            Err(LockError::File(error)) => return !error.denied(),
+        }
+        match Intent::read(&*self.host, state_dir) {
+            Ok(Some(intent)) => !intent.was_tried_lately(self.host.now()),
+            Ok(None) => false,
+            Err(_) => true,
+        }
     }
 
     /// Ends what a dead plugin has begun, unless its lock shows that it lives; brings back what a reboot has ended.
@@ -165,10 +190,27 @@ impl Service {
             Err(error) => return tracing::info!(%error, "an interrupted change is left to its owner"),
         };
         if let Err(failure) = self.end_interrupted(&lock) {
-            return tracing::error!(error = %failure.sentence(), "an interrupted change could not be ended");
+            tracing::error!(
+                error = %failure.sentence(),
+                again_in = ?journal::AGAIN,
+                "an interrupted change could not be ended; put right what is named, then call any change"
+            );
+            return self.try_again_later();
         }
         if self.was_rebooted() {
             self.bring_back();
+        }
+    }
+
+    /// Under the lock: notes in the record that it was tried to no avail.
+    fn try_again_later(&self) {
+        let state_dir = &self.options.state_dir;
+        let noted = Intent::read(&*self.host, state_dir).and_then(|intent| match intent {
+            Some(intent) => intent.tried_at(self.host.now()).write(&*self.host, state_dir),
+            None => Ok(()),
+        });
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the attempt could not be noted");
         }
     }
 
@@ -353,11 +395,10 @@ impl Service {
         for mta in self.mtas.iter().map(Box::as_ref).filter(possible) {
             for path in mta.blocks() {
                 let bytes = self.host.read(&path)?.unwrap_or_default();
-                let found = block::find(&bytes)
+                let found = block::find(&bytes, mta.is_ours())
                     .map_err(|source| ChangeError::Marks { path: path.clone(), source })?;
                 let Some(found) = found else { continue };
-                let text = String::from_utf8_lossy(&bytes[found.inner]);
-                let Some(listener) = mta.listener_in(&text) else {
+                let Some(listener) = mta.listener_in(&found.text(&bytes)) else {
                     return Err(ChangeError::Garbled { path });
                 };
                 let (format, wanted) = (settings::FORMAT, settings::Wanted::Running);

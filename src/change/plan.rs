@@ -30,9 +30,9 @@ const GRACE: Duration = Duration::from_secs(2);
 const SUPERVISOR: Duration = Duration::from_secs(8);
 /// How often is looked whether it has.
 const PAUSE: Duration = Duration::from_millis(3);
-/// How long a socket may be seen whose holder is not: the threads of a process end one after the other, and the last one
-/// closes what the first could not be asked for any more.
-const ENDING: Duration = Duration::from_secs(1);
+/// How long a primary server may take to show all of its addresses, and how often is looked.
+const SETTLED: Duration = Duration::from_secs(2);
+const GLIMPSE: Duration = Duration::from_millis(25);
 /// How long a listener is heard out before a change, at most.
 const HEARING: Duration = Duration::from_secs(6);
 /// Where blocks are kept that somebody else had edited, below the state directory.
@@ -86,12 +86,12 @@ impl<'s> Plan<'s> {
         let aim = after.as_ref().map_or(Goal::Removed, Settings::goal);
         let goal = aim.listener().copied();
         let was = before.as_ref().and_then(Settings::target).copied();
-        let addresses = alternate.addresses()?;
+        let addresses = settled(host, mta, &*alternate, was.as_ref().or(goal.as_ref()), deadline)?;
 
         let found = match &was {
             Some(was) => match prove::glance(host, mta, was, &addresses, hearing(deadline))? {
                 prove::Glance::Up => Was::Up,
-                prove::Glance::Odd(_) => Was::Odd,
+                prove::Glance::Odd(_) | prove::Glance::PutOff(_) => Was::Odd,
                 prove::Glance::Absent => Was::Absent,
             },
             None => Was::Absent,
@@ -102,7 +102,7 @@ impl<'s> Plan<'s> {
             (Verb::Update { .. }, None) => Vec::new(),
             _ => vec![aim],
         };
-        let files = files(host, &*alternate, &phases, before.as_ref())?;
+        let files = files(host, &*alternate, &phases, before.as_ref(), mta.is_ours())?;
         let dirty = files.iter().any(File::changes);
         if let Some(after) = &mut after {
             for file in files.iter().filter(|file| file.whole && file.changes()) {
@@ -110,7 +110,7 @@ impl<'s> Plan<'s> {
                 after.saved.entry(file.path.clone()).or_insert_with(old);
             }
         }
-        let meant = meant(host, &*alternate)?;
+        let meant = meant(host, &*alternate, mta.is_ours())?;
         let as_wanted = match goal {
             Some(_) => found == Was::Up && goal == was,
             None => match before.as_ref().map(|settings| settings.listener.port) {
@@ -132,6 +132,10 @@ impl<'s> Plan<'s> {
         {
             port_is_unmeant(&meant, verb, after.listener.port)?;
             port_is_ours(host, mta, after.listener.port, &addresses)?;
+            let is_known = was.as_ref().is_some_and(|was| was.port == after.listener.port);
+            if mta.shares_its_process() && !is_known {
+                port_is_nobodys_entry(host, mta, after.listener.port)?;
+            }
         }
         if let Some(goal) = &goal {
             alternate.ready(goal)?;
@@ -145,7 +149,7 @@ impl<'s> Plan<'s> {
             files.iter().filter(|file| file.is_made()).map(|file| file.path.as_path()).collect();
         let mut folders = if made.is_empty() { Vec::new() } else { mta.belongings(&made) };
         folders.retain(|folder| matches!(host.meta(folder), Ok(None)));
-        let planned = files.iter().map(File::planned).collect::<Result<_, _>>()?;
+        let planned = files.iter().map(|file| file.planned(mta.is_ours())).collect::<Result<_, _>>()?;
         let primary_ran = alternate.primary_runs()?;
         let port = before.as_ref().map(|before| before.listener.port);
         let orphaned = match port.filter(|_| found == Was::Absent) {
@@ -160,9 +164,21 @@ impl<'s> Plan<'s> {
             was: found,
             found: if found == Was::Absent { alternate.found()? } else { None },
             orphaned,
+            bound: match &was {
+                Some(was) => {
+                    live::owned(host, mta, was.port)?.iter().map(|held| held.socket.address.ip()).collect()
+                }
+                None => Vec::new(),
+            },
+            primary: if settings_only {
+                Vec::new()
+            } else {
+                prove::greeting_now(host, mta, &addresses, deadline)
+            },
             primary_ran,
             folders,
             files: planned,
+            tried: None,
         };
         Ok(Some(Self { mta, alternate, addresses, meant, after, phases, files, intent, settings_only }))
     }
@@ -215,13 +231,13 @@ impl<'s> Plan<'s> {
                 port_is_ours(host, self.mta, listener.port, &self.addresses)?;
             }
             *wrote = Wrote::Something;
-            tell(host, &self.alternate.tell(goal)?, deadline)?;
+            tell(host, &self.alternate.tell(goal, &self.addresses)?, deadline)?;
             if self.keeps_socket(listener) {
                 host.sleep(SETTLE);
             }
             self.prove(host, listener, deadline)?;
         }
-        Ok(())
+        prove::greets(host, &self.intent.primary, deadline)
     }
 
     /// Whether the listener goes on listening where it does, so that no socket shows when it has changed.
@@ -234,7 +250,8 @@ impl<'s> Plan<'s> {
     fn prove(&self, host: &dyn Host, goal: Option<&Listener>, deadline: Deadline) -> Result<(), ChangeError> {
         if let Some(goal) = goal {
             let alive = || prove::alive(&*self.alternate, goal, self.intent.primary_ran);
-            prove::up(host, self.mta, goal, &self.addresses, &alive, deadline)?;
+            let addresses = || Ok(self.alternate.addresses()?);
+            prove::up(host, self.mta, goal, &addresses, &alive, deadline)?;
         }
         let old = self.intent.before.as_ref().map(|before| before.listener.port);
         let ours = |port: &u16| goal.is_none_or(|goal| goal.port != *port) && !is_theirs(&self.meant, *port);
@@ -264,11 +281,10 @@ impl<'s> Plan<'s> {
         let Some(goal) = self.phases.last() else { return Ok(()) };
         let Some(command) = self.alternate.check(&staged.collect::<Vec<_>>(), goal)? else { return Ok(()) };
         let output = run(host, &command, deadline)?;
-        if output.ended == Ended::Exited(0) {
-            Ok(())
-        } else {
-            Err(ChangeError::Check { message: message(&output) })
+        if output.ended != Ended::Exited(0) {
+            return Err(ChangeError::Check { message: message(&output) });
         }
+        Ok(self.alternate.nothing_pending()?)
     }
 
     /// What is ours and was edited by somebody else is rewritten, but not lost.
@@ -286,14 +302,15 @@ impl<'s> Plan<'s> {
                 if !before.saved.contains_key(&file.path) || file.old.is_none() {
                     continue;
                 }
-                (old, old)
+                (old.to_vec(), old.to_vec())
             } else {
-                let Some(found) = block::find(old).map_err(|source| file.marks(source))? else { continue };
-                (&old[found.inner], &old[found.whole])
+                let found = block::find(old, self.mta.is_ours()).map_err(|source| file.marks(source))?;
+                let Some(found) = found else { continue };
+                (found.text(old).into_bytes(), found.bytes(old))
             };
             let as_written = match ours {
                 Some(Content::Block(Some(lines))) => lines.as_bytes() == now,
-                Some(Content::Whole(Some(bytes))) => bytes == now,
+                Some(Content::Whole(Some(bytes))) => *bytes == now,
                 // A value that this state of the service does not ask for is as it was left.
                 None => file.whole,
                 Some(_) => false,
@@ -303,11 +320,42 @@ impl<'s> Plan<'s> {
                 host.make_dir(&folder)?;
                 let name = file.path.file_name().unwrap_or_default().to_string_lossy();
                 let stamp = humantime::format_rfc3339_millis(host.now()).to_string().replace(':', "");
-                host.write(&folder.join(format!("{stamp}-{name}")), kept, 0o600)?;
+                host.write(&folder.join(format!("{stamp}-{name}")), &kept, 0o600)?;
             }
         }
         Ok(())
     }
+}
+
+/// The addresses of the primary server, once they stay the same: one that is just being reloaded or restarted shows a part
+/// of them. A listener that runs is bound as the primary was.
+fn settled(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    alternate: &dyn Alternate,
+    listener: Option<&Listener>,
+    deadline: Deadline,
+) -> Result<Vec<IpAddr>, ChangeError> {
+    let sorted = |mut addresses: Vec<IpAddr>| {
+        addresses.sort();
+        addresses
+    };
+    let mut last = sorted(alternate.addresses()?);
+    let Some(listener) = listener else { return Ok(last) };
+    let held = live::owned(host, mta, listener.port)?;
+    let held = sorted(held.iter().map(|held| held.socket.address.ip()).collect());
+    let patience = deadline.within(SETTLED);
+    while last != held {
+        // Two looks that show the same show what stays.
+        host.sleep(GLIMPSE);
+        let now = sorted(alternate.addresses()?);
+        let settled = now == last && held.is_empty() && alternate.is_settled()?;
+        if settled || now == last && patience.passed() {
+            break;
+        }
+        last = now;
+    }
+    Ok(last)
 }
 
 /// Whether anything outside the state directory was written or told.
@@ -335,18 +383,19 @@ impl File {
         self.whole && self.old.is_none() && self.changes()
     }
 
-    fn planned(&self) -> Result<Planned, ChangeError> {
+    fn planned(&self, is_ours: Option<block::IsOurs>) -> Result<Planned, ChangeError> {
         let old = self.old.as_deref();
         let (path, lock, mode) = (self.path.clone(), self.lock.clone(), self.mode);
         let new = self.new.iter().map(|new| hash(new.as_deref())).collect();
         if self.whole {
             let whole = Some(OldFile::new(old));
-            return Ok(Planned { path, lock, old: hash(old), new, block: None, whole, mode });
+            return Ok(Planned { path, lock, old: hash(old), new, blocks: Vec::new(), whole, mode });
         }
-        let block = block::find(old.unwrap_or_default()).map_err(|source| self.marks(source))?;
-        let block =
-            block.map(|block| OldBlock::new(block.whole.start, &old.unwrap_or_default()[block.whole]));
-        Ok(Planned { path, lock, old: hash(old), new, block, whole: None, mode })
+        let bytes = old.unwrap_or_default();
+        let found = block::find(bytes, is_ours).map_err(|source| self.marks(source))?;
+        let pieces = found.into_iter().flat_map(|found| found.pieces);
+        let blocks = pieces.map(|piece| OldBlock::new(piece.start, &bytes[piece])).collect();
+        Ok(Planned { path, lock, old: hash(old), new, blocks, whole: None, mode })
     }
 
     fn marks(&self, source: block::Unpaired) -> ChangeError {
@@ -566,6 +615,7 @@ fn files(
     alternate: &dyn Alternate,
     phases: &[Goal],
     before: Option<&Settings>,
+    is_ours: Option<block::IsOurs>,
 ) -> Result<Vec<File>, ChangeError> {
     let mut files: Vec<File> = Vec::new();
     for (phase, goal) in phases.iter().enumerate() {
@@ -588,9 +638,8 @@ fn files(
             file.keep(phase);
             let from = file.new.last().unwrap_or(&file.old);
             let new = match content {
-                Content::Block(lines) => {
-                    block::set(from.as_deref(), lines.as_deref()).map_err(|source| file.marks(source))?
-                }
+                Content::Block(lines) => block::set(from.as_deref(), lines.as_deref(), is_ours)
+                    .map_err(|source| file.marks(source))?,
                 Content::Whole(bytes) => bytes,
                 Content::Original => match before.and_then(|before| before.saved.get(&file.path)) {
                     Some(saved) => saved.as_deref().and_then(journal::decode),
@@ -617,10 +666,14 @@ fn originals(host: &dyn Host, before: Option<&Settings>, edits: &[Edit]) -> Resu
 }
 
 /// The ports that the MTA's configuration without our block speaks of.
-pub fn meant(host: &dyn Host, alternate: &dyn Alternate) -> Result<Vec<Meant>, ChangeError> {
+pub fn meant(
+    host: &dyn Host,
+    alternate: &dyn Alternate,
+    is_ours: Option<block::IsOurs>,
+) -> Result<Vec<Meant>, ChangeError> {
     let staged = |mut file: File| Staged { path: file.path, bytes: file.new.pop().flatten() };
     let foreign: Vec<Staged> =
-        files(host, alternate, &[Goal::Stopped], None)?.into_iter().map(staged).collect();
+        files(host, alternate, &[Goal::Stopped], None, is_ours)?.into_iter().map(staged).collect();
     Ok(alternate.meant(&foreign)?)
 }
 
@@ -643,14 +696,23 @@ fn port_is_unmeant(meant: &[Meant], verb: Verb, port: u16) -> Result<(), ChangeE
     }
 }
 
+/// Whether the mail server does not hold the port already, for an entry that its configuration does not have any more, or
+/// has by a name that we do not know.
+fn port_is_nobodys_entry(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<(), ChangeError> {
+    let Some(held) = live::owned(host, mta, port)?.into_iter().next() else { return Ok(()) };
+    let holder = format!(
+        "{} itself (pid {}), for an entry that is not, or not by that number, in its configuration: reload it, or take \
+         the entry out",
+        mta.kind(),
+        held.pid
+    );
+    Err(ChangeError::PortHeld { port, holder })
+}
+
 /// Whether the port is free, or the MTA's own already.
 fn port_is_ours(host: &dyn Host, mta: &dyn Mta, port: u16, addresses: &[IpAddr]) -> Result<(), ChangeError> {
-    let ending = Deadline::after(ENDING);
-    while let Some((_, holders)) = live::stranger(host, mta, port)? {
-        if !holders.is_empty() || ending.passed() {
-            return Err(ChangeError::PortHeld { port, holder: live::name(host, mta, &holders) });
-        }
-        host.sleep(PAUSE);
+    if let Some(holders) = live::stranger(host, mta, port)? {
+        return Err(ChangeError::PortHeld { port, holder: live::name(host, mta, &holders) });
     }
     if live::listened(host, port)? {
         return Ok(());

@@ -1,24 +1,33 @@
 //! The proof from outside, before `Success` is said (contract, section 8, step 7).
 //!
-//! Answers for: a listener is up when the MTA itself holds a socket on each address and a client's dialogue there
-//! shows just what the mode promises; it is down when connections are refused. Does not know: how it got there.
-//! Certificates may be self-signed or misnamed; names are not judged.
+//! Answers for: a listener is up when the MTA itself holds a socket on each address and clients' dialogues there show
+//! just what the mode promises, each for one reason; it is down when connections are refused; the primary answers as it
+//! did before. Does not know: how it got there. What is put off (4xx) or not settled yet is looked at again. Certificates
+//! are not judged.
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::Duration;
 
 use super::{ChangeError, live};
 use crate::mta::{Alternate, AuthMode, Listener, Mta};
-use crate::sys::smtp::{Reply, Upgrade};
-use crate::sys::{AuthTry, Deadline, Dialogue, Held, Host, Session, SmtpError};
+use crate::sys::smtp::{Heard, Upgrade};
+use crate::sys::{Asked, Deadline, Dialogue, Held, Host, Layer, Question, Recipient, Reply, SmtpError};
 use crate::wire::text::{chain, foreign};
 
 /// How often is looked again.
 const PAUSE: Duration = Duration::from_millis(3);
 /// How long a listener that does not behave is left alone, at first and at the most: each look is a session in its log.
-const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(80));
-/// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it.
+const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(640));
+/// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it, and a
+/// primary server that is just being reloaded shows half of its addresses.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// How long the primary server may take to greet before a change.
+const GREETING: Duration = Duration::from_secs(3);
+
+/// The addresses that the listener is to be bound to, as they are when it is called.
+pub type Addresses<'a> = dyn Fn() -> Result<Vec<IpAddr>, ChangeError> + 'a;
 
 /// Waits until `listener` runs on all `addresses` and behaves, as long as it is `alive` to come.
 ///
@@ -28,15 +37,19 @@ pub fn up(
     host: &dyn Host,
     mta: &dyn Mta,
     listener: &Listener,
-    addresses: &[IpAddr],
+    addresses: &Addresses<'_>,
     alive: &dyn Fn() -> Result<(), ChangeError>,
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
     let patience = deadline.within(PATIENCE);
     let mut lives = patience;
     let mut retry = RETRY.0;
+    let mut put_off = None;
     loop {
-        match glance(host, mta, listener, addresses, deadline)? {
+        if let (true, Some(what)) = (deadline.passed(), put_off.take()) {
+            return Err(ChangeError::Deadline { step: what });
+        }
+        match glance(host, mta, listener, &addresses()?, deadline)? {
             Glance::Up => return Ok(()),
             Glance::Absent if deadline.passed() => {
                 return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
@@ -56,8 +69,11 @@ pub fn up(
                 }
                 host.sleep(PAUSE);
             }
-            Glance::Odd(_) => {
-                host.sleep(retry);
+            glance @ (Glance::Odd(_) | Glance::PutOff(_)) => {
+                if let Glance::PutOff(what) = glance {
+                    put_off = Some(what);
+                }
+                host.sleep(retry.min(deadline.left()));
                 retry = (retry * 2).min(RETRY.1);
             }
         }
@@ -84,6 +100,8 @@ pub enum Glance {
     Absent,
     /// It answers, but not as it should.
     Odd(String),
+    /// It did not answer in time, or said that it would another time: to be asked again.
+    PutOff(String),
 }
 
 /// Looks once.
@@ -104,25 +122,252 @@ pub fn glance(
     if let Some(address) = beyond(&held, addresses) {
         return Ok(Glance::Odd(format!("it listens on {address} too, where the primary server does not")));
     }
-    let auth = match listener.auth_mode {
-        AuthMode::TlsYes => AuthTry::InClear,
-        AuthMode::TlsOptional => AuthTry::Never,
-    };
-    let mut heard = 0;
-    for address in addresses {
-        let at = SocketAddr::new(reachable(*address), listener.port);
-        let wrong = match host.dialogue(at, auth, deadline) {
-            Ok(dialogue) => judge(listener.auth_mode, &dialogue),
+    let client = Client { host, mta, mode: listener.auth_mode };
+    let (places, mut heard) = (places(host, addresses)?, 0);
+    for (nth, place) in places.iter().enumerate() {
+        // One address that takes its time leaves some for the others.
+        let share = deadline.within(deadline.left() / u32::try_from(places.len() - nth).unwrap_or(1));
+        match client.hear(SocketAddr::new(place.address, listener.port), share) {
+            Ok(Verdict::Fits) => heard += 1,
+            Ok(Verdict::Wrong(what)) => return Ok(Glance::Odd(what)),
+            Ok(Verdict::PutOff(what)) => return Ok(Glance::PutOff(what)),
             // A machine on which a family is switched off still lets a server bind all of it; no client is there.
-            Err(error) if address.is_unspecified() && no_such_address(&error) => continue,
-            Err(error) => Some(chain(&error)),
-        };
-        if let Some(wrong) = wrong {
-            return Ok(Glance::Odd(format!("{at}: {wrong}")));
+            Err(error) if place.is_one_of_all && no_such_address(&error) => {}
+            Err(error @ SmtpError::TimedOut { .. }) => return Ok(Glance::PutOff(chain(&error))),
+            Err(error) => return Ok(Glance::Odd(chain(&error))),
         }
-        heard += 1;
     }
     Ok(if heard > 0 { Glance::Up } else { Glance::Odd("no address can be reached".to_owned()) })
+}
+
+/// Where a client reaches a listener.
+struct Place {
+    address: IpAddr,
+    /// Whether the listener is bound to all addresses of the family, this among them.
+    is_one_of_all: bool,
+}
+
+/// Where clients reach listeners that are bound to `addresses`: what is bound to all of them also where it is not
+/// loopback, since servers have other rules for other clients.
+fn places(host: &dyn Host, addresses: &[IpAddr]) -> Result<Vec<Place>, ChangeError> {
+    let mut places: Vec<Place> = Vec::new();
+    for address in addresses {
+        let is_one_of_all = address.is_unspecified();
+        places.push(Place { address: reachable(*address), is_one_of_all });
+        if is_one_of_all {
+            let own = host.own_addresses().map_err(ChangeError::Interfaces)?;
+            let other = own.into_iter().find(|own| own.is_ipv4() == address.is_ipv4());
+            places.extend(other.map(|address| Place { address, is_one_of_all }));
+        }
+    }
+    Ok(places)
+}
+
+/// What one dialogue, or all of them at an address, amount to.
+enum Verdict {
+    Fits,
+    Wrong(String),
+    PutOff(String),
+}
+
+/// A client that does not log in.
+struct Client<'a> {
+    host: &'a dyn Host,
+    mta: &'a dyn Mta,
+    mode: AuthMode,
+}
+
+impl Client<'_> {
+    /// Asks everything that the mode says something of, all at once: some servers take their time to greet. The first answer
+    /// that does not fit counts.
+    fn hear(&self, at: SocketAddr, deadline: Deadline) -> Result<Verdict, SmtpError> {
+        type Check<'c> = Box<dyn Fn() -> Result<Verdict, SmtpError> + Sync + 'c>;
+        let auth = |layer| -> Check<'_> { Box::new(move || self.auth(at, layer, deadline)) };
+        let mail = |layer| -> Check<'_> { Box::new(move || self.mail(at, layer, deadline)) };
+        let mut checks = vec![mail(Layer::Clear), mail(Layer::Tls), auth(Layer::Tls)];
+        if self.mode == AuthMode::TlsYes {
+            checks.insert(0, auth(Layer::Clear));
+        }
+        for verdict in at_once(&checks, |check| check()) {
+            match verdict? {
+                Verdict::Fits => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Verdict::Fits)
+    }
+
+    /// AUTH is begun and given up: before TLS it has to be refused, after TLS somebody has to be able to log in.
+    fn auth(&self, at: SocketAddr, layer: Layer, deadline: Deadline) -> Result<Verdict, SmtpError> {
+        let question = Question { layer, command: Asked::Auth };
+        let dialogue = self.host.dialogue(at, &question, deadline)?;
+        if let Some(wrong) = self.offer(at, &dialogue, layer) {
+            return Ok(Verdict::Wrong(wrong));
+        }
+        let Heard::Auth(reply) = &dialogue.heard else {
+            return Ok(Verdict::Wrong(format!("{at}: AUTH was not answered")));
+        };
+        let (class, said) = (reply.code / 100, quoted(reply));
+        Ok(match (layer, class) {
+            (Layer::Clear, 5) | (Layer::Tls, 3) => Verdict::Fits,
+            (Layer::Clear, 4) => Verdict::PutOff(format!("{at} put AUTH before TLS off ({said})")),
+            (Layer::Clear, _) => Verdict::Wrong(format!("{at}: AUTH is not refused before TLS: {said}")),
+            (Layer::Tls, 4) => Verdict::Wrong(format!(
+                "{at}: what AUTH asks does not answer, so that nobody can log in: {said}"
+            )),
+            (Layer::Tls, _) => {
+                Verdict::Wrong(format!("{at}: nobody can log in: AUTH is answered with {said}"))
+            }
+        })
+    }
+
+    /// Mail of somebody who has not logged in has to be refused, for no other reason than that.
+    fn mail(&self, at: SocketAddr, layer: Layer, deadline: Deadline) -> Result<Verdict, SmtpError> {
+        let when = if layer == Layer::Clear { "before TLS" } else { "after TLS" };
+        let mut others = Vec::new();
+        for recipient in [Recipient::Postmaster, Recipient::PostmasterThere] {
+            let question = Question { layer, command: Asked::Mail(recipient) };
+            let dialogue = self.host.dialogue(at, &question, deadline)?;
+            if let Some(wrong) = self.offer(at, &dialogue, layer) {
+                return Ok(Verdict::Wrong(wrong));
+            }
+            let Heard::Mail(mail, rcpt) = &dialogue.heard else {
+                return Ok(Verdict::Wrong(format!("{at}: MAIL was not answered")));
+            };
+            let last = rcpt.as_ref().unwrap_or(mail);
+            let command = if rcpt.is_some() { "RCPT" } else { "MAIL" };
+            match (last.code / 100, rcpt) {
+                (4, _) => {
+                    return Ok(Verdict::PutOff(format!("{at} put {command} {when} off ({})", quoted(last))));
+                }
+                (5, None) => return Ok(Verdict::Fits),
+                (5, Some(_)) if self.mode == AuthMode::TlsYes && layer == Layer::Clear => {
+                    return Ok(Verdict::Wrong(format!(
+                        "{at}: MAIL is not refused before TLS: {}",
+                        quoted(mail)
+                    )));
+                }
+                (5, Some(_)) => {}
+                _ => {
+                    return Ok(Verdict::Wrong(format!(
+                        "{at}: mail is accepted {when} without AUTH: {command} is answered with {}",
+                        quoted(last)
+                    )));
+                }
+            }
+            // Somebody whom this machine takes no mail for would be refused in any case.
+            match self.primary_takes(at, recipient, deadline)? {
+                None => return Ok(Verdict::Fits),
+                Some(reply) if reply.accepted() => return Ok(Verdict::Fits),
+                Some(reply) if reply.code / 100 == 4 => {
+                    return Ok(Verdict::PutOff(format!(
+                        "port 25 put mail for postmaster off ({})",
+                        quoted(&reply)
+                    )));
+                }
+                Some(reply) => others.push(quoted(&reply)),
+            }
+        }
+        Ok(Verdict::Wrong(format!(
+            "{at}: whether mail {when} is refused for want of AUTH cannot be told: port 25 takes none for postmaster \
+             either ({})",
+            others.join("; ")
+        )))
+    }
+
+    /// What the primary server answers to mail for the same recipient; `None` where there is none to be asked.
+    fn primary_takes(
+        &self,
+        at: SocketAddr,
+        recipient: Recipient,
+        deadline: Deadline,
+    ) -> Result<Option<Reply>, SmtpError> {
+        let Some(port) = self.mta.primary_port() else { return Ok(None) };
+        let question = Question { layer: Layer::Clear, command: Asked::Mail(recipient) };
+        let dialogue = self.host.dialogue(SocketAddr::new(at.ip(), port), &question, deadline)?;
+        Ok(match dialogue.heard {
+            Heard::Mail(mail, rcpt) => Some(rcpt.unwrap_or(mail)),
+            Heard::Auth(reply) => Some(reply),
+            Heard::NotAsked => None,
+        })
+    }
+
+    /// What in the server's offers does not fit, the first thing.
+    fn offer(&self, at: SocketAddr, dialogue: &Dialogue, layer: Layer) -> Option<String> {
+        let clear = &dialogue.clear;
+        let wrong = match self.mode {
+            _ if !clear.ehlo.accepted() => Some(format!("EHLO is refused: {}", quoted(&clear.ehlo))),
+            _ if !clear.starttls => Some("STARTTLS is not offered".to_owned()),
+            AuthMode::TlsYes if !clear.auth.is_empty() => Some("AUTH is offered before TLS".to_owned()),
+            AuthMode::TlsOptional if clear.auth.is_empty() => Some("AUTH is not offered".to_owned()),
+            _ if layer == Layer::Clear => None,
+            _ => match &dialogue.upgrade {
+                Upgrade::Unasked | Upgrade::NotOffered => Some("STARTTLS is not offered".to_owned()),
+                Upgrade::Refused(reply) => Some(format!("STARTTLS is refused: {}", quoted(reply))),
+                Upgrade::Failed(why) => Some(format!("TLS cannot be had: {}", foreign(why))),
+                Upgrade::Done(tls) if !tls.ehlo.accepted() => {
+                    Some(format!("EHLO is refused after TLS: {}", quoted(&tls.ehlo)))
+                }
+                Upgrade::Done(tls) if tls.auth.is_empty() => Some("AUTH is not offered after TLS".to_owned()),
+                Upgrade::Done(_) => None,
+            },
+        };
+        wrong.map(|wrong| format!("{at}: {wrong}"))
+    }
+}
+
+fn quoted(reply: &Reply) -> String {
+    foreign(reply.to_string())
+}
+
+/// Where the primary server greets its clients now.
+pub fn greeting_now(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    addresses: &[IpAddr],
+    deadline: Deadline,
+) -> Vec<SocketAddr> {
+    let Some(port) = mta.primary_port() else { return Vec::new() };
+    let places = addresses.iter().map(|address| SocketAddr::new(reachable(*address), port));
+    let places: Vec<SocketAddr> = places.collect();
+    let heard = at_once(&places, |at| host.greeting(*at, deadline.within(GREETING)).is_ok());
+    places.into_iter().zip(heard).filter_map(|(at, greets)| greets.then_some(at)).collect()
+}
+
+/// Waits until the primary server greets its clients in all these places, as it did before.
+///
+/// # Errors
+/// [`ChangeError::Primary`].
+pub fn greets(host: &dyn Host, places: &[SocketAddr], deadline: Deadline) -> Result<(), ChangeError> {
+    let greeted = at_once(places, |at| {
+        let mut retry = RETRY.0;
+        while let Err(source) = host.greeting(*at, deadline) {
+            if deadline.passed() {
+                return Err(ChangeError::Primary { at: *at, source });
+            }
+            host.sleep(retry);
+            retry = (retry * 2).min(RETRY.1);
+        }
+        Ok(())
+    });
+    greeted.into_iter().collect()
+}
+
+/// Does the same with each of `all` at once, in a thread for each that can be had; the results in their order.
+fn at_once<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let work = &work;
+    thread::scope(|scope| {
+        let begin = |one| {
+            let name = "dialogue".to_owned();
+            thread::Builder::new().name(name).spawn_scoped(scope, move || work(one)).map_err(|_| one)
+        };
+        let begun: Vec<_> = all.iter().map(begin).collect();
+        let end = |begun: Result<thread::ScopedJoinHandle<'_, R>, _>| match begun {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(one) => work(one),
+        };
+        begun.into_iter().map(end).collect()
+    })
 }
 
 fn no_such_address(error: &SmtpError) -> bool {
@@ -168,7 +413,7 @@ pub fn down(
 ) -> Result<(), ChangeError> {
     let closed = || is_down(host, mta, port, addresses, deadline);
     let step = || match live::stranger(host, mta, port) {
-        Ok(Some((_, holders))) => {
+        Ok(Some(holders)) => {
             format!("waiting for {} to close port {port}", live::name(host, mta, &holders))
         }
         _ => format!("waiting for port {port} to close"),
@@ -234,41 +479,4 @@ fn reachable(address: IpAddr) -> IpAddr {
         IpAddr::V6(six) if six.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
         other => other,
     }
-}
-
-/// What in `dialogue` does not fit `mode`, the first thing.
-fn judge(mode: AuthMode, dialogue: &Dialogue) -> Option<String> {
-    let clear = &dialogue.clear;
-    let complaint = match mode {
-        AuthMode::TlsYes if !clear.auth.is_empty() => Some("AUTH is offered before TLS".to_owned()),
-        AuthMode::TlsYes if clear.auth_try.as_ref().is_none_or(|reply| !refused(reply)) => {
-            Some("AUTH is not refused before TLS".to_owned())
-        }
-        AuthMode::TlsYes if !refused(&clear.mail) => Some("MAIL is not refused before TLS".to_owned()),
-        AuthMode::TlsOptional if clear.auth.is_empty() => Some("AUTH is not offered".to_owned()),
-        _ => None,
-    };
-    complaint.or_else(|| open_without_auth(clear, "in clear")).or_else(|| {
-        let tls = match &dialogue.upgrade {
-            Upgrade::NotOffered => return Some("STARTTLS is not offered".to_owned()),
-            Upgrade::Refused(reply) => {
-                return Some(format!("STARTTLS is refused: {}", foreign(reply.to_string())));
-            }
-            Upgrade::Failed(why) => return Some(format!("TLS cannot be had: {}", foreign(why))),
-            Upgrade::Done(session) => session,
-        };
-        if tls.auth.is_empty() {
-            return Some("AUTH is not offered after TLS".to_owned());
-        }
-        open_without_auth(tls, "after TLS")
-    })
-}
-
-fn refused(reply: &Reply) -> bool {
-    reply.code >= 400
-}
-
-fn open_without_auth(session: &Session, when: &str) -> Option<String> {
-    let closed = refused(&session.mail) || session.rcpt.as_ref().is_some_and(refused);
-    (!closed).then(|| format!("mail is accepted {when} without AUTH"))
 }

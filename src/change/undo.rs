@@ -64,38 +64,40 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
         tracing::warn!(error = %chain(&error), "going on with taking back");
     }
     for planned in &intent.files {
-        restore(host, planned, deadline)?;
+        restore(host, planned, mta.is_ours(), deadline)?;
     }
     let alternate = alternate?;
     if intent.primary_ran && !alternate.primary_runs()? {
         tell(host, &alternate.revive(), deadline)?;
     }
-    let addresses = alternate.addresses()?;
-    tell(host, &alternate.tell(&goal)?, deadline)?;
+    // What ran is brought back where it ran, whatever the primary shows at this moment.
+    let addresses = if intent.bound.is_empty() { alternate.addresses()? } else { intent.bound.clone() };
+    tell(host, &alternate.tell(&goal, &addresses)?, deadline)?;
     match up {
         Some(goal) if intent.was == Was::Up => {
             let alive = || prove::alive(&*alternate, goal, true);
-            prove::up(host, mta, goal, &addresses, &alive, deadline)?;
+            prove::up(host, mta, goal, &|| Ok(addresses.clone()), &alive, deadline)?;
         }
         // It was faulty before we began: it is as before when it listens.
         Some(goal) => prove::listening(host, mta, goal.port, &addresses, deadline)?,
         None => found.map_or(Ok(()), |found| prove::held(host, mta, found.port, deadline))?,
     }
     // Where the files as they were make the MTA listen, it may; as may others of its entries.
-    let listed = intent.files.iter().any(|file| file.block.is_some());
+    let listed = intent.files.iter().any(|file| !file.blocks.is_empty());
     let stays = |port: u16| {
         let before = intent.before.as_ref().is_some_and(|before| before.listener.port == port);
         was.is_some_and(|was| was.port == port && (listed || up.is_some()))
             || intent.found == Some(port)
             || (intent.orphaned && before)
     };
-    let meant = meant(host, &*alternate)?;
+    let meant = meant(host, &*alternate, mta.is_ours())?;
     for settings in [&intent.before, &intent.after].into_iter().flatten() {
         let port = settings.listener.port;
         if !stays(port) && !is_theirs(&meant, port) {
             prove::down(host, mta, port, &addresses, deadline)?;
         }
     }
+    prove::greets(host, &intent.primary, deadline)?;
     for folder in &intent.folders {
         discard(host, mta, folder, deadline)?;
     }
@@ -132,7 +134,12 @@ fn discard(host: &dyn Host, mta: &dyn Mta, folder: &Path, deadline: Deadline) ->
 }
 
 /// Puts one file back.
-fn restore(host: &dyn Host, planned: &Planned, deadline: Deadline) -> Result<(), ChangeError> {
+fn restore(
+    host: &dyn Host,
+    planned: &Planned,
+    is_ours: Option<block::IsOurs>,
+    deadline: Deadline,
+) -> Result<(), ChangeError> {
     let path = &planned.path;
     let _lock = edit_lock(host, planned.lock.as_deref(), deadline)?;
     // What a write that was cut short may have left.
@@ -152,21 +159,14 @@ fn restore(host: &dyn Host, planned: &Planned, deadline: Deadline) -> Result<(),
             .and_then(|()| put(host, path, whole.decode().as_deref(), planned.mode));
     }
     let marks = |source| ChangeError::Marks { path: path.clone(), source };
-    let old = planned.block.as_ref().and_then(super::journal::OldBlock::decode);
-    let old = old.as_ref().map(|(at, bytes)| (*at, bytes.as_slice()));
+    let old: Vec<_> = planned.blocks.iter().filter_map(super::journal::OldBlock::decode).collect();
     if planned.new.contains(&found) {
-        let back = block::restore(now.as_deref(), old).map_err(marks)?;
+        let back = block::restore(now.as_deref(), &old, is_ours).map_err(marks)?;
         return put(host, path, back.as_deref(), planned.mode);
     }
     // Somebody else has written since: their bytes stay, and only our block is put back as it was.
-    let ours = old.map(|(_, bytes)| inner(bytes, path)).transpose()?;
-    let back = block::set(now.as_deref(), ours.as_deref()).map_err(marks)?;
+    let old: Vec<u8> = old.into_iter().flat_map(|(_, bytes)| bytes).collect();
+    let ours = block::find(&old, is_ours).map_err(marks)?.map(|found| found.text(&old));
+    let back = block::set(now.as_deref(), ours.as_deref(), is_ours).map_err(marks)?;
     put(host, path, back.as_deref(), planned.mode)
-}
-
-/// The lines of a block without its marks.
-fn inner(whole: &[u8], path: &Path) -> Result<String, ChangeError> {
-    let marks = |source| ChangeError::Marks { path: path.to_owned(), source };
-    let found = block::find(whole).map_err(marks)?.ok_or_else(|| marks(block::Unpaired))?;
-    Ok(String::from_utf8_lossy(&whole[found.inner]).into_owned())
 }

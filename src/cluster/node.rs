@@ -179,7 +179,9 @@ fn envelope(ask: &Ask<'_>, reply: Reply) -> Result<Told, Lost> {
     let fits = |told: &Told| match ask.lane {
         _ if told.status != 0 => true,
         Lane::Change => told.payload == "Success",
-        _ => !told.payload.is_string(),
+        // What is read of a node is a yes or a no (`isRunning`), or has members that are read one by one.
+        _ if ask.action == "isRunning" => told.payload.is_boolean(),
+        _ => told.payload.is_object(),
     };
     told.filter(fits).ok_or_else(|| Lost::unanswered(Fault::Garbled(foreign(result.get()))))
 }

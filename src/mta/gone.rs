@@ -43,10 +43,10 @@ impl Alternate for Gone<'_> {
     }
 
     fn tell_before(&self, _: &Goal) -> Result<Vec<Tell>, MtaError> {
-        Ok(self.mta.remains(self.host))
+        self.mta.remains(self.host)
     }
 
-    fn tell(&self, _: &Goal) -> Result<Vec<Tell>, MtaError> {
+    fn tell(&self, _: &Goal, _: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
         Ok(Vec::new())
     }
 

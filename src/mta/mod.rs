@@ -22,7 +22,9 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sys::{Command, CommandError, Deadline, FileError, Host, Process, Signal, SocketError};
+use crate::sys::{
+    Command, CommandError, Deadline, FileError, Host, Process, SightError, Signal, SocketError,
+};
 use crate::wire::status::Status;
 
 /// The primary server's port.
@@ -235,6 +237,9 @@ pub enum MtaError {
         /// What its own program says.
         message: String,
     },
+    /// Something that the administrator has changed and not loaded yet would end the mail server.
+    #[error("{0}")]
+    Pending(String),
     /// One of its programs was killed.
     #[error("{program} was ended by signal {signal}; try again")]
     Killed {
@@ -252,6 +257,9 @@ pub enum MtaError {
     /// The socket table or a holder could not be read.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// One of its processes could not be looked into, or is somewhere else.
+    #[error(transparent)]
+    Sight(#[from] SightError),
 }
 
 impl MtaError {
@@ -261,11 +269,12 @@ impl MtaError {
             Self::Unsupported(_) => Status::Unsupported,
             Self::Down(_) => Status::Unavailable,
             Self::Precondition(_) => Status::Precondition,
-            Self::Broken { .. } => Status::Broken,
+            Self::Broken { .. } | Self::Pending(_) => Status::Broken,
             Self::Command(CommandError::TimedOut { .. }) => Status::Deadline,
             Self::Command(_) | Self::Killed { .. } => Status::Fault,
             Self::File(e) if e.denied() => Status::Denied,
-            Self::Socket(SocketError::Denied { .. }) => Status::Denied,
+            Self::Socket(SocketError::Denied { .. } | SocketError::Elsewhere { .. }) => Status::Denied,
+            Self::Sight(_) => Status::Denied,
             Self::File(_) | Self::Socket(_) => Status::Fault,
         }
     }
@@ -285,6 +294,14 @@ pub trait Mta: Debug + Send + Sync {
     /// The processes that may own the listener's socket, as they are now.
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError>;
 
+    /// A file that its processes have to see as we do, or what we change is not what they read.
+    fn view(&self) -> &Path;
+
+    /// Whether its processes are ours, so that whoever cannot be looked into is none of them.
+    fn runs_as_we_do(&self) -> bool {
+        false
+    }
+
     /// Whether a process that was among the owners and is still the same is still one of them.
     fn still_owns(&self, _: &dyn Host, _pid: i32) -> bool {
         true
@@ -292,6 +309,11 @@ pub trait Mta: Debug + Send + Sync {
 
     /// Whether a process is one of its programs, which may go on listening when the daemon itself has gone.
     fn is_own(&self, host: &dyn Host, process: &Process) -> bool;
+
+    /// The primary server's port; `None` where there is no primary server.
+    fn primary_port(&self) -> Option<u16> {
+        Some(SMTP)
+    }
 
     /// Whether the machine itself brings a wanted listener back after a reboot.
     fn comes_back(&self, host: &dyn Host) -> bool;
@@ -305,6 +327,17 @@ pub trait Mta: Debug + Send + Sync {
     /// The files in which a block of ours may stand, where they usually are, the one that tells the listener first.
     fn blocks(&self) -> Vec<PathBuf>;
 
+    /// How an entry of ours in its configuration is told by what it says; where that cannot be, what stands between our
+    /// marks is ours.
+    fn is_ours(&self) -> Option<fn(&str) -> bool> {
+        None
+    }
+
+    /// Whether its listener is one of the primary server's own sockets, held by the primary server's process.
+    fn shares_its_process(&self) -> bool {
+        false
+    }
+
     /// The listener that a block of ours describes, if it can be read.
     fn listener_in(&self, block: &str) -> Option<Listener>;
 
@@ -312,8 +345,11 @@ pub trait Mta: Debug + Send + Sync {
     fn belongings(&self, made: &[&Path]) -> Vec<PathBuf>;
 
     /// What to tell what is left of ours where the MTA itself has gone, so that it ends; most listeners go with it.
-    fn remains(&self, _: &dyn Host) -> Vec<Tell> {
-        Vec::new()
+    ///
+    /// # Errors
+    /// It cannot be seen.
+    fn remains(&self, _: &dyn Host) -> Result<Vec<Tell>, MtaError> {
+        Ok(Vec::new())
     }
 
     /// What stands in the folders that would go with `remove`, and is neither ours nor a supervisor's.
@@ -356,6 +392,14 @@ pub trait Alternate {
     /// They cannot be found out.
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError>;
 
+    /// Whether the primary server has its sockets open, or does not run: one that is just being reloaded has none.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn is_settled(&self) -> Result<bool, MtaError> {
+        Ok(true)
+    }
+
     /// The ports that the configuration speaks of; `foreign` are its files without our block.
     ///
     /// # Errors
@@ -391,6 +435,14 @@ pub trait Alternate {
     /// The copies that it is to read cannot be written.
     fn check(&self, staged: &[Staged], goal: &Goal) -> Result<Option<Command>, MtaError>;
 
+    /// Whether nothing that the administrator has left for later would harm the mail server if it is told something now.
+    ///
+    /// # Errors
+    /// [`MtaError::Pending`] with what would.
+    fn nothing_pending(&self) -> Result<(), MtaError> {
+        Ok(())
+    }
+
     /// Why this listener, which is still absent, is not going to come, as far as that can be told before the deadline.
     ///
     /// # Errors
@@ -407,12 +459,12 @@ pub trait Alternate {
         Ok(Vec::new())
     }
 
-    /// What to tell, in this order, so that what is configured is what runs. Where that depends on what somebody was told
+    /// What to tell, in this order, so that what is configured is what runs, on these addresses. Where that depends on what somebody was told
     /// before and has not heard yet, it is waited for.
     ///
     /// # Errors
     /// It cannot be found out.
-    fn tell(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError>;
+    fn tell(&self, goal: &Goal, addresses: &[IpAddr]) -> Result<Vec<Tell>, MtaError>;
 
     /// Whether the primary server runs.
     ///
@@ -434,12 +486,16 @@ fn is_there(host: &dyn Host, path: &Path) -> bool {
     matches!(host.meta(path), Ok(Some(_)))
 }
 
-/// The addresses on which one of `pids` has the primary server's port open.
-fn bound(host: &dyn Host, pids: &[i32]) -> Result<Vec<IpAddr>, MtaError> {
+/// The addresses on which one of `pids` has the primary server's port open. They have to be where we are, and whoever else
+/// has it open has to be seen.
+fn bound(host: &dyn Host, pids: &[i32], view: &Path) -> Result<Vec<IpAddr>, MtaError> {
+    pids.iter().try_for_each(|pid| host.together(*pid, view))?;
     let mut addresses = Vec::new();
     for socket in host.listening(SMTP)? {
         if host.holder_among(&socket, pids)?.is_some() {
             addresses.push(socket.address.ip());
+        } else if host.holders(&socket)?.is_empty() && host.listening(SMTP)?.contains(&socket) {
+            return Err(SocketError::Elsewhere { address: socket.address }.into());
         }
     }
     Ok(addresses)

@@ -7,7 +7,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use super::{
@@ -26,14 +26,17 @@ const MASTERS: [&str; 4] = [
 ];
 /// Where the default instance usually keeps its configuration.
 const USUAL: &str = "/etc/postfix";
-/// Where the default instance's master usually writes its pid.
-const USUAL_PID: &str = "/var/spool/postfix/pid/master.pid";
+/// Where the default instance usually keeps its queue.
+const USUAL_QUEUE: &str = "/var/spool/postfix";
 /// By this a service of ours is known, in `master.cf` and in the log.
 const SYSLOG_NAME: &str = "postfix/smtp2";
 /// The parameters of `main.cf` that matter here.
-const PARAMETERS: [&str; 12] = [
+const PARAMETERS: [&str; 15] = [
     "cyrus_sasl_config_path",
     "daemon_directory",
+    "inet_interfaces",
+    "inet_protocols",
+    "known_tcp_ports",
     "master_service_disable",
     "queue_directory",
     "smtpd_sasl_path",
@@ -69,7 +72,7 @@ impl Mta for Postfix {
         let there = |path: &Path| is_there(host, path);
         if !MASTERS.iter().any(|path| there(Path::new(path))) || !there(&Path::new(USUAL).join("master.cf")) {
             Presence::Missing
-        } else if masters(host).is_empty() {
+        } else if matches!(master(host), Ok(None)) {
             Presence::Installed
         } else {
             Presence::Runs
@@ -77,13 +80,24 @@ impl Mta for Postfix {
     }
 
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
-        Ok(masters(host).into_iter().map(|master| master.pid).collect())
+        Ok(master(host)?.into_iter().map(|master| master.pid).collect())
     }
 
-    fn is_own(&self, _: &dyn Host, process: &Process) -> bool {
-        // An smtpd with a session outlives its master, and keeps the socket that it was given.
-        let folder = process.exe.as_deref().and_then(Path::parent);
-        MASTERS.iter().any(|master| folder.is_some() && folder == Path::new(master).parent())
+    fn view(&self) -> &Path {
+        Path::new("/etc/postfix/master.cf")
+    }
+
+    fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
+        // An smtpd with a session outlives its master, and keeps the socket that it was given. One whose master lives is
+        // that master's.
+        let is_in = |exe: Option<&Path>| {
+            let folder = exe.and_then(Path::parent);
+            MASTERS.iter().any(|master| folder.is_some() && folder == Path::new(master).parent())
+        };
+        let is_master = |exe: Option<&Path>| MASTERS.iter().any(|master| exe == Some(Path::new(master)));
+        let exe = process.exe.as_deref();
+        let parent = host.parent(process.pid).and_then(|pid| host.process(pid));
+        is_in(exe) && !is_master(exe) && !parent.is_some_and(|parent| is_master(parent.exe.as_deref()))
     }
 
     fn changeable(&self) -> Result<(), MtaError> {
@@ -92,6 +106,14 @@ impl Mta for Postfix {
 
     fn blocks(&self) -> Vec<PathBuf> {
         vec![Path::new(USUAL).join("master.cf")]
+    }
+
+    fn is_ours(&self) -> Option<fn(&str) -> bool> {
+        Some(is_ours)
+    }
+
+    fn shares_its_process(&self) -> bool {
+        true
     }
 
     fn listener_in(&self, block: &str) -> Option<Listener> {
@@ -122,12 +144,34 @@ impl Mta for Postfix {
     }
 }
 
-/// The masters that run here: that of the default instance alone, where its pid file tells it apart.
-fn masters(host: &dyn Host) -> Vec<Process> {
-    let masters = host.processes(&MASTERS.map(Path::new));
-    let text = host.read(Path::new(USUAL_PID)).ok().flatten().unwrap_or_default();
-    let ours = masters.iter().find(|master| master.pid.to_string() == String::from_utf8_lossy(&text).trim());
-    ours.map(|master| vec![master.clone()]).unwrap_or(masters)
+/// The default instance's master, if it runs: the one that its pid file names. Any other is another instance's.
+///
+/// # Errors
+/// It cannot be looked into, or the pid file cannot be read.
+fn master_of(host: &dyn Host, queue: &Path, programs: &[&Path]) -> Result<Option<Process>, MtaError> {
+    let masters = host.processes(programs, &[])?;
+    let Some(text) = host.read(&queue.join("pid/master.pid"))? else { return Ok(None) };
+    // The file is padded with blanks, and outlives its master; the pid may be anybody's by now.
+    let pid: Option<i32> = String::from_utf8_lossy(&text).trim().parse().ok();
+    Ok(masters.into_iter().find(|master| Some(master.pid) == pid))
+}
+
+/// Where the default instance keeps its queue, as its `main.cf` has it (postconf(5)): the last line that says so. What
+/// cannot be told without postconf(1) is taken to be where it usually is; a change asks postconf.
+fn usual_queue(host: &dyn Host) -> PathBuf {
+    let main_cf = host.read(&Path::new(USUAL).join("main.cf")).ok().flatten().unwrap_or_default();
+    let text = String::from_utf8_lossy(&main_cf).into_owned();
+    let value = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim_end() == "queue_directory").then(|| value.trim().to_owned())
+    };
+    let named = text.lines().filter_map(value).next_back();
+    named.filter(|path| path.starts_with('/')).map_or_else(|| PathBuf::from(USUAL_QUEUE), PathBuf::from)
+}
+
+/// The default instance's master, without asking postconf(1).
+fn master(host: &dyn Host) -> Result<Option<Process>, MtaError> {
+    master_of(host, &usual_queue(host), &MASTERS.map(Path::new))
 }
 
 fn run(desk: Desk<'_>, command: Command) -> Result<Output, MtaError> {
@@ -198,11 +242,18 @@ fn parse(text: &str) -> Vec<Service> {
             port: port.to_owned(),
             chroot: chroot.to_owned(),
             program: program.to_owned(),
-            // As a whole word: an administrator's name may begin like ours.
-            ours: words.iter().any(|word| word.strip_prefix("syslog_name=") == Some(SYSLOG_NAME)),
+            ours: is_ours(line),
         })
     };
     text.lines().filter_map(service).collect()
+}
+
+/// Whether an entry of `master.cf` carries the name by which ours are known, however postconf(1) or somebody else has laid it
+/// out.
+fn is_ours(entry: &str) -> bool {
+    let spaced = entry.replace(['=', '{', '}', ','], " = ");
+    let words: Vec<&str> = spaced.split_ascii_whitespace().filter(|word| *word != "=").collect();
+    words.windows(2).any(|pair| pair == ["syslog_name", SYSLOG_NAME])
 }
 
 /// The entries of a list in `main.cf`, which are set apart by commas or blanks (postconf(5)).
@@ -267,8 +318,13 @@ impl Here<'_> {
 
     /// The entries of the primary server: those that listen on port 25.
     fn primary(&self) -> Result<Vec<&Service>, MtaError> {
-        let services = self.services()?.iter().filter(|service| !service.ours);
-        Ok(services.filter(|service| services::number(self.desk.host, &service.port) == Some(SMTP)).collect())
+        let mut primary = Vec::new();
+        for service in self.services()?.iter().filter(|service| !service.ours) {
+            if self.port(service)? == Some(SMTP) {
+                primary.push(service);
+            }
+        }
+        Ok(primary)
     }
 
     /// The master of the default instance, if it runs.
@@ -276,16 +332,104 @@ impl Here<'_> {
         let queue = match self.parameter("queue_directory") {
             Ok(queue) => Path::new(queue),
             // Whether it runs can be told without its configuration.
-            Err(MtaError::Broken { .. }) => return Ok(masters(self.desk.host).into_iter().next()),
+            Err(MtaError::Broken { .. }) => return master(self.desk.host),
             Err(error) => return Err(error),
         };
-        let Some(text) = self.desk.host.read(&queue.join("pid/master.pid"))? else { return Ok(None) };
-        // The file is padded with blanks, and outlives its master; the pid may be anybody's by now.
-        let pid = String::from_utf8_lossy(&text).trim().parse().ok();
-        let daemon = Path::new(self.parameter("daemon_directory")?).join("master");
-        Ok(pid
-            .and_then(|pid| self.desk.host.process(pid))
-            .filter(|process| process.exe.as_ref() == Some(&daemon)))
+        let program = Path::new(self.parameter("daemon_directory")?).join("master");
+        master_of(self.desk.host, queue, &[&program])
+    }
+
+    /// The port that a service names, by number or by name.
+    fn port(&self, service: &Service) -> Result<Option<u16>, MtaError> {
+        let known = || -> Result<Option<u16>, MtaError> {
+            // `smtps=submissions=465`: names of one port (postconf(5)).
+            let entries =
+                words(self.parameter("known_tcp_ports")?).filter_map(|entry| entry.rsplit_once('='));
+            let named = |names: &str| names.split('=').any(|name| name == service.port);
+            Ok(entries.filter(|(names, _)| named(names)).find_map(|(_, port)| port.parse().ok()))
+        };
+        services::number(self.desk.host, &service.port).map_or_else(known, |port| Ok(Some(port)))
+    }
+
+    /// Whether `master_service_disable` keeps a service of this name from running (postconf(5)).
+    fn is_disabled(&self, name: &str) -> Result<bool, MtaError> {
+        let all = [format!("{name}/inet"), format!("{name}.inet"), "inet".to_owned()];
+        Ok(words(self.parameter("master_service_disable")?)
+            .any(|entry| all.iter().any(|known| known == entry)))
+    }
+
+    /// Whether master, told to read its configuration, will find what this service names: it ends where it does not.
+    fn loads(&self, service: &Service, master: &Process) -> Result<(), MtaError> {
+        let host = self.desk.host;
+        let entry =
+            || format!("the entry {} inet in {}", foreign(service.name()), self.master_cf().display());
+        let pending =
+            |what: String| Err(MtaError::Pending(format!("{what}; loading it now would end Postfix")));
+        let Some(port) = self.port(service)? else {
+            return pending(format!("{} names a port that is not known here", entry()));
+        };
+        for socket in host.listening(port)? {
+            if host.holder_among(&socket, &[master.pid])?.is_some() {
+                return Ok(());
+            }
+        }
+        let named = service.address.as_deref().map(|address| vec![address.trim_matches(['[', ']'])]);
+        let interfaces = self.parameter("inet_interfaces")?;
+        let (named, by) = match named {
+            Some(named) => (named, entry()),
+            None => (words(interfaces).collect(), format!("inet_interfaces = {}", foreign(interfaces))),
+        };
+        for name in named {
+            let Some(addresses) = self.interface(name)? else {
+                return pending(format!("{by} names {}, which does not resolve", foreign(name)));
+            };
+            for address in addresses {
+                let Err(error) = host.try_bind(address, port) else { continue };
+                let holders = match host.listening(port)?.first() {
+                    Some(socket) => host.holders(socket)?,
+                    None => Vec::new(),
+                };
+                let holder = holders.first().map_or(error.to_string(), |holder| {
+                    format!("{} (pid {}) holds that port", foreign(&holder.name), holder.pid)
+                });
+                return pending(format!(
+                    "{}, which Postfix has not loaded yet, cannot be bound: {holder}",
+                    entry()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The addresses that an interface of `inet_interfaces` stands for; `None` if it does not resolve.
+    fn interface(&self, name: &str) -> Result<Option<Vec<IpAddr>>, MtaError> {
+        let families = self.parameter("inet_protocols")?;
+        let family = |six: bool| {
+            words(families).any(|word| word == "all" || word == if six { "ipv6" } else { "ipv4" })
+        };
+        let (four, six) = (family(false), family(true));
+        let both = |v4: Ipv4Addr, v6: Ipv6Addr| {
+            let (v4, v6) = (four.then_some(IpAddr::V4(v4)), six.then_some(IpAddr::V6(v6)));
+            Ok(Some(v4.into_iter().chain(v6).collect()))
+        };
+        match name {
+            "all" => return both(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+            "loopback-only" => return both(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+            _ => {}
+        }
+        if let Ok(address) = name.parse() {
+            return Ok(Some(vec![address]));
+        }
+        // Looked up by a program, so that a server of names that does not answer keeps nobody waiting (getent(1)).
+        let output =
+            self.desk.host.run(&Command::new("getent").args(["ahosts", name]), self.desk.deadline)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let addresses = text.lines().filter_map(|line| line.split_ascii_whitespace().next()?.parse().ok());
+        let mut addresses: Vec<IpAddr> =
+            addresses.filter(|a: &IpAddr| if a.is_ipv4() { four } else { six }).collect();
+        addresses.sort();
+        addresses.dedup();
+        Ok((output.ended == Ended::Exited(0) && !addresses.is_empty()).then_some(addresses))
     }
 
     /// The unit that master runs in, on a machine that systemd runs.
@@ -420,6 +564,8 @@ impl Here<'_> {
             ("smtpd_discard_ehlo_keywords", ""),
             ("smtpd_discard_ehlo_keyword_address_maps", ""),
             ("smtpd_upstream_proxy_protocol", ""),
+            ("smtpd_authorized_xclient_hosts", ""),
+            ("smtpd_authorized_xforward_hosts", ""),
             ("smtpd_delay_reject", "no"),
             ("smtpd_client_restrictions", ""),
             ("smtpd_helo_restrictions", ""),
@@ -442,8 +588,15 @@ impl Here<'_> {
 
 impl Alternate for Here<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
-        let Some(master) = self.master()? else { return Ok(or_loopback(Vec::new())) };
-        Ok(or_loopback(bound(self.desk.host, &[master.pid])?))
+        let Some(master) = self.master()? else {
+            return Ok(or_loopback(bound(self.desk.host, &[], &self.master_cf())?));
+        };
+        Ok(or_loopback(bound(self.desk.host, &[master.pid], &self.master_cf())?))
+    }
+
+    fn is_settled(&self) -> Result<bool, MtaError> {
+        let Some(master) = self.master()? else { return Ok(true) };
+        Ok(!bound(self.desk.host, &[master.pid], &self.master_cf())?.is_empty())
     }
 
     fn meant(&self, others: &[Staged]) -> Result<Vec<Meant>, MtaError> {
@@ -455,8 +608,8 @@ impl Alternate for Here<'_> {
         };
         let mut meant = vec![Meant { port: SMTP, by: By::Primary }];
         for service in services {
-            let Some(port) = services::number(self.desk.host, &service.port) else { continue };
-            if port != SMTP {
+            let Some(port) = self.port(&service)? else { continue };
+            if port != SMTP && !self.is_disabled(&service.name())? {
                 let (name, program) = (foreign(service.name()), foreign(&service.program));
                 let by = format!("the entry {name} inet ({program}) in {}", self.master_cf().display());
                 meant.push(Meant { port, by: By::Entry(by) });
@@ -482,19 +635,26 @@ impl Alternate for Here<'_> {
                 "master.cf has no entry that listens on port 25, so that there is no primary to bind like";
             return Err(MtaError::Unsupported(what.to_owned()));
         }
-        let disabled = self.parameter("master_service_disable")?;
         for primary in self.primary()? {
-            let name = primary.with_port(listener.port);
-            let ours = [format!("{name}/inet"), format!("{name}.inet"), "inet".to_owned()];
-            if words(disabled).any(|entry| ours.iter().any(|ours| ours == entry)) {
+            if self.is_disabled(&primary.with_port(listener.port))? {
+                let disabled = foreign(self.parameter("master_service_disable")?);
                 return Err(MtaError::Precondition(format!(
-                    "master_service_disable = {} keeps the listener from coming up",
-                    foreign(disabled)
+                    "master_service_disable = {disabled} keeps the listener from coming up"
                 )));
             }
         }
         self.certificate()?;
         self.sasl()
+    }
+
+    fn nothing_pending(&self) -> Result<(), MtaError> {
+        let Some(master) = self.master()? else { return Ok(()) };
+        for service in self.services()?.iter().filter(|service| !service.ours) {
+            if !self.is_disabled(&service.name())? {
+                self.loads(service, &master)?;
+            }
+        }
+        Ok(())
     }
 
     fn check(&self, staged: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {
@@ -506,7 +666,7 @@ impl Alternate for Here<'_> {
         self.staged(bytes).map(Some)
     }
 
-    fn tell(&self, _: &Goal) -> Result<Vec<Tell>, MtaError> {
+    fn tell(&self, _: &Goal, _: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
         let Some(master) = self.master()? else {
             // It reads its configuration when it is started.
             return Ok(Vec::new());
@@ -549,6 +709,19 @@ mod tests {
             (Some("[::1]"), "submission")
         );
         assert_eq!((services[0].chroot.as_str(), services[0].program.as_str()), ("y", "smtpd"));
+    }
+
+    #[test]
+    fn an_entry_is_ours_by_its_whole_name_in_every_layout() {
+        for ours in [
+            "587 inet n - y - - smtpd -o syslog_name=postfix/smtp2",
+            "587 inet x\n  -o { syslog_name = postfix/smtp2 }",
+        ] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        for theirs in ["587 inet n - y - - smtpd -o syslog_name=postfix/smtp2x", "587 inet n - y - - smtpd"] {
+            assert!(!is_ours(theirs), "{theirs}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Mta for Recognised {
     fn presence(&self, host: &dyn Host) -> Presence {
         if first_there(host, self.daemons).is_none() || first_there(host, self.configurations).is_none() {
             Presence::Missing
-        } else if host.processes(&self.daemons()).is_empty() {
+        } else if matches!(host.processes(&self.daemons(), &[]).as_deref(), Ok([])) {
             Presence::Installed
         } else {
             Presence::Runs
@@ -50,7 +50,11 @@ impl Mta for Recognised {
     }
 
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
-        Ok(host.processes(&self.daemons()).into_iter().map(|process| process.pid).collect())
+        Ok(host.processes(&self.daemons(), &[])?.into_iter().map(|process| process.pid).collect())
+    }
+
+    fn view(&self) -> &Path {
+        Path::new(self.configurations[0])
     }
 
     fn is_own(&self, _: &dyn Host, process: &Process) -> bool {

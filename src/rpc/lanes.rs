@@ -2,7 +2,8 @@
 //!
 //! Answers for: which of them a message takes, the queue and its bounds, and what becomes of the queue when the
 //! session ends. Does not know: what a change is. A reply of the change lane goes to `send`; replies may overtake
-//! each other. An interrupted change of a dead plugin is ended first, and whatever is not constant waits for that.
+//! each other. An interrupted change of a dead plugin is ended first, whenever it is met, and whatever is not constant
+//! waits for that.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,8 +25,16 @@ const QUEUE_BYTES: usize = 8 << 20;
 
 /// Where the change lane's replies go.
 pub type Send = Box<dyn Fn(&[u8]) + std::marker::Send + Sync>;
-/// What ends an interrupted change.
-pub type Recover = Box<dyn FnOnce() + std::marker::Send>;
+
+/// How a change of a plugin that is gone is ended.
+pub struct Recovery {
+    /// Whether there is something to do before the first request; asked once.
+    pub at_start: bool,
+    /// Whether there is something to end now; asked before each read that is not constant.
+    pub is_due: Box<dyn Fn() -> bool + std::marker::Send + Sync>,
+    /// Ends it.
+    pub run: Box<dyn Fn() + std::marker::Send + Sync>,
+}
 
 /// The lanes of one session.
 pub struct Lanes {
@@ -34,6 +43,7 @@ pub struct Lanes {
     state: Mutex<State>,
     news: Condvar,
     away: Arc<Away>,
+    recovery: Recovery,
     /// An interrupted change is still to be ended.
     recovering: AtomicBool,
     /// Nothing more is begun.
@@ -46,7 +56,7 @@ struct State {
     bytes: usize,
     /// The changes in them.
     changes: usize,
-    recover: Option<Recover>,
+    recover: bool,
     worker: Worker,
 }
 
@@ -74,9 +84,9 @@ impl std::fmt::Debug for Lanes {
 }
 
 impl Lanes {
-    /// Lanes whose change lane begins with `recover`, if there is something to recover.
-    pub fn new(dispatch: Dispatch, send: Send, recover: Option<Recover>) -> Arc<Self> {
-        let recovering = recover.is_some();
+    /// Lanes whose change lane begins with a recovery, if there is something to recover.
+    pub fn new(dispatch: Dispatch, send: Send, recovery: Recovery) -> Arc<Self> {
+        let recovering = recovery.at_start;
         let lanes = Arc::new(Self {
             dispatch,
             send,
@@ -84,11 +94,12 @@ impl Lanes {
                 jobs: VecDeque::new(),
                 bytes: 0,
                 changes: 0,
-                recover,
+                recover: recovering,
                 worker: Worker::Absent,
             }),
             news: Condvar::new(),
             away: Arc::default(),
+            recovery,
             recovering: AtomicBool::new(recovering),
             closing: AtomicBool::new(false),
         });
@@ -110,7 +121,7 @@ impl Lanes {
         let waits = match self.dispatch.lane(&message) {
             Lane::Away => return self.send_away(&message, bytes, framing, out),
             Lane::Constant => false,
-            Lane::Read => self.recovering.load(Ordering::Acquire),
+            Lane::Read => self.recovering.load(Ordering::Acquire) || self.begins_recovery(),
             Lane::Change => true,
         };
         let refusal = if !waits {
@@ -137,6 +148,18 @@ impl Lanes {
             Some((refusal, why)) => self.dispatch.refuse(&message, refusal, why, out),
             None => self.dispatch.answer(&message, &self.closing, out),
         });
+    }
+
+    /// Whether a plugin that is gone has left a change that is to be ended now; the change lane then begins with that.
+    fn begins_recovery(self: &Arc<Self>) -> bool {
+        if self.closing() || !(self.recovery.is_due)() {
+            return false;
+        }
+        let mut state = self.lock();
+        state.recover = true;
+        self.recovering.store(true, Ordering::Release);
+        self.news.notify_all();
+        self.start_worker(&mut state)
     }
 
     /// Leaves a message to a worker.
@@ -254,8 +277,8 @@ impl Lanes {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            if let Some(recover) = state.recover.take() {
-                state = self.busy(state, recover);
+            if std::mem::take(&mut state.recover) {
+                state = self.busy(state, || (self.recovery.run)());
                 self.recovering.store(false, Ordering::Release);
                 self.news.notify_all();
                 continue;

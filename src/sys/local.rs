@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{
-    AuthTry, Command, CommandError, Deadline, Dialogue, EditLock, Entry, FileError, Held, Host, Lock,
-    LockError, Meta, Output, Process, Signal, SmtpError, Socket, SocketError, Stamp, command, files, process,
-    smtp, sockets,
+    Command, CommandError, Deadline, Dialogue, EditLock, Entry, FileError, Held, Host, Lock, LockError, Meta,
+    Output, Process, Question, Reply, SightError, Signal, SmtpError, Socket, SocketError, Stamp, command,
+    files, process, smtp, sockets,
 };
 
 /// This machine.
@@ -121,7 +121,7 @@ impl Host for Local {
         sockets::holder_among(socket, pids)
     }
 
-    fn holders(&self, socket: &Socket) -> Vec<Process> {
+    fn holders(&self, socket: &Socket) -> Result<Vec<Process>, SocketError> {
         sockets::holders(socket)
     }
 
@@ -133,8 +133,20 @@ impl Host for Local {
         process::process(pid)
     }
 
-    fn processes(&self, exes: &[&Path]) -> Vec<Process> {
-        process::processes(exes)
+    fn processes(&self, programs: &[&Path], homes: &[&Path]) -> Result<Vec<Process>, SightError> {
+        process::processes(programs, homes)
+    }
+
+    fn is_of(&self, pid: i32, users: &[u32]) -> bool {
+        process::belongs_to(pid, users)
+    }
+
+    fn parent(&self, pid: i32) -> Option<i32> {
+        process::parent(pid)
+    }
+
+    fn together(&self, pid: i32, file: &Path) -> Result<(), SightError> {
+        process::together(pid, file)
     }
 
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()> {
@@ -149,12 +161,20 @@ impl Host for Local {
         smtp::refuses(address, deadline)
     }
 
+    fn greeting(&self, address: SocketAddr, deadline: Deadline) -> Result<Reply, SmtpError> {
+        smtp::greeting(address, deadline)
+    }
+
     fn dialogue(
         &self,
         address: SocketAddr,
-        auth: AuthTry,
+        question: &Question,
         deadline: Deadline,
     ) -> Result<Dialogue, SmtpError> {
-        smtp::dialogue(address, auth, deadline)
+        smtp::dialogue(address, question, deadline)
+    }
+
+    fn own_addresses(&self) -> io::Result<Vec<IpAddr>> {
+        sockets::own_addresses()
     }
 }

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub use command::{Command, CommandError, Ended, Output};
 pub use files::{EditLock, Entry, EntryKind, FileError, Lock, LockError, Meta, Stamp};
 pub use local::Local;
-pub use process::{Process, Signal};
-pub use smtp::{AuthTry, Dialogue, Session, SmtpError};
+pub use process::{Process, SightError, Signal};
+pub use smtp::{Asked, Dialogue, Layer, Question, Recipient, Reply, SmtpError};
 pub use sockets::{Held, Socket, SocketError};
 
 /// A point in time by which something has to be over.
@@ -122,16 +122,24 @@ pub trait Host: Debug + Send + Sync {
     /// The first of `pids` that holds `socket` open, and as which descriptor. [`SocketError::Denied`] if it cannot be
     /// known for want of privilege.
     fn holder_among(&self, socket: &Socket, pids: &[i32]) -> Result<Option<Held>, SocketError>;
-    /// Every process that holds `socket` open and that we may look into (a walk over all of `/proc`).
-    fn holders(&self, socket: &Socket) -> Vec<Process>;
+    /// Every process that holds `socket` open (a walk over all of `/proc`); nobody, where whoever did has just ended or is
+    /// in another pid namespace. [`SocketError::Denied`] if it cannot be known for want of privilege.
+    fn holders(&self, socket: &Socket) -> Result<Vec<Process>, SocketError>;
     /// Tries to bind (not listen) `port` on `address`, with `SO_REUSEADDR` and without `SO_REUSEPORT`.
     fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()>;
 
     // Processes.
     /// What a process is, `None` once it is gone (a zombie is gone).
     fn process(&self, pid: i32) -> Option<Process>;
-    /// Every process whose executable is one of `exes` (also when that file has been replaced since).
-    fn processes(&self, exes: &[&Path]) -> Vec<Process>;
+    /// Every process that really runs one of `programs`, as root or as a user to whom one of `homes` belongs: see
+    /// [`process::processes`].
+    fn processes(&self, programs: &[&Path], homes: &[&Path]) -> Result<Vec<Process>, SightError>;
+    /// Whether a process is root's or one of these users'.
+    fn is_of(&self, pid: i32, users: &[u32]) -> bool;
+    /// The parent of a process; `None` once it is gone.
+    fn parent(&self, pid: i32) -> Option<i32>;
+    /// Whether a process sees the same network, and `file` as the same file, as we do: see [`process::together`].
+    fn together(&self, pid: i32, file: &Path) -> Result<(), SightError>;
     /// Signals exactly this process: nobody, where it is gone or its pid is another's now.
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()>;
     /// Whether somebody accepts connections at the Unix socket `path`.
@@ -140,7 +148,15 @@ pub trait Host: Debug + Send + Sync {
     // As a client sees it.
     /// Whether a TCP connection to `address` is refused (`true`) or accepted (`false`).
     fn refuses(&self, address: SocketAddr, deadline: Deadline) -> io::Result<bool>;
-    /// Holds the whole dialogue that proves a listener: see [`smtp::Dialogue`].
-    fn dialogue(&self, address: SocketAddr, auth: AuthTry, deadline: Deadline)
-    -> Result<Dialogue, SmtpError>;
+    /// Connects, and hears the greeting alone.
+    fn greeting(&self, address: SocketAddr, deadline: Deadline) -> Result<Reply, SmtpError>;
+    /// Holds one of the dialogues that prove a listener: see [`smtp::dialogue`].
+    fn dialogue(
+        &self,
+        address: SocketAddr,
+        question: &Question,
+        deadline: Deadline,
+    ) -> Result<Dialogue, SmtpError>;
+    /// The addresses of this machine's interfaces, but for loopback and link-local ones.
+    fn own_addresses(&self) -> io::Result<Vec<IpAddr>>;
 }

@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -46,12 +47,138 @@ pub fn process(pid: i32) -> Option<Process> {
     Some(Process { pid, started, exe: exe(pid), name })
 }
 
-/// Every process whose executable is one of `exes`, also when that file has been replaced since. Links in `exes` are
-/// followed. Processes that we may not look into are left out.
-pub fn processes(exes: &[&Path]) -> Vec<Process> {
-    let mut wanted: Vec<PathBuf> = exes.iter().map(|exe| exe.to_path_buf()).collect();
-    wanted.extend(exes.iter().filter_map(|exe| fs::canonicalize(exe).ok()));
-    pids().filter(|pid| exe(*pid).is_some_and(|exe| wanted.contains(&exe))).filter_map(process).collect()
+/// The parent of a process; `None` once it is gone.
+pub fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.split_at_checked(stat.iter().rposition(|byte| *byte == b')')? + 1)?;
+    // Behind the name come the state and the parent.
+    str::from_utf8(rest).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Why it cannot be known what a process is.
+#[derive(Debug, thiserror::Error)]
+pub enum SightError {
+    /// We may not look into a process that may be the one that is looked for.
+    #[error("not allowed to look into {} (pid {pid}): {IT_TAKES}", name.escape_debug())]
+    Hidden {
+        /// What it calls itself.
+        name: String,
+        /// Its id.
+        pid: i32,
+    },
+    /// It lives in other namespaces (namespaces(7)), so that what we see is not what it sees.
+    #[error(
+        "{} (pid {pid}) is in another {namespace} namespace than this plugin, which cannot see what it does; run the \
+         plugin where the mail server runs",
+        name.escape_debug()
+    )]
+    Apart {
+        /// What it calls itself.
+        name: String,
+        /// Its id.
+        pid: i32,
+        /// `network` or `mount`.
+        namespace: &'static str,
+    },
+}
+
+/// What it takes to look into every process, as a sentence ends with it (ptrace(2), access mode checking).
+pub const IT_TAKES: &str = "it takes root with the capability CAP_SYS_PTRACE";
+
+/// Every process that really runs one of `programs`: the same file, or the one of that path that was replaced or removed
+/// since; in our user and pid namespace; and root's, or of a user to whom one of `homes` belongs. Neither a name nor a
+/// path nor arguments make a process one of them: anybody may choose those. Links are followed.
+///
+/// # Errors
+///
+/// [`SightError::Hidden`]: a process that calls itself like one of them may not be looked into.
+pub fn processes(programs: &[&Path], homes: &[&Path]) -> Result<Vec<Process>, SightError> {
+    let files: Vec<(u64, u64)> = programs.iter().filter_map(|path| identity(path).ok()).collect();
+    let mut paths: Vec<PathBuf> = programs.iter().map(|path| path.to_path_buf()).collect();
+    paths.extend(programs.iter().filter_map(|path| fs::canonicalize(path).ok()));
+    let users: Vec<u32> = homes.iter().filter_map(|home| Some(fs::metadata(home).ok()?.uid())).collect();
+    let calls_itself_so = |process: &Process| {
+        paths.iter().filter_map(|path| path.file_name()).any(|name| {
+            let name = name.as_bytes();
+            name.get(..name.len().min(COMM)).is_some_and(|name| name == process.name.as_bytes())
+        })
+    };
+    let mut found = Vec::new();
+    for pid in pids() {
+        match runs(pid, &files, &paths) {
+            Ok(true) if belongs_to(pid, &users) => found.extend(process(pid)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                if let Some(Process { name, .. }) = process(pid).filter(calls_itself_so) {
+                    return Err(SightError::Hidden { name, pid });
+                }
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+/// How much of a name the kernel keeps (`comm`).
+const COMM: usize = 15;
+
+/// Whether the process executes one of these files, here.
+fn runs(pid: i32, files: &[(u64, u64)], paths: &[PathBuf]) -> io::Result<bool> {
+    let link = format!("/proc/{pid}/exe");
+    let target = fs::read_link(&link)?;
+    // What was replaced, removed or mounted over since is known by its path; that means something only where paths mean
+    // what they mean to us, and only root can change what they mean.
+    let named = paths.contains(&undeleted(target.as_os_str()));
+    let is_it = files.contains(&identity(Path::new(&link))?) || named && shares(pid, "mnt")?;
+    Ok(is_it && shares(pid, "user")? && shares(pid, "pid")?)
+}
+
+/// Device and inode of a file.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let data = fs::metadata(path)?;
+    Ok((data.dev(), data.ino()))
+}
+
+/// Whether the process is in the same namespace of this kind as we are (proc_pid_ns(5)).
+fn shares(pid: i32, namespace: &str) -> io::Result<bool> {
+    Ok(fs::read_link(format!("/proc/{pid}/ns/{namespace}"))?
+        == fs::read_link(format!("/proc/self/ns/{namespace}"))?)
+}
+
+/// Whether it is root's, or one of these users', by its real and its effective user.
+pub fn belongs_to(pid: i32, users: &[u32]) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    let mut ids = line.split_ascii_whitespace().take(2).map(str::parse::<u32>);
+    !line.is_empty() && ids.all(|id| id.is_ok_and(|id| id == 0 || users.contains(&id)))
+}
+
+/// Whether a process of the mail server's sees the same network and the same files as we do, so that what we look at and
+/// change is what it uses. A mount namespace of its own, as units are given, matters only if `file` is another one there,
+/// or if it is we who are not where the machine's first process is.
+///
+/// # Errors
+///
+/// [`SightError::Apart`] where it does not, [`SightError::Hidden`] where that cannot be known. One that has ended is not
+/// apart.
+pub fn together(pid: i32, file: &Path) -> Result<(), SightError> {
+    let name = || process(pid).map(|process| process.name).unwrap_or_default();
+    let known = |answer: io::Result<bool>| match answer {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(SightError::Hidden { name: name(), pid })
+        }
+        answer => Ok(answer.unwrap_or(true)),
+    };
+    if !known(shares(pid, "net"))? {
+        return Err(SightError::Apart { name: name(), pid, namespace: "network" });
+    }
+    let seen_there = || {
+        let there = identity(Path::new(&format!("/proc/{pid}/root{}", file.display())));
+        shares(1, "mnt").unwrap_or(false) && there.ok() == identity(file).ok()
+    };
+    if !known(shares(pid, "mnt"))? && !seen_there() {
+        return Err(SightError::Apart { name: name(), pid, namespace: "mount" });
+    }
+    Ok(())
 }
 
 /// Sends `signal` to exactly this process.
@@ -200,7 +327,8 @@ mod tests {
         };
         fs::remove_file(&program).unwrap();
         fs::copy("/bin/true", &program).unwrap();
-        let found: Vec<i32> = processes(&[&program]).iter().map(|process| process.pid).collect();
+        let found: Vec<i32> =
+            processes(&[&program], &[dir.path()]).unwrap().iter().map(|process| process.pid).collect();
         assert_eq!(found, [pid(&child)]);
         end(child);
     }

@@ -1,18 +1,19 @@
-//! SMTP as a client sees it: the one dialogue that proves a listener, and whether a port refuses connections.
+//! SMTP as a client sees it: the dialogues that prove a listener, and whether a port refuses connections.
 //!
-//! Answers for: what a server says to a client that does not authenticate, before STARTTLS and after it (RFC 5321,
-//! 3207, 4954). It sends no credentials and no mail. Does not know: which of these answers are right; and it does not
-//! judge certificates, whose names, issuers and dates are nobody's business here. What a server sends is hostile: the
-//! whole dialogue stands under one deadline and one limit of bytes. A failure names the server and the step.
+//! Answers for: what a server says to a client that does not authenticate, before STARTTLS or after it (RFC 5321,
+//! 3207, 4954). A dialogue asks one question and so commits at most one error, whatever limits a server has for them. It
+//! sends no credentials and no mail. Does not know: which of these answers are right; and it does not judge
+//! certificates: neither names, issuers and dates nor kinds of keys. What a server sends is hostile: each dialogue
+//! stands under one deadline and one limit of bytes. A failure names the server and the step.
 
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use serde::{Deserialize, Serialize};
@@ -34,21 +35,48 @@ const MECHANISMS: usize = 64;
 /// How long the answer to QUIT is waited for.
 const FAREWELL: Duration = Duration::from_millis(200);
 
-const EHLO: &str = "EHLO smtp2-proof.invalid";
 // The null sender leaves the least trace, and no server looks up its domain.
 const MAIL: &str = "MAIL FROM:<>";
-const RCPT: &str = "RCPT TO:<postmaster@smtp2-proof.invalid>";
-// Without an initial response: it asks for the challenge and tells nothing.
-const AUTH: &str = "AUTH PLAIN";
+/// The mechanism that is begun, if it is offered or nothing is.
+const PLAIN: &str = "PLAIN";
 
-/// Whether AUTH is tried on the connection before it is encrypted.
+/// What one dialogue asks: a command that a client which has not authenticated gives, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Before STARTTLS or after it.
+    pub layer: Layer,
+    /// The command.
+    pub command: Asked,
+}
+
+/// Where in a connection something is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AuthTry {
-    /// It is, whether offered or not.
-    InClear,
-    /// It is not.
-    Never,
+pub enum Layer {
+    /// In the clear.
+    Clear,
+    /// After STARTTLS.
+    Tls,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// AUTH without an initial response, which tells nothing; where the server goes on, it is given up (`*`).
+    Auth,
+    /// MAIL from the null sender, and where that is accepted RCPT to this recipient.
+    Mail(Recipient),
+}
+
+/// Whom mail would be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recipient {
+    /// Bare `postmaster`, whom every server has to take (RFC 5321, section 4.5.1).
+    Postmaster,
+    /// `postmaster` at the domain that the server greets with.
+    PostmasterThere,
 }
 
 /// A server's reply (RFC 5321, section 4.2).
@@ -74,9 +102,9 @@ impl Display for Reply {
     }
 }
 
-/// What an unauthenticated client is told between EHLO and RSET.
+/// The answer to EHLO.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
+pub struct Offer {
     /// The reply to EHLO.
     pub ehlo: Reply,
     /// Whether STARTTLS was offered.
@@ -84,26 +112,34 @@ pub struct Session {
     /// The mechanisms that were offered, in upper case and in the server's order, each once; the ones of the old form
     /// `AUTH=LOGIN` too.
     pub auth: Vec<String>,
-    /// The reply to AUTH, if it was tried. 334 means: go on, send your credentials (we did not).
-    pub auth_try: Option<Reply>,
-    /// The reply to MAIL.
-    pub mail: Reply,
-    /// The reply to RCPT, which is sent only after an accepted MAIL.
-    pub rcpt: Option<Reply>,
 }
 
 /// What became of STARTTLS (RFC 3207).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Upgrade {
+    /// It was not asked for.
+    Unasked,
     /// It was not offered.
     NotOffered,
     /// It was offered and then refused.
     Refused(Reply),
     /// It was granted, but the handshake failed (or the server hung up in it).
     Failed(String),
-    /// The connection was encrypted, and all was asked again.
-    Done(Box<Session>),
+    /// The connection was encrypted, and EHLO asked again.
+    Done(Offer),
+}
+
+/// The answer to a [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Heard {
+    /// There was no TLS to ask it under: see [`Upgrade`].
+    NotAsked,
+    /// The reply to AUTH. 334 means: go on, send your credentials (we did not).
+    Auth(Reply),
+    /// The reply to MAIL, and to RCPT, which is sent only after an accepted MAIL.
+    Mail(Reply, Option<Reply>),
 }
 
 /// One whole dialogue with a server that greeted with 220.
@@ -111,20 +147,12 @@ pub enum Upgrade {
 pub struct Dialogue {
     /// The greeting.
     pub greeting: Reply,
-    /// What was said before STARTTLS.
-    pub clear: Session,
-    /// What became of STARTTLS, and what was said after it.
+    /// What was offered before STARTTLS.
+    pub clear: Offer,
+    /// What became of STARTTLS, and what was offered after it.
     pub upgrade: Upgrade,
-}
-
-impl Dialogue {
-    /// What was said after STARTTLS, if it came to that.
-    pub fn tls(&self) -> Option<&Session> {
-        match &self.upgrade {
-            Upgrade::Done(session) => Some(session),
-            Upgrade::NotOffered | Upgrade::Refused(_) | Upgrade::Failed(_) => None,
-        }
-    }
+    /// What the question was answered.
+    pub heard: Heard,
 }
 
 /// Where in the dialogue something happened.
@@ -143,20 +171,18 @@ pub enum Step {
     Mail,
     /// RCPT in the clear.
     Rcpt,
-    /// RSET in the clear.
-    Rset,
     /// STARTTLS.
     StartTls,
     /// The TLS handshake.
     Handshake,
     /// EHLO after STARTTLS.
     TlsEhlo,
+    /// AUTH after STARTTLS.
+    TlsAuth,
     /// MAIL after STARTTLS.
     TlsMail,
     /// RCPT after STARTTLS.
     TlsRcpt,
-    /// RSET after STARTTLS.
-    TlsRset,
 }
 
 impl Display for Step {
@@ -168,13 +194,12 @@ impl Display for Step {
             Self::Auth => "AUTH",
             Self::Mail => "MAIL",
             Self::Rcpt => "RCPT",
-            Self::Rset => "RSET",
             Self::StartTls => "STARTTLS",
             Self::Handshake => "the TLS handshake",
             Self::TlsEhlo => "EHLO after STARTTLS",
+            Self::TlsAuth => "AUTH after STARTTLS",
             Self::TlsMail => "MAIL after STARTTLS",
             Self::TlsRcpt => "RCPT after STARTTLS",
-            Self::TlsRset => "RSET after STARTTLS",
         })
     }
 }
@@ -274,42 +299,50 @@ pub fn refuses(address: SocketAddr, deadline: Deadline) -> io::Result<bool> {
     }
 }
 
-/// Holds the dialogue: greeting, EHLO, AUTH (if `auth` says so; never with credentials), MAIL, RCPT and RSET (after an
-/// accepted MAIL), STARTTLS (if offered), EHLO, MAIL, RCPT and RSET again, QUIT. All of it is over at `deadline`, but
-/// for the answer to QUIT, which is not waited for longer than 200 ms, and is no part of the proof.
+/// Connects and reads the greeting; nothing more is said but QUIT.
+///
+/// # Errors
+///
+/// See [`SmtpError`].
+pub fn greeting(address: SocketAddr, deadline: Deadline) -> Result<Reply, SmtpError> {
+    let (talk, greeting) = Talk::begin(address, deadline)?;
+    talk.quit();
+    Ok(greeting)
+}
+
+/// Holds one dialogue: greeting, EHLO, STARTTLS and EHLO again (if the question is for there), what is asked, and QUIT. All
+/// of it is over at `deadline`, but for the answer to QUIT, which is not waited for longer than 200 ms, and is no part of
+/// the proof.
 ///
 /// # Errors
 ///
 /// See [`SmtpError`]. A refused command is no error but a [`Reply`]; a failed handshake is [`Upgrade::Failed`].
-pub fn dialogue(address: SocketAddr, auth: AuthTry, deadline: Deadline) -> Result<Dialogue, SmtpError> {
-    let stream = connect(address, deadline).map_err(|source| match source.kind() {
-        io::ErrorKind::TimedOut if deadline.passed() => SmtpError::TimedOut { address, step: Step::Connect },
-        _ => SmtpError::Connect { address, source },
-    })?;
-    let mut talk = Talk::new(address, Wire::Clear(Paced { stream, deadline, left: LIMIT }));
-    let greeting = talk.answer(Step::Greeting)?.reply();
-    if greeting.code != 220 {
-        return Err(SmtpError::Greeting { address, reply: greeting });
+pub fn dialogue(address: SocketAddr, question: &Question, deadline: Deadline) -> Result<Dialogue, SmtpError> {
+    let (mut talk, greeting) = Talk::begin(address, deadline)?;
+    let clear = talk.ehlo(Step::Ehlo)?;
+    if question.layer == Layer::Clear {
+        let heard = talk.ask(&CLEAR, &question.command, &clear, &greeting)?;
+        talk.quit();
+        return Ok(Dialogue { greeting, clear, upgrade: Upgrade::Unasked, heard });
     }
-    let clear = talk.session(&CLEAR, auth)?;
+    let without = |greeting, clear, upgrade| Dialogue { greeting, clear, upgrade, heard: Heard::NotAsked };
     if !clear.starttls {
         talk.quit();
-        return Ok(Dialogue { greeting, clear, upgrade: Upgrade::NotOffered });
+        return Ok(without(greeting, clear, Upgrade::NotOffered));
     }
     let go_ahead = talk.command(Step::StartTls, "STARTTLS")?.reply();
     if go_ahead.code != 220 {
         talk.quit();
-        return Ok(Dialogue { greeting, clear, upgrade: Upgrade::Refused(go_ahead) });
+        return Ok(without(greeting, clear, Upgrade::Refused(go_ahead)));
     }
-    let upgrade = match talk.encrypt()? {
-        Ok(mut talk) => {
-            let session = talk.session(&TLS, AuthTry::Never)?;
-            talk.quit();
-            Upgrade::Done(Box::new(session))
-        }
-        Err(reason) => Upgrade::Failed(reason),
+    let mut talk = match talk.encrypt()? {
+        Ok(talk) => talk,
+        Err(reason) => return Ok(without(greeting, clear, Upgrade::Failed(reason))),
     };
-    Ok(Dialogue { greeting, clear, upgrade })
+    let offer = talk.ehlo(Step::TlsEhlo)?;
+    let heard = talk.ask(&TLS, &question.command, &offer, &greeting)?;
+    talk.quit();
+    Ok(Dialogue { greeting, clear, upgrade: Upgrade::Done(offer), heard })
 }
 
 fn connect(address: SocketAddr, deadline: Deadline) -> io::Result<TcpStream> {
@@ -323,17 +356,15 @@ fn connect(address: SocketAddr, deadline: Deadline) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The steps of one session, before STARTTLS or after it.
+/// The steps of a question, before STARTTLS or after it.
 struct Steps {
-    ehlo: Step,
+    auth: Step,
     mail: Step,
     rcpt: Step,
-    rset: Step,
 }
 
-const CLEAR: Steps = Steps { ehlo: Step::Ehlo, mail: Step::Mail, rcpt: Step::Rcpt, rset: Step::Rset };
-const TLS: Steps =
-    Steps { ehlo: Step::TlsEhlo, mail: Step::TlsMail, rcpt: Step::TlsRcpt, rset: Step::TlsRset };
+const CLEAR: Steps = Steps { auth: Step::Auth, mail: Step::Mail, rcpt: Step::Rcpt };
+const TLS: Steps = Steps { auth: Step::TlsAuth, mail: Step::TlsMail, rcpt: Step::TlsRcpt };
 
 /// A connection in the middle of a dialogue.
 struct Talk {
@@ -341,42 +372,69 @@ struct Talk {
     wire: Wire,
     /// What has been received and not yet been understood.
     buffer: Vec<u8>,
+    /// What we call ourselves.
+    name: String,
 }
 
 impl Talk {
-    fn new(address: SocketAddr, wire: Wire) -> Self {
-        Self { address, wire, buffer: Vec::new() }
+    fn new(address: SocketAddr, wire: Wire, name: String) -> Self {
+        Self { address, wire, buffer: Vec::new(), name }
     }
 
-    fn session(&mut self, steps: &Steps, auth: AuthTry) -> Result<Session, SmtpError> {
-        let offer = self.command(steps.ehlo, EHLO)?;
-        let auth_try = match auth {
-            AuthTry::InClear => Some(self.auth()?),
-            AuthTry::Never => None,
+    /// A connection to a server, and its greeting.
+    fn begin(address: SocketAddr, deadline: Deadline) -> Result<(Self, Reply), SmtpError> {
+        let stream = connect(address, deadline).map_err(|source| match source.kind() {
+            io::ErrorKind::TimedOut if deadline.passed() => {
+                SmtpError::TimedOut { address, step: Step::Connect }
+            }
+            _ => SmtpError::Connect { address, source },
+        })?;
+        // Some servers hold a name against us that is not ours; an address literal is whoever speaks (RFC 5321, 4.1.3).
+        let name = match stream.local_addr().map(|local| local.ip()) {
+            Ok(IpAddr::V4(four)) => format!("[{four}]"),
+            Ok(IpAddr::V6(six)) => format!("[IPv6:{six}]"),
+            Err(source) => return Err(SmtpError::Connect { address, source }),
+        };
+        let mut talk = Self::new(address, Wire::Clear(Paced { stream, deadline, left: LIMIT }), name);
+        match talk.answer(Step::Greeting)?.reply() {
+            greeting if greeting.code == 220 => Ok((talk, greeting)),
+            reply => Err(SmtpError::Greeting { address, reply }),
+        }
+    }
+
+    fn ehlo(&mut self, step: Step) -> Result<Offer, SmtpError> {
+        let answer = self.command(step, &format!("EHLO {}", self.name))?;
+        Ok(Offer { starttls: answer.starttls(), auth: answer.mechanisms(), ehlo: answer.reply() })
+    }
+
+    /// Asks what is to be asked; the first command that is refused is the last one.
+    fn ask(
+        &mut self,
+        steps: &Steps,
+        asked: &Asked,
+        offer: &Offer,
+        greeting: &Reply,
+    ) -> Result<Heard, SmtpError> {
+        let recipient = match asked {
+            Asked::Auth => return self.auth(steps.auth, offer).map(Heard::Auth),
+            Asked::Mail(Recipient::Postmaster) => "postmaster".to_owned(),
+            Asked::Mail(Recipient::PostmasterThere) => format!("postmaster@{}", domain(greeting)),
         };
         let mail = self.command(steps.mail, MAIL)?.reply();
-        let rcpt = if mail.accepted() {
-            let rcpt = self.command(steps.rcpt, RCPT)?.reply();
-            self.command(steps.rset, "RSET")?;
-            Some(rcpt)
-        } else {
-            None
-        };
-        Ok(Session {
-            starttls: offer.starttls(),
-            auth: offer.mechanisms(),
-            ehlo: offer.reply(),
-            auth_try,
-            mail,
-            rcpt,
-        })
+        if !mail.accepted() {
+            return Ok(Heard::Mail(mail, None));
+        }
+        let rcpt = self.command(steps.rcpt, &format!("RCPT TO:<{recipient}>"))?.reply();
+        Ok(Heard::Mail(mail, Some(rcpt)))
     }
 
-    fn auth(&mut self) -> Result<Reply, SmtpError> {
-        let reply = self.command(Step::Auth, AUTH)?.reply();
+    fn auth(&mut self, step: Step, offer: &Offer) -> Result<Reply, SmtpError> {
+        let plain = offer.auth.is_empty() || offer.auth.iter().any(|known| known == PLAIN);
+        let mechanism = if plain { PLAIN } else { offer.auth.first().map_or(PLAIN, String::as_str) };
+        let reply = self.command(step, &format!("AUTH {mechanism}"))?.reply();
         if reply.code / 100 == 3 {
-            // Cancels the exchange (RFC 4954, section 4).
-            self.command(Step::Auth, "*")?;
+            // Cancels the exchange (RFC 4954, section 4). What it is answered is no part of the proof.
+            let _ = self.command(step, "*");
         }
         Ok(reply)
     }
@@ -438,7 +496,7 @@ impl Talk {
 
     /// The same talk over TLS, or why the handshake failed.
     fn encrypt(self) -> Result<Result<Self, String>, SmtpError> {
-        let Self { address, wire, buffer } = self;
+        let Self { address, wire, buffer, name } = self;
         let mut paced = match wire {
             Wire::Clear(paced) if buffer.is_empty() => paced,
             Wire::Clear(_) | Wire::Tls(_) => return Err(SmtpError::Injected { address }),
@@ -448,7 +506,7 @@ impl Talk {
             Err(error) => return Ok(Err(error.to_string())),
         };
         match tls.complete_io(&mut paced) {
-            Ok(_) => Ok(Ok(Self::new(address, Wire::Tls(Box::new(StreamOwned::new(tls, paced)))))),
+            Ok(_) => Ok(Ok(Self::new(address, Wire::Tls(Box::new(StreamOwned::new(tls, paced))), name))),
             Err(error) => match broke(address, Step::Handshake, error) {
                 error @ (SmtpError::TimedOut { .. } | SmtpError::TooMuch { .. }) => Err(error),
                 SmtpError::Io { source, .. } => Ok(Err(source.to_string())),
@@ -558,6 +616,13 @@ impl Answer {
     }
 }
 
+/// The domain that a server greets with (RFC 5321, section 4.2), as far as it is one.
+fn domain(greeting: &Reply) -> &str {
+    let word = greeting.text.split_ascii_whitespace().next().unwrap_or_default();
+    let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    if word.bytes().all(is_domain) { word } else { "" }
+}
+
 /// Whether a word can name a mechanism at all (RFC 4422, section 3.1).
 fn is_mechanism(word: &str) -> bool {
     (1..=20).contains(&word.len())
@@ -655,19 +720,18 @@ fn late(error: io::Error) -> io::Error {
 struct Excess;
 
 fn client(address: SocketAddr) -> Result<ClientConnection, rustls::Error> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier = AnyCertificate(provider.signature_verification_algorithms);
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
         .with_no_client_auth();
     ClientConnection::new(Arc::new(config), ServerName::IpAddress(address.ip().into()))
 }
 
-/// Takes every certificate, but not every handshake: the server must hold the certificate's key.
+/// Takes every certificate: what port 25 serves, this port may serve, be it of a kind that we could not even read. Whether
+/// the key is the certificate's is found out before anything is changed.
 #[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
+struct AnyCertificate;
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -683,24 +747,39 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn verify_tls13_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        use SignatureScheme as S;
+        vec![
+            S::ECDSA_NISTP256_SHA256,
+            S::ECDSA_NISTP384_SHA384,
+            S::ECDSA_NISTP521_SHA512,
+            S::ED25519,
+            S::ED448,
+            S::RSA_PSS_SHA256,
+            S::RSA_PSS_SHA384,
+            S::RSA_PSS_SHA512,
+            S::RSA_PKCS1_SHA256,
+            S::RSA_PKCS1_SHA384,
+            S::RSA_PKCS1_SHA512,
+            S::ECDSA_SHA1_Legacy,
+            S::RSA_PKCS1_SHA1,
+        ]
     }
 }
 
@@ -709,7 +788,6 @@ mod tests {
     use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
     use std::thread::{self, JoinHandle};
-    use std::time::Instant;
 
     use rcgen::{CertificateParams, KeyPair};
     use rustls::pki_types::PrivateKeyDer;
@@ -718,7 +796,18 @@ mod tests {
 
     use super::*;
 
-    const OPEN: &[&str] = &["250-mx\r\n250 PIPELINING\r\n", "250 ok\r\n", "554 5.7.1 no\r\n", "250 ok\r\n"];
+    const OPEN: &[&str] = &["250-mx\r\n250 PIPELINING\r\n", "250 ok\r\n", "554 5.7.1 no\r\n"];
+    const EHLO: &str = "EHLO [127.0.0.1]";
+    const RCPT: &str = "RCPT TO:<postmaster>";
+
+    const fn asked(layer: Layer, command: Asked) -> Question {
+        Question { layer, command }
+    }
+
+    const MAIL_IN_CLEAR: Question = asked(Layer::Clear, Asked::Mail(Recipient::Postmaster));
+    const AUTH_IN_CLEAR: Question = asked(Layer::Clear, Asked::Auth);
+    const MAIL_OVER_TLS: Question = asked(Layer::Tls, Asked::Mail(Recipient::Postmaster));
+    const AUTH_OVER_TLS: Question = asked(Layer::Tls, Asked::Auth);
 
     fn soon() -> Deadline {
         Deadline::after(Duration::from_secs(20))
@@ -751,14 +840,14 @@ mod tests {
     }
 
     /// A dialogue with a server that gives these answers (the first is the greeting), and what it was sent.
-    fn hold(auth: AuthTry, answers: &[&'static str]) -> (Result<Dialogue, SmtpError>, Vec<String>) {
+    fn hold(question: &Question, answers: &[&'static str]) -> (Result<Dialogue, SmtpError>, Vec<String>) {
         let answers = answers.to_vec();
         let (address, server) = serve(move |mut stream| {
             let (greeting, rest) = answers.split_first().unwrap();
             stream.write_all(greeting.as_bytes()).unwrap();
             script(&mut stream, rest)
         });
-        let result = dialogue(address, auth, soon());
+        let result = dialogue(address, question, soon());
         (result, server.join().unwrap())
     }
 
@@ -767,14 +856,11 @@ mod tests {
     }
 
     fn error(answers: &[&'static str]) -> SmtpError {
-        hold(AuthTry::Never, answers).0.unwrap_err()
+        hold(&MAIL_IN_CLEAR, answers).0.unwrap_err()
     }
 
-    fn ehlo(answer: &'static str) -> Session {
-        hold(AuthTry::Never, &with_greeting(&[answer, "530 no\r\n", "454 no\r\n", "221 bye\r\n"]))
-            .0
-            .unwrap()
-            .clear
+    fn ehlo(answer: &'static str) -> Offer {
+        hold(&MAIL_IN_CLEAR, &with_greeting(&[answer, "530 no\r\n", "221 bye\r\n"])).0.unwrap().clear
     }
 
     /// A certificate that is self-signed, expired, and for somebody else.
@@ -811,14 +897,15 @@ mod tests {
     /// A server that goes on over TLS after its go-ahead, with what it was sent there.
     fn tls(
         connection: ServerConnection,
+        question: &Question,
         answers: &'static [&'static str],
     ) -> (Result<Dialogue, SmtpError>, Vec<String>) {
         let (address, server) = serve(move |mut stream| {
             stream.write_all(b"220 mx\r\n").unwrap();
-            script(&mut stream, &["250-mx\r\n250 StartTLS\r\n", "530 5.7.0 first\r\n", "220 go\r\n"]);
+            script(&mut stream, &["250-mx\r\n250 StartTLS\r\n", "220 go\r\n"]);
             script(&mut StreamOwned::new(connection, stream), answers)
         });
-        let result = dialogue(address, AuthTry::Never, soon());
+        let result = dialogue(address, question, soon());
         (result, server.join().unwrap())
     }
 
@@ -827,42 +914,62 @@ mod tests {
     }
 
     #[test]
-    fn an_open_server_is_asked_everything_but_for_credentials() {
-        let (result, lines) = hold(AuthTry::Never, &with_greeting(&[OPEN, &["221 bye\r\n"]].concat()));
-        let clear = Session {
-            ehlo: reply(250, "mx\nPIPELINING"),
-            starttls: false,
-            auth: vec![],
-            auth_try: None,
-            mail: reply(250, "ok"),
-            rcpt: Some(reply(554, "5.7.1 no")),
-        };
-        let wanted = Dialogue { greeting: reply(220, "mx"), clear, upgrade: Upgrade::NotOffered };
+    fn an_open_server_is_asked_for_mail_to_its_postmaster() {
+        let (result, lines) = hold(&MAIL_IN_CLEAR, &with_greeting(&[OPEN, &["221 bye\r\n"]].concat()));
+        let clear = Offer { ehlo: reply(250, "mx\nPIPELINING"), starttls: false, auth: vec![] };
+        let heard = Heard::Mail(reply(250, "ok"), Some(reply(554, "5.7.1 no")));
+        let wanted = Dialogue { greeting: reply(220, "mx"), clear, upgrade: Upgrade::Unasked, heard };
         assert_eq!(result.unwrap(), wanted);
-        assert_eq!(lines, [EHLO, MAIL, RCPT, "RSET", "QUIT"]);
+        assert_eq!(lines, [EHLO, MAIL, RCPT, "QUIT"]);
     }
 
     #[test]
-    fn after_a_refused_mail_neither_rcpt_nor_rset_is_sent() {
-        let (_, lines) = hold(AuthTry::Never, &with_greeting(&["250 mx\r\n", "530 no\r\n", "221 bye\r\n"]));
+    fn the_first_command_that_is_refused_is_the_last_one() {
+        let (_, lines) = hold(&MAIL_IN_CLEAR, &with_greeting(&["250 mx\r\n", "530 no\r\n", "221 bye\r\n"]));
         assert_eq!(lines, [EHLO, MAIL, "QUIT"]);
     }
 
     #[test]
+    fn a_server_that_hangs_up_after_the_first_error_has_answered() {
+        let (result, _) = hold(&MAIL_IN_CLEAR, &with_greeting(&["250 mx\r\n", "530 no\r\n421 too many\r\n"]));
+        assert_eq!(result.unwrap().heard, Heard::Mail(reply(530, "no"), None));
+    }
+
+    #[test]
+    fn the_postmaster_there_is_at_the_domain_of_the_greeting() {
+        for (greeting, recipient) in [("220 mx.lab.test ESMTP\r\n", "mx.lab.test"), ("220 <x>@y\r\n", "")] {
+            let question = asked(Layer::Clear, Asked::Mail(Recipient::PostmasterThere));
+            let answers = [&[greeting][..], OPEN, &["221 bye\r\n"]].concat();
+            let (_, lines) = hold(&question, &answers);
+            assert_eq!(lines[2], format!("RCPT TO:<postmaster@{recipient}>"));
+        }
+    }
+
+    #[test]
     fn auth_that_is_refused_is_recorded() {
-        let answers = with_greeting(&["250 mx\r\n", "503 no\r\n", "530 no\r\n", "221 bye\r\n"]);
-        let (result, lines) = hold(AuthTry::InClear, &answers);
-        assert_eq!(result.unwrap().clear.auth_try, Some(reply(503, "no")));
-        assert_eq!(lines, [EHLO, AUTH, MAIL, "QUIT"]);
+        let answers = with_greeting(&["250 mx\r\n", "503 no\r\n", "221 bye\r\n"]);
+        let (result, lines) = hold(&AUTH_IN_CLEAR, &answers);
+        assert_eq!(result.unwrap().heard, Heard::Auth(reply(503, "no")));
+        assert_eq!(lines, [EHLO, "AUTH PLAIN", "QUIT"]);
     }
 
     #[test]
     fn auth_that_is_granted_is_cancelled() {
-        let answers =
-            with_greeting(&["250 mx\r\n", "334 \r\n", "501 cancelled\r\n", "530 no\r\n", "221 bye\r\n"]);
-        let (result, lines) = hold(AuthTry::InClear, &answers);
-        assert_eq!(result.unwrap().clear.auth_try, Some(reply(334, "")));
-        assert_eq!(lines, [EHLO, AUTH, "*", MAIL, "QUIT"]);
+        let answers = with_greeting(&["250 mx\r\n", "334 \r\n", "501 cancelled\r\n", "221 bye\r\n"]);
+        let (result, lines) = hold(&AUTH_IN_CLEAR, &answers);
+        assert_eq!(result.unwrap().heard, Heard::Auth(reply(334, "")));
+        assert_eq!(lines, [EHLO, "AUTH PLAIN", "*", "QUIT"]);
+    }
+
+    #[test]
+    fn where_plain_is_not_offered_the_first_mechanism_is_begun() {
+        let answers = with_greeting(&[
+            "250-mx\r\n250 AUTH CRAM-MD5 LOGIN\r\n",
+            "334 PDE+\r\n",
+            "501 no\r\n",
+            "221 bye\r\n",
+        ]);
+        assert_eq!(hold(&AUTH_IN_CLEAR, &answers).1[1], "AUTH CRAM-MD5");
     }
 
     #[test]
@@ -896,56 +1003,72 @@ mod tests {
 
     #[test]
     fn starttls_that_is_refused_is_recorded() {
-        let answers = ["250-mx\r\n250 STARTTLS\r\n", "530 no\r\n", "454 4.7.0 not now\r\n", "221 bye\r\n"];
-        let (result, lines) = hold(AuthTry::Never, &with_greeting(&answers));
-        assert_eq!(result.unwrap().upgrade, Upgrade::Refused(reply(454, "4.7.0 not now")));
-        assert_eq!(lines, [EHLO, MAIL, "STARTTLS", "QUIT"]);
+        let answers = ["250-mx\r\n250 STARTTLS\r\n", "454 4.7.0 not now\r\n", "221 bye\r\n"];
+        let (result, lines) = hold(&MAIL_OVER_TLS, &with_greeting(&answers));
+        let dialogue = result.unwrap();
+        assert_eq!(dialogue.upgrade, Upgrade::Refused(reply(454, "4.7.0 not now")));
+        assert_eq!(dialogue.heard, Heard::NotAsked);
+        assert_eq!(lines, [EHLO, "STARTTLS", "QUIT"]);
     }
 
     #[test]
-    fn any_certificate_will_do_and_all_is_asked_again() {
+    fn over_tls_ehlo_is_asked_again_and_then_the_question() {
         let (certificate, key) = certificate();
-        let answers =
-            &["250-mx\r\n250 AUTH PLAIN\r\n", "250 ok\r\n", "554 no\r\n", "250 ok\r\n", "221 bye\r\n"];
-        let (result, lines) = tls(tls_server(certificate, &key), answers);
-        let session = result.unwrap().tls().cloned().unwrap();
-        assert_eq!((session.auth, session.rcpt), (vec!["PLAIN".to_owned()], Some(reply(554, "no"))));
-        assert_eq!(lines, [EHLO, MAIL, RCPT, "RSET", "QUIT"]);
+        let answers = &["250-mx\r\n250 AUTH PLAIN\r\n", "250 ok\r\n", "554 no\r\n", "221 bye\r\n"];
+        let (result, lines) = tls(tls_server(certificate, &key), &MAIL_OVER_TLS, answers);
+        let dialogue = result.unwrap();
+        assert!(matches!(dialogue.upgrade, Upgrade::Done(Offer { auth, .. }) if auth == ["PLAIN"]));
+        assert_eq!(dialogue.heard, Heard::Mail(reply(250, "ok"), Some(reply(554, "no"))));
+        assert_eq!(lines, [EHLO, MAIL, RCPT, "QUIT"]);
     }
 
     #[test]
-    fn a_server_without_the_key_of_its_certificate_fails() {
-        let (result, _) = tls(tls_server(certificate().0, &KeyPair::generate().unwrap()), &[]);
-        assert!(matches!(result.unwrap().upgrade, Upgrade::Failed(_)));
+    fn auth_is_begun_and_given_up_over_tls() {
+        let (certificate, key) = certificate();
+        let answers = &["250-mx\r\n250 AUTH PLAIN\r\n", "334 \r\n", "501 no\r\n", "221 bye\r\n"];
+        let (result, lines) = tls(tls_server(certificate, &key), &AUTH_OVER_TLS, answers);
+        assert_eq!(result.unwrap().heard, Heard::Auth(reply(334, "")));
+        assert_eq!(lines, [EHLO, "AUTH PLAIN", "*", "QUIT"]);
+    }
+
+    #[test]
+    fn certificates_are_not_judged_however_odd() {
+        // Another's key, and bytes that are no certificate at all.
+        let (_, key) = certificate();
+        for odd in [certificate().0, CertificateDer::from(vec![0x30, 0x00])] {
+            let answers = &["250-mx\r\n250 AUTH PLAIN\r\n", "530 no\r\n", "221 bye\r\n"];
+            let (result, _) = tls(tls_server(odd, &key), &MAIL_OVER_TLS, answers);
+            assert_eq!(result.unwrap().heard, Heard::Mail(reply(530, "no"), None));
+        }
     }
 
     #[test]
     fn a_handshake_answered_with_text_fails() {
-        let answers = ["250-mx\r\n250 STARTTLS\r\n", "530 no\r\n", "220 go\r\n", "500 what?\r\n"];
-        let answers = with_greeting(&answers);
+        let answers = with_greeting(&["250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"]);
         let (address, server) = serve(move |mut stream| {
             stream.write_all(b"220 mx\r\n").unwrap();
-            script(&mut stream, &answers[1..4]);
+            script(&mut stream, &answers[1..]);
             stream.read_exact(&mut [0]).unwrap();
             stream.write_all(b"500 what?\r\n").unwrap();
             io::copy(&mut stream, &mut io::sink()).ok();
         });
-        let result = dialogue(address, AuthTry::Never, soon());
+        let result = dialogue(address, &MAIL_OVER_TLS, soon());
         assert!(matches!(result.unwrap().upgrade, Upgrade::Failed(_)));
         server.join().unwrap();
     }
 
     #[test]
     fn a_server_that_hangs_up_in_the_handshake_fails() {
-        let answers = ["250-mx\r\n250 STARTTLS\r\n", "530 no\r\n", "220 go\r\n"];
-        let (result, _) = hold(AuthTry::Never, &with_greeting(&answers));
+        let answers = ["250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"];
+        let (result, _) = hold(&MAIL_OVER_TLS, &with_greeting(&answers));
         assert!(matches!(result.unwrap().upgrade, Upgrade::Failed(_)));
     }
 
     #[test]
     fn text_behind_the_go_ahead_is_an_injection() {
-        let answers = ["250-mx\r\n250 STARTTLS\r\n", "530 no\r\n", "220 go\r\n250 injected\r\n"];
-        assert!(matches!(error(&with_greeting(&answers)), SmtpError::Injected { .. }));
+        let answers = ["250-mx\r\n250 STARTTLS\r\n", "220 go\r\n250 injected\r\n"];
+        let error = hold(&MAIL_OVER_TLS, &with_greeting(&answers)).0.unwrap_err();
+        assert!(matches!(error, SmtpError::Injected { .. }), "{error:?}");
     }
 
     #[test]
@@ -1000,7 +1123,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_replaced() {
         let (address, _server) = serve(|mut stream| stream.write_all(b"554 \xff\xfe no\r\n").unwrap());
-        let SmtpError::Greeting { reply, .. } = dialogue(address, AuthTry::Never, soon()).unwrap_err() else {
+        let SmtpError::Greeting { reply, .. } = dialogue(address, &MAIL_IN_CLEAR, soon()).unwrap_err() else {
             panic!("no greeting")
         };
         assert_eq!(reply.text, "\u{fffd}\u{fffd} no");
@@ -1015,14 +1138,14 @@ mod tests {
     #[test]
     fn a_line_without_end_is_too_much() {
         let (address, _server) = serve(|mut stream| while stream.write_all(&[b'2'; 1000]).is_ok() {});
-        let error = dialogue(address, AuthTry::Never, soon()).unwrap_err();
+        let error = dialogue(address, &MAIL_IN_CLEAR, soon()).unwrap_err();
         assert!(matches!(error, SmtpError::TooMuch { step: Step::Greeting, .. }), "{error:?}");
     }
 
     #[test]
     fn a_reply_without_end_is_too_much() {
         let (address, _server) = serve(|mut stream| while stream.write_all(b"220-and\r\n").is_ok() {});
-        let error = dialogue(address, AuthTry::Never, soon()).unwrap_err();
+        let error = dialogue(address, &MAIL_IN_CLEAR, soon()).unwrap_err();
         assert!(matches!(error, SmtpError::TooMuch { step: Step::Greeting, .. }), "{error:?}");
     }
 
@@ -1033,17 +1156,16 @@ mod tests {
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        let begun = Instant::now();
+        // It goes on for as long as it is listened to.
         let error =
-            dialogue(address, AuthTry::Never, Deadline::after(Duration::from_millis(300))).unwrap_err();
+            dialogue(address, &MAIL_IN_CLEAR, Deadline::after(Duration::from_millis(300))).unwrap_err();
         assert!(matches!(error, SmtpError::TimedOut { step: Step::Greeting, .. }), "{error:?}");
-        assert!(begun.elapsed() < Duration::from_secs(5));
     }
 
     #[test]
     fn a_silent_server_is_left_at_the_deadline() {
         let (address, _server) = serve(|mut stream| io::copy(&mut stream, &mut io::sink()).ok());
-        let error = dialogue(address, AuthTry::Never, Deadline::after(Duration::from_secs(1))).unwrap_err();
+        let error = dialogue(address, &MAIL_IN_CLEAR, Deadline::after(Duration::from_secs(1))).unwrap_err();
         assert!(matches!(error, SmtpError::TimedOut { step: Step::Greeting, .. }), "{error:?}");
     }
 
@@ -1051,10 +1173,10 @@ mod tests {
     fn a_handshake_that_hangs_is_left_at_the_deadline() {
         let (address, _server) = serve(|mut stream| {
             stream.write_all(b"220 mx\r\n").unwrap();
-            script(&mut stream, &["250-mx\r\n250 STARTTLS\r\n", "530 no\r\n", "220 go\r\n"]);
+            script(&mut stream, &["250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"]);
             io::copy(&mut stream, &mut io::sink()).ok()
         });
-        let error = dialogue(address, AuthTry::Never, Deadline::after(Duration::from_secs(2))).unwrap_err();
+        let error = dialogue(address, &MAIL_OVER_TLS, Deadline::after(Duration::from_secs(2))).unwrap_err();
         assert!(matches!(error, SmtpError::TimedOut { step: Step::Handshake, .. }), "{error:?}");
     }
 
@@ -1065,9 +1187,9 @@ mod tests {
             script(&mut stream, &["250 mx\r\n", "530 no\r\n"]);
             io::copy(&mut stream, &mut io::sink()).ok()
         });
-        let begun = Instant::now();
-        dialogue(address, AuthTry::Never, soon()).unwrap();
-        assert!(begun.elapsed() < Duration::from_secs(5));
+        let deadline = Deadline::after(Duration::from_secs(120));
+        dialogue(address, &MAIL_IN_CLEAR, deadline).unwrap();
+        assert!(!deadline.passed());
     }
 
     #[test]
@@ -1078,7 +1200,7 @@ mod tests {
         while !refuses(address, soon()).unwrap() {
             assert!(!patience.passed(), "somebody listens still");
         }
-        let error = dialogue(address, AuthTry::Never, soon()).unwrap_err();
+        let error = dialogue(address, &MAIL_IN_CLEAR, soon()).unwrap_err();
         assert!(matches!(error, SmtpError::Connect { .. }));
     }
 
@@ -1097,7 +1219,7 @@ mod tests {
 
     #[test]
     fn a_dialogue_survives_being_recorded() {
-        let (result, _) = hold(AuthTry::Never, &with_greeting(&[OPEN, &["221 bye\r\n"]].concat()));
+        let (result, _) = hold(&MAIL_IN_CLEAR, &with_greeting(&[OPEN, &["221 bye\r\n"]].concat()));
         let dialogue = result.unwrap();
         let text = serde_json::to_string(&dialogue).unwrap();
         assert_eq!(serde_json::from_str::<Dialogue>(&text).unwrap(), dialogue);

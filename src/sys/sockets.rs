@@ -20,6 +20,7 @@ use netlink_packet_sock_diag::inet::nlas::Nla;
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
 use netlink_packet_sock_diag::message::SockDiagMessage;
 use nix::errno::Errno;
+use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect,
     recv, send, setsockopt, socket, sockopt,
@@ -27,7 +28,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
-use super::process::{Process, pids, process};
+use super::process::{IT_TAKES, Process, pids, process};
 
 /// How often a question is asked anew, each time on a fresh netlink socket, before its failure is believed.
 const ATTEMPTS: usize = 5;
@@ -114,12 +115,21 @@ pub enum SocketError {
         source: io::Error,
     },
     /// We may not look into a process that may hold the socket.
-    #[error("not allowed to see whether process {pid} holds the listener on {address}")]
+    #[error("not allowed to see whether process {pid} holds the listener on {address}: {IT_TAKES}")]
     Denied {
         /// Where the socket listens.
         address: SocketAddr,
         /// The process.
         pid: i32,
+    },
+    /// None of the processes that we see holds the socket.
+    #[error(
+        "cannot see who holds the listener on {address}: no process of this plugin's pid namespace does; run the plugin \
+         where the mail server runs"
+    )]
+    Elsewhere {
+        /// Where the socket listens.
+        address: SocketAddr,
     },
 }
 
@@ -205,9 +215,25 @@ pub fn holder_among(socket: &Socket, pids: &[i32]) -> Result<Option<Held>, Socke
     unknown.map_or(Ok(None), Err)
 }
 
-/// Every process that holds `socket` open and that we may look into: a walk over the descriptors of all processes.
-pub fn holders(socket: &Socket) -> Vec<Process> {
-    pids().filter(|pid| matches!(descriptor(*pid, socket.inode), Ok(Some(_)))).filter_map(process).collect()
+/// Every process that holds `socket` open, as far as we may look into them: a walk over the descriptors of all processes.
+/// Nobody, where whoever held it has just ended, or is not in our pid namespace.
+///
+/// # Errors
+///
+/// [`SocketError::Denied`] if nobody is seen to hold it, but there is one that we may not look into.
+pub fn holders(socket: &Socket) -> Result<Vec<Process>, SocketError> {
+    let (mut found, mut hidden) = (Vec::new(), None);
+    for pid in pids() {
+        match descriptor(pid, socket.inode) {
+            Ok(Some(_)) => found.extend(process(pid)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => hidden = hidden.or(Some(pid)),
+            Ok(None) | Err(_) => {}
+        }
+    }
+    match hidden {
+        Some(pid) if found.is_empty() => Err(SocketError::Denied { address: socket.address, pid }),
+        _ => Ok(found),
+    }
 }
 
 /// Tries to bind (not listen) `port` on `address`: with `SO_REUSEADDR`, so that connections that are over do not count,
@@ -230,6 +256,31 @@ pub fn try_bind(address: IpAddr, port: u16) -> io::Result<()> {
     }
     bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, port)))?;
     Ok(())
+}
+
+/// The addresses of this machine's interfaces, but for loopback and link-local ones, each once.
+///
+/// # Errors
+///
+/// What `getifaddrs(3)` says.
+pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut found = Vec::new();
+    for interface in getifaddrs()? {
+        let Some(address) = interface.address else { continue };
+        let address = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+            (Some(four), _) => IpAddr::V4(four.ip()),
+            (_, Some(six)) => IpAddr::V6(six.ip()),
+            _ => continue,
+        };
+        let is_local = match address {
+            IpAddr::V4(four) => four.is_loopback() || four.is_link_local(),
+            IpAddr::V6(six) => six.is_loopback() || six.is_unicast_link_local(),
+        };
+        if !is_local && !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    Ok(found)
 }
 
 /// The lowest descriptor of a process that is this socket; none if the process is gone.
@@ -664,7 +715,7 @@ mod tests {
     #[test]
     fn we_are_among_the_holders_of_our_listener() {
         let (_listener, socket) = one("127.0.0.1:0");
-        assert!(holders(&socket).iter().any(|process| process.pid == us()));
+        assert!(holders(&socket).unwrap().iter().any(|process| process.pid == us()));
     }
 
     #[test]

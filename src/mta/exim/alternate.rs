@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::conf::{self, ACL_MACRO, ACL_OPTION, ADVERTISE, DATA_ACL, DATA_OPTION, NOTLS};
 use super::read::{self, Printed};
-use super::{Layout, UNIT, UNIT_PATH, Whose, daemons, end};
+use super::{Layout, UNIT, UNIT_PATH, VIEW, Whose, daemons, end};
 use crate::mta::{
     Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, MtaError, SMTP, Staged, Tell,
     Words, bound, or_loopback, services, systemd_runs,
@@ -192,12 +192,12 @@ impl<'a> Here<'a> {
 
     /// The addresses on which the primary listens.
     fn bound(&self) -> Result<Vec<IpAddr>, MtaError> {
-        let primary: Vec<i32> = self.daemons().iter().map(|daemon| daemon.pid).collect();
-        bound(self.desk.host, &primary)
+        let primary: Vec<i32> = self.daemons()?.iter().map(|daemon| daemon.pid).collect();
+        bound(self.desk.host, &primary, Path::new(VIEW))
     }
 
     /// The primary's daemon, and its sessions.
-    fn daemons(&self) -> Vec<Process> {
+    fn daemons(&self) -> Result<Vec<Process>, MtaError> {
         daemons(self.desk.host, Whose::Primary)
     }
 
@@ -215,6 +215,10 @@ fn complaint(output: &Output) -> String {
 impl Alternate for Here<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
         Ok(or_loopback(self.bound()?))
+    }
+
+    fn is_settled(&self) -> Result<bool, MtaError> {
+        Ok(self.daemons()?.is_empty() || !self.bound()?.is_empty())
     }
 
     fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {
@@ -254,7 +258,7 @@ impl Alternate for Here<'_> {
     }
 
     fn ready(&self, listener: &Listener) -> Result<(), MtaError> {
-        let daemons = self.daemons();
+        let daemons = self.daemons()?;
         if daemons.is_empty() {
             return Err(MtaError::Down("Exim does not run; start it first".to_owned()));
         }
@@ -289,25 +293,25 @@ impl Alternate for Here<'_> {
     }
 
     fn tell_before(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {
-        Ok(if goal.listener().is_some() { Vec::new() } else { end(self.desk.host) })
+        if goal.listener().is_some() { Ok(Vec::new()) } else { end(self.desk.host) }
     }
 
-    fn tell(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {
+    fn tell(&self, goal: &Goal, addresses: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
         let Some(listener) = goal.listener() else {
             // A session may have begun while its daemon ended.
-            return Ok(end(self.desk.host));
+            return end(self.desk.host);
         };
         if systemd_runs(self.desk.host) {
             return Ok(["enable", "restart"].map(|verb| Tell::Unit { verb, unit: UNIT.to_owned() }).into());
         }
-        let mut tells = end(self.desk.host);
-        let interfaces = self.interfaces(listener)?;
+        let mut tells = end(self.desk.host)?;
+        let interfaces = conf::interfaces(addresses, listener.port);
         tells.push(Tell::Daemon(self.exim().args(["-C", self.layout.ours, "-bd", "-oX"]).arg(interfaces)));
         Ok(tells)
     }
 
     fn primary_runs(&self) -> Result<bool, MtaError> {
-        Ok(!self.daemons().is_empty())
+        Ok(!self.daemons()?.is_empty())
     }
 
     fn revive(&self) -> Vec<Tell> {

@@ -99,8 +99,10 @@ pub fn unit(daemon: &str, configuration: &Path, interfaces: &str) -> String {
     let configuration = configuration.display();
     format!(
         "[Unit]\nDescription=Alternate inbound SMTP server (mail-smtp2)\nWants=network-online.target\n\
-         After=network-online.target\n\n\
+         After=network-online.target\n\
+         # An address may be late at boot: it tries again until it can bind it.\nStartLimitIntervalSec=0\n\n\
          [Service]\nType=exec\nExecStart={daemon} -C {configuration} -bdf -oX \"{interfaces}\"\n\
+         Restart=on-failure\nRestartSec=5\n\
          # Deliveries that have begun run to their end.\nKillMode=process\n\n\
          [Install]\nWantedBy=multi-user.target\n"
     )

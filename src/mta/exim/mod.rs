@@ -77,6 +77,9 @@ impl Layout {
     }
 }
 
+/// What Exim has to see as we do: all of its configuration is below.
+const VIEW: &str = "/etc";
+
 /// Whose a daemon is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
@@ -86,26 +89,36 @@ enum Whose {
     Primary,
 }
 
+/// The folders that belong to the user as whom Exim runs, if it does not run as root.
+const HOMES: [&str; 3] = ["/var/spool/exim4", "/var/spool/exim", "/usr/exim/spool"];
+
 /// The daemons of Exim's, and their sessions, the oldest first.
-fn daemons(host: &dyn Host, whose: Whose) -> Vec<Process> {
-    let mut found = host.processes(&LAYOUTS.map(|layout| Path::new(layout.daemon)));
+///
+/// # Errors
+/// One of them cannot be looked into.
+fn daemons(host: &dyn Host, whose: Whose) -> Result<Vec<Process>, MtaError> {
+    let programs = LAYOUTS.map(|layout| Path::new(layout.daemon));
+    let mut found = host.processes(&programs, &HOMES.map(Path::new))?;
     found.retain(|process| {
         let words = Words::of(host, process);
         let is_ours = LAYOUTS.iter().any(|layout| words.have(layout.ours));
         LISTENS.iter().any(|word| words.have(word)) && is_ours == (whose == Whose::Ours)
     });
     found.sort_by_key(|process| (process.started, process.pid));
-    found
+    Ok(found)
 }
 
 /// What ends our daemon and its sessions, which would accept mail that sticks once their configuration has gone.
-fn end(host: &dyn Host) -> Vec<Tell> {
+///
+/// # Errors
+/// One of them cannot be looked into.
+fn end(host: &dyn Host) -> Result<Vec<Tell>, MtaError> {
     let mut tells = Vec::new();
     if systemd_runs(host) && is_there(host, Path::new(UNIT_PATH)) {
         tells.extend(["disable", "stop"].map(|verb| Tell::Unit { verb, unit: UNIT.to_owned() }));
     }
-    tells.extend(daemons(host, Whose::Ours).into_iter().map(Tell::End));
-    tells
+    tells.extend(daemons(host, Whose::Ours)?.into_iter().map(Tell::End));
+    Ok(tells)
 }
 
 /// Exim 4.
@@ -128,7 +141,7 @@ impl Mta for Exim {
     fn presence(&self, host: &dyn Host) -> Presence {
         if Layout::of(host).is_none() {
             Presence::Missing
-        } else if daemons(host, Whose::Primary).is_empty() {
+        } else if matches!(daemons(host, Whose::Primary).as_deref(), Ok([])) {
             Presence::Installed
         } else {
             Presence::Runs
@@ -136,7 +149,11 @@ impl Mta for Exim {
     }
 
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
-        Ok(daemons(host, Whose::Ours).into_iter().map(|process| process.pid).collect())
+        Ok(daemons(host, Whose::Ours)?.into_iter().map(|process| process.pid).collect())
+    }
+
+    fn view(&self) -> &Path {
+        Path::new(VIEW)
     }
 
     fn is_own(&self, _: &dyn Host, _: &Process) -> bool {
@@ -164,7 +181,7 @@ impl Mta for Exim {
         Vec::new()
     }
 
-    fn remains(&self, host: &dyn Host) -> Vec<Tell> {
+    fn remains(&self, host: &dyn Host) -> Result<Vec<Tell>, MtaError> {
         end(host)
     }
 

@@ -17,11 +17,13 @@ use super::{
     Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, SMTP,
     Staged, Tell, is_there, or_loopback,
 };
-use crate::sys::{Command, EntryKind, Host, Process};
+use crate::sys::{Command, EntryKind, Host, Process, SocketError};
 use crate::wire::text::foreign;
 
 /// The daemon that delivers the queue: qmail runs when it does.
 const DAEMON: &str = "/var/qmail/bin/qmail-send";
+/// The folder that belongs to the user as whom the daemon runs.
+const HOMES: [&str; 1] = ["/var/qmail/queue/bounce"];
 /// Where qmail's configuration is.
 const CONTROL: &str = "/var/qmail/control";
 /// Where the service directory may be; often they are links to one another.
@@ -116,7 +118,7 @@ impl Mta for Qmail {
     fn presence(&self, host: &dyn Host) -> Presence {
         if !is_there(host, Path::new(DAEMON)) || !is_there(host, Path::new(CONTROL)) {
             Presence::Missing
-        } else if host.processes(&[Path::new(DAEMON)]).is_empty() {
+        } else if matches!(senders(host).as_deref(), Ok([])) {
             Presence::Installed
         } else {
             Presence::Runs
@@ -135,6 +137,10 @@ impl Mta for Qmail {
         Ok(std::iter::once(pid).chain(children).collect())
     }
 
+    fn view(&self) -> &Path {
+        Path::new(CONTROL)
+    }
+
     fn still_owns(&self, host: &dyn Host, pid: i32) -> bool {
         // It outlives whoever supervises it.
         self.owners(host).is_ok_and(|owners| owners.contains(&pid))
@@ -142,7 +148,11 @@ impl Mta for Qmail {
 
     fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
         let Some(dir) = self.dir(host) else { return false };
-        // What a supervisor starts begins in the service directory, and stays there when the supervisor is gone.
+        // What a supervisor starts begins in the service directory, and stays there when the supervisor is gone. People
+        // may work there, too.
+        if !host.is_of(process.pid, &users(host)) {
+            return false;
+        }
         let works_in = host.stamp(&PathBuf::from(format!("/proc/{}/cwd", process.pid)));
         matches!((works_in, host.stamp(dir)), (Ok(Some(here)), Ok(Some(there))) if here == there)
     }
@@ -199,6 +209,24 @@ impl Mta for Qmail {
     fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
         Ok(Box::new(Here { qmail: self, desk }))
     }
+}
+
+/// The daemon that delivers the queue.
+fn senders(host: &dyn Host) -> Result<Vec<Process>, MtaError> {
+    Ok(host.processes(&[Path::new(DAEMON)], &HOMES.map(Path::new))?)
+}
+
+/// The users as whom qmail's own programs run, by the names that they have everywhere (qmail's INSTALL.ids), and vpopmail's.
+fn users(host: &dyn Host) -> Vec<u32> {
+    let text = host.read(Path::new("/etc/passwd")).ok().flatten().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let user = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        ["qmail", "vpopmail", "vchkpw"].iter().any(|own| name.starts_with(own)).then_some(())?;
+        fields.nth(1)?.parse().ok()
+    };
+    text.lines().filter_map(user).collect()
 }
 
 /// qmail on a machine.
@@ -278,7 +306,14 @@ fn whole(path: PathBuf, bytes: Option<Vec<u8>>) -> Edit {
 
 impl Alternate for Here<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
-        let primary = self.desk.host.listening(SMTP)?;
+        let host = self.desk.host;
+        senders(host)?.iter().try_for_each(|sender| host.together(sender.pid, Path::new(CONTROL)))?;
+        let primary = host.listening(SMTP)?;
+        for socket in &primary {
+            if host.holders(socket)?.is_empty() && host.listening(SMTP)?.contains(socket) {
+                return Err(SocketError::Elsewhere { address: socket.address }.into());
+            }
+        }
         let mut addresses: Vec<IpAddr> = primary.iter().map(|socket| socket.address.ip()).collect();
         addresses.dedup();
         Ok(or_loopback(addresses))
@@ -342,7 +377,7 @@ impl Alternate for Here<'_> {
 
     fn ready(&self, _: &Listener) -> Result<(), MtaError> {
         let (host, dir) = (self.desk.host, self.dir()?);
-        if host.processes(&[Path::new(DAEMON)]).is_empty() {
+        if senders(host)?.is_empty() {
             return Err(MtaError::Down("qmail does not run (no qmail-send); start it first".to_owned()));
         }
         if host.listening(SMTP)?.is_empty() {
@@ -381,7 +416,7 @@ impl Alternate for Here<'_> {
         Ok(None)
     }
 
-    fn tell(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {
+    fn tell(&self, goal: &Goal, _: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
         let (host, Some(dir)) = (self.desk.host, self.qmail.dir(self.desk.host)) else {
             return Ok(Vec::new());
         };
@@ -405,7 +440,7 @@ impl Alternate for Here<'_> {
 
     fn primary_runs(&self) -> Result<bool, MtaError> {
         let host = self.desk.host;
-        Ok(!host.processes(&[Path::new(DAEMON)]).is_empty() && !host.listening(SMTP)?.is_empty())
+        Ok(!senders(host)?.is_empty() && !host.listening(SMTP)?.is_empty())
     }
 
     fn revive(&self) -> Vec<Tell> {

@@ -17,7 +17,7 @@ use super::{
     Alternate, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell,
     Words,
 };
-use crate::sys::{Command, Host, Process};
+use crate::sys::{Command, Host, Process, SightError};
 
 /// The sandbox of one state directory.
 #[derive(Debug, Clone)]
@@ -60,9 +60,21 @@ impl Mta for Sandbox {
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
         let Some(text) = host.read(&self.dir.join(daemon::LOCK))? else { return Ok(Vec::new()) };
         let pid = String::from_utf8_lossy(&text).trim().parse().ok();
+        let Some(process) = pid.and_then(|pid| host.process(pid)) else { return Ok(Vec::new()) };
         // The pid of an ended daemon may be anybody's by now, but not under our own binary's name.
-        let ours = |pid: &i32| host.process(*pid).is_some_and(|p| p.exe.as_deref() == Some(&self.program));
-        Ok(pid.filter(ours).into_iter().collect())
+        match process.exe {
+            None => Err(SightError::Hidden { name: process.name, pid: process.pid }.into()),
+            Some(exe) if exe == self.program => Ok(vec![process.pid]),
+            Some(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn view(&self) -> &Path {
+        &self.dir
+    }
+
+    fn runs_as_we_do(&self) -> bool {
+        true
     }
 
     fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
@@ -80,6 +92,10 @@ impl Mta for Sandbox {
 
     fn listener_in(&self, block: &str) -> Option<Listener> {
         conf::parse(block).ok()?.listener.map(Listener::from)
+    }
+
+    fn primary_port(&self) -> Option<u16> {
+        None
     }
 
     fn comes_back(&self, _: &dyn Host) -> bool {
@@ -153,7 +169,7 @@ impl Alternate for Here<'_> {
         Ok(Some(self.sandbox.command("check").arg(&file)))
     }
 
-    fn tell(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {
+    fn tell(&self, goal: &Goal, _: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
         let dir = &self.sandbox.dir;
         let end = Tell::Daemon(self.sandbox.command("end").arg(dir));
         if goal.listener().is_none() {

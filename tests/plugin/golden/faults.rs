@@ -103,9 +103,9 @@ impl Faults {
     }
 
     /// What becomes of this call, if not what was recorded, and what it complains of.
-    pub(super) fn strike(&mut self, met: impl Fn(&At) -> bool) -> Option<(Then, String)> {
+    pub(super) fn strike(&mut self, met: impl Fn(&At, &Then) -> bool) -> Option<(Then, String)> {
         let mut struck = None;
-        for (fault, calls) in self.laid.iter_mut().filter(|(fault, _)| met(&fault.at)) {
+        for (fault, calls) in self.laid.iter_mut().filter(|(fault, _)| met(&fault.at, &fault.then)) {
             *calls += 1;
             if fault.nth.is_none_or(|nth| nth == *calls) {
                 struck = struck.or_else(|| Some((fault.then.clone(), fault.stderr.clone())));

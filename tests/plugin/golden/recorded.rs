@@ -6,13 +6,14 @@
 
 use super::faults::{At, Faults, Then};
 use super::recording::{
-    Content, Deed, Differing, End, Entry, Holder, Listening, Recording, STATE, Scene, Somebody, Stored,
-    Survey, difference, is_status, status_bytes,
+    Content, Deed, Differing, End, Entry, Holder, Listening, Recording, STATE, Said, Scene, Somebody, Spoken,
+    Stored, Survey, difference, is_status, status_bytes,
 };
-use mail_smtp2::sys::smtp::{Reply, Upgrade};
+use mail_smtp2::sys::smtp::{Heard, Upgrade};
 use mail_smtp2::sys::{
-    AuthTry, Command, CommandError, Deadline, Dialogue, EditLock, Ended, FileError, Held, Host, Lock,
-    LockError, Meta, Output, Process, Signal, SmtpError, Socket, SocketError, Stamp,
+    Asked, Command, CommandError, Deadline, Dialogue, EditLock, Ended, FileError, Held, Host, Layer, Lock,
+    LockError, Meta, Output, Process, Question, Reply, SightError, Signal, SmtpError, Socket, SocketError,
+    Stamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -270,7 +271,7 @@ impl Machine {
         outcome
     }
 
-    fn strike(&mut self, met: impl Fn(&At) -> bool) -> Option<(Then, String)> {
+    fn strike(&mut self, met: impl Fn(&At, &Then) -> bool) -> Option<(Then, String)> {
         self.faults.strike(met)
     }
 
@@ -390,7 +391,7 @@ impl Host for Recorded {
         let old = machine.file(path);
         let mode = old.as_ref().map_or(mode, |old| old.stored.mode);
         let head = format!("write {} {mode:04o}", path.display());
-        if machine.strike(|at| matches!(at, At::Write(struck) if struck == path)).is_some() {
+        if machine.strike(|at, _| matches!(at, At::Write(struck) if struck == path)).is_some() {
             machine.effect(format!("{head}: permission denied (a fault)"));
             return Err(writing(path, io::Error::from_raw_os_error(nix::libc::EACCES)));
         }
@@ -500,7 +501,7 @@ impl Host for Recorded {
         path.parent().map_or(Ok(()), |folder| self.make_dir(folder))?;
         let mut machine = self.lock();
         let head = format!("lock {}", path.display());
-        let held = machine.strike(|at| matches!(at, At::Lock(struck) if struck == path));
+        let held = machine.strike(|at, _| matches!(at, At::Lock(struck) if struck == path));
         if let Some((Then::HeldBy(pid), _)) = held {
             machine.effect(format!("{head}: held by process {pid} (a fault)"));
             return Err(LockError::Held { holder: Some(pid) });
@@ -514,7 +515,7 @@ impl Host for Recorded {
     fn edit_lock(&self, path: &Path, _: Duration) -> Result<Option<EditLock>, FileError> {
         let mut machine = self.lock();
         let head = format!("lock {}", path.display());
-        if machine.strike(|at| matches!(at, At::Lock(struck) if struck == path)).is_some() {
+        if machine.strike(|at, _| matches!(at, At::Lock(struck) if struck == path)).is_some() {
             machine.effect(format!("{head}: held by somebody else (a fault)"));
             return Ok(None);
         }
@@ -532,7 +533,7 @@ impl Host for Recorded {
         if read && !bytes.is_empty() {
             let letters = String::from_utf8_lossy(bytes).into_owned();
             let head = format!("feed {} {letters}", fifo.display());
-            if machine.strike(|at| matches!(at, At::Feed(struck) if struck == fifo)).is_some() {
+            if machine.strike(|at, _| matches!(at, At::Feed(struck) if struck == fifo)).is_some() {
                 machine.effect(format!("{head}: it changes nothing (a fault)"));
                 return Ok(read);
             }
@@ -552,7 +553,7 @@ impl Host for Recorded {
         let argv: Vec<String> =
             command.argv().iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let words = argv.join(" ");
-        let struck = machine.strike(|at| matches!(at, At::Run(beginning) if words.starts_with(beginning)));
+        let struck = machine.strike(|at, _| matches!(at, At::Run(beginning) if words.starts_with(beginning)));
         let (end, stdout, stderr, mark) = match struck {
             Some((Then::Hangs(seconds), stderr)) => {
                 machine.effect(format!("run {words}: killed after {seconds} s (a fault)"));
@@ -593,7 +594,7 @@ impl Host for Recorded {
     fn holder_among(&self, socket: &Socket, pids: &[i32]) -> Result<Option<Held>, SocketError> {
         let mut machine = self.lock();
         let port = socket.address.port();
-        if machine.strike(|at| *at == At::Holder(port)).is_some() {
+        if machine.strike(|at, _| *at == At::Holder(port)).is_some() {
             let pid = pids.first().copied().unwrap_or_default();
             return Err(SocketError::Denied { address: socket.address, pid });
         }
@@ -602,17 +603,17 @@ impl Host for Recorded {
         Ok(found.map(|holder| Held { socket: socket.clone(), pid: holder.pid, fd: holder.fd }))
     }
 
-    fn holders(&self, socket: &Socket) -> Vec<Process> {
+    fn holders(&self, socket: &Socket) -> Result<Vec<Process>, SocketError> {
         let machine = self.lock();
         let holders = machine.listening(socket).into_iter().flat_map(|listening| &listening.holders);
-        holders.filter_map(|holder| machine.process(holder.pid)).collect()
+        Ok(holders.filter_map(|holder| machine.process(holder.pid)).collect())
     }
 
     fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()> {
         let mut machine = self.lock();
         let place = SocketAddr::new(address, port);
         machine.place(place);
-        if machine.strike(|at| *at == At::Bind(place)).is_some() {
+        if machine.strike(|at, _| *at == At::Bind(place)).is_some() {
             return Err(io::Error::from_raw_os_error(nix::libc::EACCES));
         }
         match machine.scene.unbindable.get(&place) {
@@ -625,7 +626,20 @@ impl Host for Recorded {
         self.lock().process(pid)
     }
 
-    fn processes(&self, exes: &[&Path]) -> Vec<Process> {
+    fn is_of(&self, _: i32, _: &[u32]) -> bool {
+        // Nobody else works on a machine that is being recorded.
+        true
+    }
+
+    fn parent(&self, _: i32) -> Option<i32> {
+        None
+    }
+
+    fn together(&self, _: i32, _: &Path) -> Result<(), SightError> {
+        Ok(())
+    }
+
+    fn processes(&self, exes: &[&Path], _: &[&Path]) -> Result<Vec<Process>, SightError> {
         let mut machine = self.lock();
         if let Some(exe) = exes.iter().find(|exe| !machine.survey.programs.iter().any(|known| known == **exe))
         {
@@ -634,7 +648,7 @@ impl Host for Recorded {
         let ours = |pid: &i32| {
             machine.process(*pid).filter(|p| p.exe.as_deref().is_some_and(|exe| exes.contains(&exe)))
         };
-        machine.scene.processes.iter().filter_map(|process| ours(&process.pid)).collect()
+        Ok(machine.scene.processes.iter().filter_map(|process| ours(&process.pid)).collect())
     }
 
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()> {
@@ -648,7 +662,7 @@ impl Host for Recorded {
             Signal::Kill => "KILL",
         };
         let head = format!("signal {name} {} ({})", process.pid, process.name);
-        let deed = match machine.strike(|at| matches!(at, At::Signal(to) if *to == process.name)) {
+        let deed = match machine.strike(|at, _| matches!(at, At::Signal(to) if *to == process.name)) {
             Some((Then::Lost(_), _)) => {
                 machine.effect(format!("{head}: it changes nothing (a fault)"));
                 return Ok(());
@@ -684,32 +698,65 @@ impl Host for Recorded {
         Ok(machine.scene.refusing.contains(&address))
     }
 
-    fn dialogue(&self, address: SocketAddr, auth: AuthTry, _: Deadline) -> Result<Dialogue, SmtpError> {
+    fn greeting(&self, address: SocketAddr, _: Deadline) -> Result<Reply, SmtpError> {
         let mut machine = self.lock();
-        machine.peer(address);
+        machine.place(address);
+        let mut spoken = machine.scene.dialogues.iter().filter(|spoken| spoken.at == address);
+        if let Some(said) = spoken.find_map(|spoken| spoken.said.all()) {
+            return Ok(said.greeting.clone());
+        }
+        let ip = address.ip();
+        let hears = |at: &SocketAddr| {
+            at.port() == address.port()
+                && (at.ip() == ip || at.ip().is_unspecified() && at.is_ipv4() == ip.is_ipv4())
+        };
+        if machine.scene.sockets.iter().any(|listening| hears(&listening.socket.address)) {
+            let scene = machine.scene.name.clone();
+            machine.unknown(format!("how {address} greets in the scene {scene:?}"));
+        }
+        let source = io::Error::from_raw_os_error(nix::libc::ECONNREFUSED);
+        Err(SmtpError::Connect { address, source })
+    }
+
+    fn dialogue(&self, address: SocketAddr, question: &Question, _: Deadline) -> Result<Dialogue, SmtpError> {
+        let mut machine = self.lock();
+        machine.place(address);
         if machine.scene.refusing.contains(&address) {
             let source = io::Error::from_raw_os_error(nix::libc::ECONNREFUSED);
             return Err(SmtpError::Connect { address, source });
         }
-        let said = machine.scene.dialogues.iter().find(|spoken| spoken.at == address && spoken.auth == auth);
-        let Some(mut said) = said.map(|spoken| spoken.said.clone()) else {
+        let is_it = |spoken: &&Spoken| spoken.at == address && spoken.question == *question;
+        let said = machine.scene.dialogues.iter().find(is_it).map(|spoken| spoken.said.clone());
+        let Some(said) = said else {
             let scene = machine.scene.name.clone();
-            machine.unknown(format!("a dialogue with {address} ({auth:?}) in the scene {scene:?}"))
+            machine.unknown(format!("a dialogue with {address} ({question:?}) in the scene {scene:?}"))
         };
-        if let Some((then, _)) = machine.strike(|at| *at == At::Dialogue(address)) {
-            let session = match &mut said.upgrade {
-                Upgrade::Done(session) => session,
-                _ => &mut said.clear,
-            };
-            match then {
-                Then::NoAuth(_) => session.auth.clear(),
-                _ => {
-                    session.mail = Reply { code: 250, text: "2.1.0 Ok".to_owned() };
-                    session.rcpt = Some(Reply { code: 250, text: "2.1.5 Ok".to_owned() });
-                }
+        let mut said = match said {
+            Said::All(said) => *said,
+            Said::HungUp { hung_up: step } => return Err(SmtpError::Closed { address, step }),
+        };
+        // What is laid over a dialogue comes where it shows.
+        let strikes = |at: &At, then: &Then| match then {
+            Then::NoAuth(_) => *at == At::Dialogue(address) && question.layer == Layer::Tls,
+            _ => *at == At::Dialogue(address) && matches!(question.command, Asked::Mail(_)),
+        };
+        match machine.strike(strikes) {
+            Some((Then::NoAuth(_), _)) => match &mut said.upgrade {
+                Upgrade::Done(offer) => offer.auth.clear(),
+                _ => said.clear.auth.clear(),
+            },
+            Some(_) => {
+                let ok = |text: &str| Reply { code: 250, text: text.to_owned() };
+                said.heard = Heard::Mail(ok("2.1.0 Ok"), Some(ok("2.1.5 Ok")));
             }
+            None => {}
         }
         Ok(said)
+    }
+
+    fn own_addresses(&self) -> io::Result<Vec<IpAddr>> {
+        // Every machine is recorded in a network of its own, with the loopback interface alone.
+        Ok(Vec::new())
     }
 }
 

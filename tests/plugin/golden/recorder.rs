@@ -8,12 +8,14 @@
 
 use super::recorded::{Outcome, Outcomes};
 use super::recording::{
-    Content, Deed, Differing, End, Entry, Holder, Listening, PROGRAM, Recording, STATE, Scene, Somebody,
-    Spoken, Stored, Survey, is_status, status_shown,
+    Content, Deed, Differing, End, Entry, Holder, Listening, PROGRAM, Recording, STATE, Said, Scene,
+    Somebody, Spoken, Stored, Survey, is_status, status_shown,
 };
 use crate::support::{PATIENCE, within};
+use mail_smtp2::sys::smtp::Heard;
 use mail_smtp2::sys::{
-    AuthTry, Command, Deadline, Ended, EntryKind, Host, Local, Output, Process, Signal, Socket,
+    Asked, Command, Deadline, Ended, EntryKind, Host, Layer, Local, Output, Process, Question, Recipient,
+    Signal, SmtpError, Socket,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -265,7 +267,7 @@ impl Recorder {
         let mut there: Vec<Process> = Vec::new();
         let programs: Vec<&Path> = survey.programs.iter().map(PathBuf::as_path).collect();
         if !programs.is_empty() {
-            there.extend(self.local.processes(&programs));
+            there.extend(self.local.processes(&programs, &[Path::new("/var/spool/exim4")]).unwrap());
         }
         for path in &survey.files {
             let Some(bytes) = self.local.read(&self.real_path(path)).unwrap() else { continue };
@@ -290,7 +292,7 @@ impl Recorder {
         }
         let ports = survey.others.iter().chain(&survey.ports);
         for socket in ports.flat_map(|port| self.local.listening(*port).unwrap()) {
-            let mut holders = self.local.holders(&socket);
+            let mut holders = self.local.holders(&socket).unwrap();
             let known = |p: &Process| p.exe.as_ref().is_some_and(|exe| survey.programs.contains(exe));
             if holders.iter().any(known) {
                 // The others are its helpers, who come and go.
@@ -318,6 +320,11 @@ impl Recorder {
         scene.processes.sort_by_key(|process| process.pid);
         for place in survey.places() {
             self.visit(place, &mut scene);
+        }
+        for place in survey.neighbours() {
+            if !self.local.refuses(place, Deadline::after(PATIENCE)).unwrap_or(true) {
+                self.ask_for_mail(place, Layer::Clear, &mut scene);
+            }
         }
         for any in survey.addresses.iter().map(|address| SocketAddr::new(*address, 0)) {
             self.bind(any, &mut scene);
@@ -350,14 +357,37 @@ impl Recorder {
             scene.refusing.insert(place);
             return;
         }
-        for auth in [AuthTry::InClear, AuthTry::Never] {
-            let said = self.local.dialogue(place, auth, Deadline::after(PATIENCE));
-            let said = said.unwrap_or_else(|error| panic!("no dialogue with {place}: {error}"));
-            // Every text of it, wherever it stands.
-            let said = undated(&self.told(&serde_json::to_string(&said).unwrap()));
-            let said = serde_json::from_str(&said).unwrap();
-            scene.dialogues.push(Spoken { scene: String::new(), at: place, auth, said });
+        // In the order in which a proof asks.
+        self.speak(place, Question { layer: Layer::Clear, command: Asked::Auth }, scene);
+        self.ask_for_mail(place, Layer::Clear, scene);
+        self.ask_for_mail(place, Layer::Tls, scene);
+        self.speak(place, Question { layer: Layer::Tls, command: Asked::Auth }, scene);
+    }
+
+    /// What is said to mail of somebody who has not logged in; to another recipient only where the first is refused.
+    fn ask_for_mail(&self, place: SocketAddr, layer: Layer, scene: &mut Scene) {
+        for recipient in [Recipient::Postmaster, Recipient::PostmasterThere] {
+            let heard = self.speak(place, Question { layer, command: Asked::Mail(recipient) }, scene);
+            if !matches!(heard, Some(Heard::Mail(_, Some(rcpt))) if !rcpt.accepted()) {
+                return;
+            }
         }
+    }
+
+    /// Holds a dialogue and keeps it; what the question was answered.
+    fn speak(&self, place: SocketAddr, question: Question, scene: &mut Scene) -> Option<Heard> {
+        let said = match self.local.dialogue(place, &question, Deadline::after(PATIENCE)) {
+            Ok(said) => {
+                // Every text of it, wherever it stands.
+                let said = undated(&self.told(&serde_json::to_string(&said).unwrap()));
+                Said::All(serde_json::from_str(&said).unwrap())
+            }
+            Err(SmtpError::Closed { step, .. }) => Said::HungUp { hung_up: step },
+            Err(error) => panic!("no dialogue with {place}: {error}"),
+        };
+        let heard = said.all().map(|dialogue| dialogue.heard.clone());
+        scene.dialogues.push(Spoken { scene: String::new(), at: place, question, said });
+        heard
     }
 }
 

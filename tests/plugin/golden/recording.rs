@@ -6,7 +6,8 @@
 //! leads to a scene. One that only asks about the files knows no scenes. Of a file that differs from another in `root/`
 //! only the difference is kept. Does not know: who asks, and how a scene is looked at.
 
-use mail_smtp2::sys::{AuthTry, Dialogue, Socket};
+use mail_smtp2::sys::smtp::Step;
+use mail_smtp2::sys::{Asked, Dialogue, Question, Socket};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,10 +61,15 @@ impl Survey {
             files: Vec::new(),
         };
         match host {
-            "sandbox" => Self { files: vec![Path::new(STATE).join("sandbox/daemon.lock")], ..bare },
+            "sandbox" => Self {
+                // Of a mail server that was configured there before.
+                programs: paths(&["/usr/sbin/exim4", "/usr/sbin/exim", "/usr/exim/bin/exim"]),
+                files: vec![Path::new(STATE).join("sandbox/daemon.lock")],
+                ..bare
+            },
             "postfix-debian" => Self {
                 addresses: addresses(&["0.0.0.0", "::", "127.0.0.1", "::1"]),
-                others: vec![25],
+                others: vec![25, 10587],
                 programs: paths(&[
                     "/usr/lib/postfix/sbin/master",
                     "/usr/libexec/postfix/master",
@@ -97,6 +103,12 @@ impl Survey {
     pub(super) fn places(&self) -> impl Iterator<Item = SocketAddr> {
         let ports = self.ports.iter();
         ports.flat_map(|port| self.addresses.iter().map(|address| SocketAddr::new(*address, *port)))
+    }
+
+    /// Where somebody else may be heard who is there besides.
+    pub(super) fn neighbours(&self) -> impl Iterator<Item = SocketAddr> {
+        let heard = self.addresses.iter().filter(|address| !address.is_unspecified());
+        heard.flat_map(|address| self.others.iter().map(|port| SocketAddr::new(*address, *port)))
     }
 }
 
@@ -199,10 +211,30 @@ pub(super) struct Spoken {
     pub(super) scene: String,
     /// With whom.
     pub(super) at: SocketAddr,
-    /// Whether AUTH was tried in the clear.
-    pub(super) auth: AuthTry,
+    /// What was asked.
+    pub(super) question: Question,
     /// What was said.
-    pub(super) said: Dialogue,
+    pub(super) said: Said,
+}
+
+/// How a dialogue went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Said {
+    /// To its end.
+    All(Box<Dialogue>),
+    /// The server hung up at this step.
+    HungUp { hung_up: Step },
+}
+
+impl Said {
+    /// What was said, if it came to its end.
+    pub(super) fn all(&self) -> Option<&Dialogue> {
+        match self {
+            Self::All(dialogue) => Some(dialogue),
+            Self::HungUp { .. } => None,
+        }
+    }
 }
 
 /// Something that is done to the machine.
@@ -424,8 +456,9 @@ impl Scene {
     fn telling(&self) -> String {
         let ports: BTreeSet<u16> = self.sockets.iter().map(|l| l.socket.address.port()).collect();
         let each = ports.into_iter().map(|port| {
-            let spoken = self.dialogues.iter().find(|spoken| spoken.at.port() == port);
-            match spoken.map(|spoken| spoken.said.clear.auth.is_empty()) {
+            let login = |spoken: &&Spoken| spoken.at.port() == port && spoken.question.command == Asked::Auth;
+            let spoken = self.dialogues.iter().find(login);
+            match spoken.and_then(|spoken| Some(spoken.said.all()?.clear.auth.is_empty())) {
                 Some(true) => format!("{port} offers AUTH after TLS"),
                 Some(false) => format!("{port} offers AUTH at once"),
                 None => format!("{port} listens"),

@@ -101,8 +101,13 @@ impl Launch {
     }
 
     /// Lets a shell run the program, as `"$@"` of the script.
-    pub(crate) fn under_shell(mut self, script: &str) -> Self {
-        self.command.splice(0..0, ["sh", "-c", script, "sh"].map(OsString::from));
+    pub(crate) fn under_shell(self, script: &str) -> Self {
+        self.under(&["sh", "-c", script, "sh"])
+    }
+
+    /// Lets other programs start the program, as their last words.
+    pub(crate) fn under(mut self, words: &[&str]) -> Self {
+        self.command.splice(0..0, words.iter().map(OsString::from));
         self
     }
 
