@@ -15,6 +15,7 @@ impl Subject for Sandbox {
     const PRIMARY: Option<u16> = None;
     const LEFT_OUT: &'static [(&'static str, &'static str)] = &[
         ("primary", "it has no primary server"),
+        ("sight", "it is no part of the machine: whose sockets it cannot see is whoever starts it"),
         ("hangs", "its control commands are the program itself, in this machine's own folders"),
         ("truth::where_tls_is_required_swaks_finds_what_is_promised", NO_SWAKS),
         ("truth::where_tls_is_optional_swaks_finds_what_is_promised", NO_SWAKS),
@@ -40,8 +41,8 @@ impl Subject for Sandbox {
         Some(sandbox)
     }
 
-    fn launch(&self) -> Launch {
-        Self::launch(self)
+    fn launch_under(&self, words: &[&str]) -> Launch {
+        Self::launch(self).under(words)
     }
 
     fn process(&self, plugin: &Plugin) -> u32 {

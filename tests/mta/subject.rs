@@ -37,7 +37,12 @@ pub(crate) trait Subject: Sized + Send + Sync + 'static {
     fn fresh(toml: &str) -> Option<Self>;
 
     /// The plugin with its flags.
-    fn launch(&self) -> Launch;
+    fn launch(&self) -> Launch {
+        self.launch_under(&[])
+    }
+
+    /// The plugin with its flags, started by these words (setpriv(1), unshare(1)).
+    fn launch_under(&self, words: &[&str]) -> Launch;
 
     /// The plugin's own process, by the number that this machine gives it.
     fn process(&self, plugin: &Plugin) -> u32;
@@ -213,10 +218,10 @@ impl<M: MailServer> Subject for M {
         Some(M::on(Machine { node, next_port: AtomicU16::new(2525) }))
     }
 
-    fn launch(&self) -> Launch {
-        let words = self.machine().entering();
-        let launch = Launch::of(Path::new(&words[0]));
-        words[1..].iter().fold(launch, Launch::arg).arg("mail-smtp2")
+    fn launch_under(&self, words: &[&str]) -> Launch {
+        let entering = self.machine().entering();
+        let launch = Launch::of(Path::new(&entering[0]));
+        entering[1..].iter().fold(launch, Launch::arg).args(words).arg("mail-smtp2")
     }
 
     fn process(&self, plugin: &Plugin) -> u32 {

@@ -6,6 +6,7 @@
 
 pub(crate) mod configurations;
 pub(crate) mod health;
+pub(crate) mod identity;
 pub(crate) mod preconditions;
 pub(crate) mod reboots;
 pub(crate) mod stock;

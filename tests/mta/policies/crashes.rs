@@ -16,15 +16,33 @@ use std::time::{Duration, Instant};
 
 policies! {
     after_each_of_many_kills_the_next_process_tells_the_truth_and_heals,
+    after_each_of_many_kills_a_process_that_lives_tells_the_truth_and_heals,
 }
 
 fn after_each_of_many_kills_the_next_process_tells_the_truth_and_heals<S: Subject>() {
+    many_kills::<S>(Healer::StartsThen);
+}
+
+/// In a pool of workers nobody starts a new one because another has died.
+fn after_each_of_many_kills_a_process_that_lives_tells_the_truth_and_heals<S: Subject>() {
+    many_kills::<S>(Healer::HasLived);
+}
+
+/// Who meets what a killed plugin has left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Healer {
+    StartsThen,
+    HasLived,
+}
+
+#[track_caller]
+fn many_kills<S: Subject>(healer: Healer) {
     let kills = repetitions("MAIL_SMTP2_KILLS", 12, 200) as u64;
     let seed = seed();
     let healed: u64 = on_four("", |machine: &S, number| {
         let (number, machines) = (number as u64, MACHINES as u64);
         let random = Rng::with_seed(seed.wrapping_add(number));
-        kill_again_and_again(machine, (kills + number) / machines, random)
+        kill_again_and_again(machine, (kills + number) / machines, healer, random)
     })
     .into_iter()
     .sum();
@@ -69,27 +87,31 @@ impl Change {
 }
 
 #[track_caller]
-fn kill_again_and_again<S: Subject>(machine: &S, kills: u64, mut random: Rng) -> u64 {
+fn kill_again_and_again<S: Subject>(machine: &S, kills: u64, healer: Healer, mut random: Rng) -> u64 {
     let ports = [machine.port(), machine.port(), machine.port()];
     let mut plugin = plugin_of(machine);
     configure(&mut plugin, ports[0], TLS_YES);
     let span = longest_change(&mut plugin, &ports);
     let (mut running, mut before) = truth(machine, &mut plugin, &ports, "the first changes");
+    let mut other = (healer == Healer::HasLived).then(|| plugin_of(machine));
     for kill in 0..kills {
         let change = Change::any(&mut random, &ports);
         let delay = span.mul_f64(random.f64() * 1.1);
         let story = format!("kill {kill}, {delay:?} into {change:?}");
         plugin.post(change.method(), change.params());
         thread::sleep(delay);
+        let spare = (healer == Healer::HasLived).then(|| other.take().unwrap());
         kill_plugin(machine, plugin);
 
-        plugin = plugin_of(machine);
+        plugin = spare.unwrap_or_else(|| plugin_of(machine));
         let found = truth(machine, &mut plugin, &ports, &story);
         assert!(
             is_old_or_new(&change, (running, &before), (found.0, &found.1)),
             "{story}: {running} {before} became {found:?}"
         );
         assert!(!machine.state().join("intent").exists(), "{story}: the intent is left over");
+        // Not before: whoever starts ends what he finds.
+        other = (healer == Healer::HasLived).then(|| plugin_of(machine));
 
         let next = Change::any(&mut random, &ports);
         assert_eq!(plugin.call(next.method(), next.params()), success(), "{story}, then {next:?}");

@@ -15,11 +15,12 @@ mod hangs;
 mod idempotence;
 mod life;
 mod primary;
+mod sight;
 mod truth;
 mod two;
 
 /// All that there are.
-const ALL: [&[&str]; 10] = [
+const ALL: [&[&str]; 11] = [
     administrator::POLICIES,
     conflicts::POLICIES,
     crashes::POLICIES,
@@ -27,6 +28,7 @@ const ALL: [&[&str]; 10] = [
     idempotence::POLICIES,
     life::POLICIES,
     primary::POLICIES,
+    sight::POLICIES,
     truth::POLICIES,
     two::POLICIES,
     POLICIES,

@@ -9,7 +9,9 @@ pub(crate) mod edits;
 pub(crate) mod faults;
 pub(crate) mod harness;
 pub(crate) mod health;
+pub(crate) mod pending;
 pub(crate) mod preconditions;
+pub(crate) mod proof;
 pub(crate) mod rules;
 pub(crate) mod services;
 
