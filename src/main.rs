@@ -86,8 +86,14 @@ enum Command {
         #[arg(default_value = "schema")]
         dir: PathBuf,
     },
-    /// Print the manual page, for man -l
-    Man,
+    /// Print a manual page, for man -l
+    Man {
+        /// The page, such as mail-smtp2-cluster or just cluster [default: mail-smtp2]
+        page: Option<String>,
+        /// List the pages
+        #[arg(long, conflicts_with = "page")]
+        list: bool,
+    },
     /// Stop the service and take every byte of ours out of this machine
     Remove,
     #[command(subcommand, hide = true)]
@@ -139,8 +145,8 @@ fn main() -> ExitCode {
     if let Some(Command::Schema { check, dir }) = &flags.verb {
         return schema(dir, *check);
     }
-    if let Some(Command::Man) = &flags.verb {
-        return man();
+    if let Some(Command::Man { page, list }) = &flags.verb {
+        return man(page.as_deref(), *list);
     }
     command::seal_inherited();
     if let Err(error) = command::hear_of_children() {
@@ -322,13 +328,14 @@ fn schema(dir: &Path, check: bool) -> ExitCode {
     }
 }
 
-fn man() -> ExitCode {
-    match manual::page(Flags::command()) {
-        Ok(page) => {
-            print(&String::from_utf8_lossy(&page));
+fn man(page: Option<&str>, list: bool) -> ExitCode {
+    let text = if list { Ok(manual::list()) } else { manual::page(page, Flags::command()) };
+    match text {
+        Ok(text) => {
+            print(&text);
             ExitCode::SUCCESS
         }
-        Err(error) => complain(&format!("the manual page: {error}"), 1),
+        Err(error) => complain(&error.to_string(), 2),
     }
 }
 

@@ -1,7 +1,7 @@
-//! Actions, inputs and status numbers as people are told of them, from the rows of everything else.
+//! The tables of actions, inputs and status numbers, in Markdown, from the rows of everything else.
 //!
-//! Answers for: their words, and the README's tables of them in Markdown. Does not know: the manual page, which puts the
-//! same words into roff, or the README; a test compares.
+//! Answers for: the words in which people are told of them, in `schema/README.md` and in mail-smtp2(8). Where the tables
+//! stand there, and turning them into roff, is left to `files` and to the manual. Nothing here fails.
 
 use std::fmt::Write as _;
 
@@ -11,33 +11,6 @@ use super::dialect::DRAFT_2020_12;
 use super::documents;
 use crate::action::{self, Scope, TABLE};
 use crate::wire::status;
-
-/// An input, in words.
-#[derive(Debug)]
-pub struct Input {
-    /// Its name.
-    pub name: &'static str,
-    /// What it may be, each value as JSON.
-    pub values: Vec<String>,
-    /// What it means.
-    pub about: String,
-}
-
-/// Every input, once.
-pub fn inputs() -> Vec<Input> {
-    let mut all: Vec<Input> = Vec::new();
-    for row in &TABLE {
-        let document = documents::params(row, &DRAFT_2020_12);
-        for name in row.inputs {
-            if all.iter().all(|input| input.name != *name) {
-                let schema = &document["properties"][name];
-                let about = schema["description"].as_str().unwrap_or_default().to_owned();
-                all.push(Input { name, values: values(schema), about });
-            }
-        }
-    }
-    all
-}
 
 /// What a schema admits: its values, its bounds, or its type.
 fn values(schema: &Value) -> Vec<String> {
@@ -49,13 +22,13 @@ fn values(schema: &Value) -> Vec<String> {
 }
 
 /// What the payload of an action looks like, each example as JSON.
-pub fn payloads(row: &action::Row) -> Vec<String> {
+fn payloads(row: &action::Row) -> Vec<String> {
     let document = documents::payload(row, &DRAFT_2020_12);
     document["examples"].as_array().into_iter().flatten().map(Value::to_string).collect()
 }
 
 /// The action that this one is on another node.
-pub fn base(row: &action::Row) -> Option<&'static str> {
+fn base(row: &action::Row) -> Option<&'static str> {
     match row.scope {
         Scope::OneNode(base) => Some(base),
         Scope::Here | Scope::EveryNode | Scope::EveryNodeIfAsked => None,
@@ -65,29 +38,36 @@ pub fn base(row: &action::Row) -> Option<&'static str> {
 /// The actions, in Markdown.
 pub fn actions() -> String {
     let mut text = String::from(
-        "| action | input | payload | since | what it does |\n| --- | --- | --- | --- | --- |\n",
+        "| action | what it does | input | payload | since |\n| --- | --- | --- | --- | --- |\n",
     );
     for row in &TABLE {
         let scope = base(row).map(|base| format!(" The same as `{base}`, on that node.")).unwrap_or_default();
         let lane = if row.lane == action::Lane::Change { " **Changes.**" } else { "" };
         let _ = writeln!(
             text,
-            "| `{}` | {} | {} | {} | {}{scope}{lane} |",
+            "| `{}` | {}{scope}{lane} | {} | {} | {} |",
             row.name,
+            row.about,
             code(row.inputs, ", "),
             code(&payloads(row), " or "),
             row.since.unwrap_or("mail-smtp2"),
-            row.about,
         );
     }
     text
 }
 
-/// The inputs, in Markdown.
-pub fn inputs_table() -> String {
-    let mut text = String::from("| input | values | what it means |\n| --- | --- | --- |\n");
-    for input in inputs() {
-        let _ = writeln!(text, "| `{}` | {} | {} |", input.name, code(&input.values, " or "), input.about);
+/// The inputs of all actions, each once, in Markdown.
+pub fn inputs() -> String {
+    let mut text = String::from("| input | what it means | values |\n| --- | --- | --- |\n");
+    let mut told = Vec::new();
+    for row in &TABLE {
+        let document = documents::params(row, &DRAFT_2020_12);
+        for name in row.inputs.iter().filter(|name| !told.contains(*name)) {
+            let schema = &document["properties"][name];
+            let about = schema["description"].as_str().unwrap_or_default();
+            let _ = writeln!(text, "| `{name}` | {about} | {} |", code(&values(schema), " or "));
+        }
+        told.extend(row.inputs);
     }
     text
 }

@@ -9,7 +9,7 @@ use super::support::terminal::Terminal;
 use super::support::{ACTIONS, PATIENCE, TLS_YES, eventually, names_number, skip, status, within};
 use serde_json::{Value, json};
 use std::fs::{self, File, Permissions};
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -383,45 +383,6 @@ fn a_check_says_which_document_is_missing() {
         check.stdout,
         check.stderr
     );
-}
-
-// man.
-
-#[test]
-fn the_manual_page_tells_of_everything_there_is() {
-    let page = run(&["man"]).stdout.replace("\\-", "-");
-    let flags =
-        ["config", "mta", "state-dir", "log", "log-format", "help", "version"].map(|f| format!("--{f}"));
-    let verbs = ["call", "schema", "man", "remove"].map(|verb| format!("\\fB{verb}\\fR"));
-    let actions = ACTIONS.map(|action| format!("\\fB{action}\\fR"));
-    let inputs =
-        ["alternate_smtp_port", "auth_mode", "cascade_to_nodes", "node_id"].map(|i| format!("\\fB{i}\\fR"));
-    let statuses = mail_smtp2::wire::status::TABLE.map(|row| format!("\\fB{}\\fR", row.number));
-    let all = flags.into_iter().chain(verbs).chain(actions).chain(inputs).chain(statuses);
-    let missing: Vec<String> = all.filter(|word| !page.contains(word)).collect();
-    assert_eq!(missing, Vec::<String>::new());
-}
-
-#[test]
-fn the_manual_page_is_good_roff() {
-    let page = run(&["man"]).stdout;
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(page.as_bytes()).unwrap();
-    file.rewind().unwrap();
-    let mut groff = std::process::Command::new("groff");
-    // Every warning, and no output.
-    match groff.args(["-man", "-Tutf8", "-ww", "-z"]).stdin(file).output() {
-        Ok(judged) => assert_eq!(
-            (judged.status.code(), String::from_utf8_lossy(&judged.stderr).as_ref()),
-            (Some(0), "")
-        ),
-        Err(_) => skip("this machine has no groff"),
-    }
-}
-
-#[test]
-fn the_manual_page_is_the_same_each_time() {
-    assert_eq!(run(&["man"]).stdout, run(&["man"]).stdout);
 }
 
 // remove.

@@ -24,7 +24,7 @@ const FLOORS: [(&str, u8); 12] = [
 ];
 
 /// External crates that are at home on certain floors only.
-const AT_HOME: [(&str, &[&str]); 13] = [
+const AT_HOME: [(&str, &[&str]); 14] = [
     ("jsonrpsee", &["rpc"]),
     ("jsonrpsee_types", &["rpc"]),
     ("jsonschema", &["schema"]),
@@ -35,6 +35,7 @@ const AT_HOME: [(&str, &[&str]); 13] = [
     ("tracing_appender", &["main"]),
     ("clap", &["main", "manual"]),
     ("clap_mangen", &["manual"]),
+    ("pulldown_cmark", &["manual"]),
     ("rustls", &["sys", "mta/sandbox"]),
     ("mailin", &["mta/sandbox"]),
     ("rcgen", &["mta/sandbox", "sys"]),

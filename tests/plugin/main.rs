@@ -19,6 +19,7 @@ mod floors;
 mod golden;
 mod hostile;
 mod lanes;
+mod manual;
 mod readme;
 mod schema;
 mod service;

@@ -40,7 +40,7 @@ fn generated() -> [(&'static str, String); 5] {
     };
     [
         ("actions", tables::actions()),
-        ("inputs", tables::inputs_table()),
+        ("inputs", tables::inputs()),
         ("statuses", tables::statuses()),
         ("page", php("page.php")),
         ("host", php("host.php")),
