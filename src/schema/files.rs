@@ -1,7 +1,9 @@
 //! The folder `schema/`: every document by its path, written, or compared with what is there.
 //!
-//! Answers for: stable bytes (sorted members, LF, the same on every machine) and saying how files on disk differ. Does
-//! not know: what a document says. JSON files among ours that are none of ours any more go when we write.
+//! Answers for: stable bytes (sorted members, LF, the same on every machine) and saying how files on disk differ. What a
+//! document says is left to its maker. Of a `README.md` only the tables are ours, each between `<!-- name -->` and
+//! `<!-- /name -->`; where there is none, none is made. JSON files among ours that are none of ours any more go when we
+//! write.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,8 +14,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::dialect::Dialect;
-use super::{documents, openrpc};
+use super::{documents, openrpc, tables};
 use crate::action::TABLE;
+
+/// The page that says in words what the documents say.
+const README: &str = "README.md";
 
 /// Every document, by its path below `schema/`.
 pub fn all() -> BTreeMap<PathBuf, String> {
@@ -53,12 +58,45 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
+/// The tables of `README.md`, by the names of their places.
+fn tables() -> [(&'static str, String); 3] {
+    [("actions", tables::actions()), ("inputs", tables::inputs()), ("statuses", tables::statuses())]
+}
+
+/// Every file below `dir` as it should be: the documents, and a `README.md` that is there with its tables.
+fn wanted(dir: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
+    let mut files = all();
+    match fs::read_to_string(dir.join(README)) {
+        Ok(text) => drop(files.insert(README.into(), with_tables(text)?)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    Ok(files)
+}
+
+/// `text` with every table in its place.
+fn with_tables(mut text: String) -> io::Result<String> {
+    for (name, table) in tables() {
+        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
+        let places = text.find(&begin).map(|at| at + begin.len()).zip(text.find(&end));
+        match places.filter(|(from, to)| from <= to) {
+            Some((from, to)) => text.replace_range(from..to, &table),
+            None => {
+                let what =
+                    format!("{README} has no place for a table between <!-- {name} --> and <!-- /{name} -->");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+        }
+    }
+    Ok(text)
+}
+
 /// Writes every document below `dir`, and takes away JSON files there that are none of ours any more.
 ///
 /// # Errors
 /// The file system.
 pub fn write(dir: &Path) -> io::Result<()> {
-    let files = all();
+    let files = wanted(dir)?;
     for (path, text) in &files {
         let path = dir.join(path);
         if let Some(folder) = path.parent() {
@@ -79,7 +117,7 @@ pub fn write(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// The file system.
 pub fn check(dir: &Path) -> io::Result<String> {
-    let files = all();
+    let files = wanted(dir)?;
     let mut differences = String::new();
     for (path, expected) in &files {
         let shown = dir.join(path);
@@ -121,4 +159,42 @@ fn strays(dir: &Path, files: &BTreeMap<PathBuf, String>) -> io::Result<Vec<PathB
     }
     strays.sort();
     Ok(strays)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    /// A page with a place for each table, and a line around each.
+    fn page(table: impl Fn(&str) -> String) -> String {
+        let place =
+            |(name, _): (&str, String)| format!("a\n<!-- {name} -->\n{}<!-- /{name} -->\nb\n", table(name));
+        tables().map(place).concat()
+    }
+
+    #[test]
+    fn old_tables_give_way_to_new_ones_and_all_else_stays() {
+        let new = page(|name| tables().into_iter().find(|(other, _)| *other == name).unwrap().1);
+        assert_eq!(with_tables(page(|_| "| old |\n".to_owned())).unwrap(), new);
+        assert_eq!(with_tables(new.clone()).unwrap(), new);
+    }
+
+    #[test]
+    fn a_page_without_a_place_for_a_table_is_an_error_that_names_it() {
+        let error = with_tables(page(|_| String::new()).replace("<!-- /inputs -->", "")).unwrap_err();
+        assert!(error.to_string().contains("<!-- inputs -->"), "{error}");
+    }
+
+    #[test]
+    fn a_page_whose_tables_differ_is_told_and_one_that_is_not_there_is_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path()).unwrap();
+        assert_eq!((check(dir.path()).unwrap().as_str(), dir.path().join(README).exists()), ("", false));
+        fs::write(dir.path().join(README), page(|_| String::new())).unwrap();
+        assert!(check(dir.path()).unwrap().contains("README.md differs"));
+        write(dir.path()).unwrap();
+        assert_eq!(check(dir.path()).unwrap(), "");
+    }
 }

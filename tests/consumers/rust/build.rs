@@ -12,7 +12,7 @@ use typify::{TypeSpace, TypeSpaceSettings};
 
 const SCHEMA: &str = "../../../schema";
 
-/// What stands there and is no schema.
+/// The JSON there that is no schema.
 const OTHERS: [&str; 2] = ["openrpc.json", "status-codes.json"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -36,7 +36,9 @@ fn documents(folder: &Path) -> io::Result<Vec<PathBuf>> {
         let path = entry?.path();
         if path.is_dir() {
             all.extend(documents(&path)?);
-        } else if !OTHERS.iter().any(|other| path.ends_with(other)) {
+        } else if path.extension().is_some_and(|ending| ending == "json")
+            && !OTHERS.iter().any(|other| path.ends_with(other))
+        {
             all.push(path);
         }
     }
