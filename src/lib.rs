@@ -1,23 +1,47 @@
 //! `mail-smtp2`: the alternate inbound SMTP server of a hosting panel, as a JSON-RPC 2.0 plugin on stdin and stdout.
 //!
-//! A request only ever goes down. Each floor calls the floors below it, never one above, never a neighbour:
+//! What a host may rely on stands in `schema/README.md`, what an administrator needs in the manual pages of `src/manual/`.
+//! This is how the program is built.
+//!
+//! # Floors
+//!
+//! A request only ever goes down. The folders of `src/` are the floors of a house: each calls those below it, never one
+//! above, never a neighbour. A test (`tests/plugin/floors.rs`) reads the sources and fails on a call that goes up or
+//! sideways.
 //!
 //! ```text
-//! 7  main        flags, log, configuration; the subcommands are one line each
-//!    config      one TOML file, made into each floor's own settings; imported by main only
-//!    manual      the manual page, from the flags and the tables; imported by main only
+//! 7  main        flags, log, configuration; the subcommands
+//!    config      one TOML file, made into each floor's own settings
+//!    manual      the manual pages, from Markdown, the flags and the tables
 //! 6  transport   bytes in and out, signals, the end of input; the only holder of stdout
-//! 5  rpc         dispatch, the lanes, the rows on jsonrpsee's RpcModule
+//! 5  rpc         requests, notifications, batches, and the two lanes of reads and changes
 //! 4  schema      the documents from the types; a value against a document
 //!    cluster     this node, that node, every node
-//! 3  action      THE TABLE: one row per action
-//! 2  change      one transaction for every MTA, and what is true right now
-//! 1  mta         one answer sheet per mail server
-//! 0  sys         what we ask of the machine
-//!    wire        envelope, call, framing, the one table of status numbers
+//! 3  action      the table: one row per action, from which everything else about it is derived
+//! 2  change      one transaction for every mail server: lock, plan, stage, check, apply, tell, prove, roll back
+//! 1  mta         one answer sheet per mail server: it holds no lock, writes no file
+//! 0  sys         what is asked of the machine, behind one trait
+//!    wire        envelope, framing, the one table of status numbers
 //! ```
 //!
-//! A test reads the sources and fails on an arrow that runs up or sideways.
+//! # The way of a request
+//!
+//! [`transport`] reads bytes and cuts them into messages with [`wire::framing`]. [`rpc`] parses a message, decides which
+//! lane it goes to (reads are answered at once, changes one after the other, what another machine has to answer goes to
+//! workers) and finds the row of its method in [`action::TABLE`]. [`schema::admit`] normalises the input and judges it by
+//! the published document. [`cluster`] takes `node_id` and `cascade_to_nodes` out of it and runs the action here, on one
+//! node or on all. Here, the row calls [`change::Service`]: a read looks at what is true now, a change is a transaction
+//! that asks the sheet of the mail server ([`mta`]) what is to be written and told, and does it on the machine ([`sys`]).
+//! What comes of it is an envelope ([`wire::envelope`]) whose number is a row of [`wire::status`].
+//!
+//! # Where something new goes
+//!
+//! * An action: a row in [`action::TABLE`] (`src/action/mod.rs`) and the types of its input and payload. Registration,
+//!   documents, OpenRPC, tables and the tests of completeness follow from the row.
+//! * A mail server: a file in `src/mta/` and a line in its list, [`mta::all`]. What a change does is not written again.
+//! * A status number: a row in `src/wire/status.rs`.
+//! * What the machine is asked in a new way: a method of [`sys::Host`], which the recorded host of the tests answers from
+//!   what was recorded on a real machine.
 
 pub mod action;
 pub mod change;

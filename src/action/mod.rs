@@ -1,8 +1,8 @@
 //! The controller's actions: THE TABLE, one row per action.
 //!
 //! Answers for: name, description, input, payload, lane and scope of every action of `/nodeworx/mail/smtp2`, and what
-//! it does on this machine. Registration, schema documents, OpenRPC, the README's table and the completeness tests
-//! are read off the rows. Does not know: JSON-RPC, validation, other nodes; the permission is checked by the host.
+//! it does on this machine. Registration, schema documents, OpenRPC, the tables for people and the completeness tests are
+//! read off the rows. Does not know: JSON-RPC, validation, other nodes; the permission is checked by the host.
 
 pub mod input;
 pub mod listing;

@@ -1,5 +1,5 @@
-# Sets OpenSSH up as the README tells an administrator to: root's key, and a line in authorized_keys that lets it start
-# the plugin and nothing else. Runs once, inside the workshop's overlay. `node-start` is what a node's boot runs.
+# Sets OpenSSH up as mail-smtp2-cluster(7) tells an administrator to: root's key, and a line in authorized_keys that lets
+# it start the plugin and nothing else. Runs once, inside the workshop's overlay. `node-start` is what a node's boot runs.
 rm -rf /root/.ssh; mkdir -m 700 /root/.ssh; : >/root/.bashrc
 ssh-keygen -q -t ed25519 -N '' -C manager -f /root/.ssh/id_ed25519
 line='restrict,command="mail-smtp2 --mta sandbox --state-dir /var/lib/mail-smtp2"'

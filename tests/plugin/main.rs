@@ -13,6 +13,7 @@
 
 mod cli;
 mod compatibility;
+mod documents;
 mod endings;
 mod envelope;
 mod floors;
@@ -20,7 +21,6 @@ mod golden;
 mod hostile;
 mod lanes;
 mod manual;
-mod readme;
 mod schema;
 mod service;
 mod support;

@@ -77,7 +77,7 @@ $tests = [
         same(DONE, $plugin->call('stop'));
         same(0, $plugin->close());
     },
-    'the page of the README shows the running listener' => function () use ($program) {
+    'the page shows the running listener' => function () use ($program) {
         $page = strtr(file_get_contents(__DIR__ . '/page.php'), ['2587' => free_port(), "'mail-smtp2'," => "'" . realpath($program) . "',"]);
         file_put_contents($file = scratch(), $page);
         exec('cd ' . escapeshellarg(__DIR__) . ' && ' . escapeshellarg(PHP_BINARY) . ' ' . escapeshellarg($file), $lines, $status);
