@@ -1,7 +1,7 @@
 //! The program: flags, log, configuration; then serve, or one of the subcommands.
 //!
-//! Answers for: the command line of the contract's section 10 and its exit codes. Does not know: what any of it does.
-//! stdout belongs to the protocol and to what a subcommand was asked to print; everything else goes to stderr.
+//! Answers for: the command line of mail-smtp2(8) and its exit codes. Does not know: what any of it does. stdout
+//! belongs to the protocol and to what a subcommand was asked to print; everything else goes to stderr.
 
 mod config;
 mod manual;

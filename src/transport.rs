@@ -1,8 +1,8 @@
 //! Bytes in, bytes out: the session on stdin and stdout.
 //!
 //! Answers for: reading in portions, one write per portion, back-pressure (a host that stops reading blocks our
-//! writing, then our reading), and every way in which a session ends (contract, section 2). Does not know: what is
-//! in a message. The only holder of stdout: what anything else prints there goes to stderr.
+//! writing, then our reading), and every way in which a session ends (schema/README.md, "The end"). Does not know: what
+//! is in a message. The only holder of stdout: what anything else prints there goes to stderr.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

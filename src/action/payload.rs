@@ -1,7 +1,7 @@
 //! The payloads of the actions that went well, as schemas.
 //!
-//! Answers for: what a host may expect in `payload` when `status` is 0 (page of the panel, contract section 5). Does
-//! not know: how a payload comes about. On failure every payload is a string.
+//! Answers for: what a host may expect in `payload` when `status` is 0 (page of the panel; schema/README.md,
+//! "Actions"). Does not know: how a payload comes about. On failure every payload is a string.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;

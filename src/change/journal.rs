@@ -1,8 +1,8 @@
 //! What is about to happen, written down before it happens; and what has happened, a line each.
 //!
 //! Answers for: `<state-dir>/intent`, enough to undo a change without its author, and `<state-dir>/history.jsonl`
-//! (contract, section 8, steps 4 and 8). Does not know: how to undo. A history that cannot be written is logged and
-//! holds nothing up: the change itself is proven by then.
+//! (schema/README.md, "How a change is made", steps 4 and 8). Does not know: how to undo. A history that cannot be
+//! written is logged and holds nothing up: the change itself is proven by then.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

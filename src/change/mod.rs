@@ -1,8 +1,9 @@
 //! One transaction for every MTA: lock, plan, stage, check, intent, apply, tell, prove, record; or all the way back.
 //!
-//! Answers for: the eight steps of the contract's section 8, whichever MTA is behind, and for what is true of the
-//! service right now. Does not know: JSON-RPC, actions, nodes. A change either ends proven, or the old state is
-//! proven, or the error says what could not be undone; a change whose author died is ended by the next one.
+//! Answers for: the eight steps of a change (schema/README.md, "How a change is made"), whichever MTA is behind, and
+//! for what is true of the service right now. Does not know: JSON-RPC, actions, nodes. A change either ends proven, or
+//! the old state is proven, or the error says what could not be undone; a change whose author died is ended by the next
+//! one.
 
 pub mod block;
 pub mod boot;

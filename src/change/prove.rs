@@ -1,4 +1,4 @@
-//! The proof from outside, before `Success` is said (contract, section 8, step 7).
+//! The proof from outside, before `Success` is said (schema/README.md, "How a change is made", step 7).
 //!
 //! Answers for: a listener is up when the MTA itself holds a socket on each address and clients' dialogues there show
 //! just what the mode promises, each for one reason; it is down when connections are refused; the primary answers as it

@@ -1,4 +1,4 @@
-//! `settings.json`: the truth for port, mode, wanted and which MTA (contract, section 8).
+//! `settings.json`: the truth for port, mode, wanted and which MTA (schema/README.md, "How a change is made").
 //!
 //! Answers for: its format and version, reading and writing it. Does not know: what runs. A newer version's file is
 //! read for what it shares with ours, and refuses to be changed.

@@ -26,7 +26,7 @@ use crate::wire::text::foreign;
 
 /// What the replies of one batch may come to, in bytes, before the rest of it is answered "busy".
 const BATCH_REPLY_LIMIT: usize = 8 << 20;
-/// Ours, for a plugin that is about to end (contract, section 2).
+/// Ours, for a plugin that is about to end (schema/README.md, "Errors of the conversation").
 const SHUTTING_DOWN_CODE: i32 = -32099;
 /// What jsonrpsee puts before the part of a reply that is not the id's.
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":null,"#;

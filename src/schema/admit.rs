@@ -1,4 +1,4 @@
-//! What a host sent, made into what an action takes: normalised, then validated (contract, section 4).
+//! What a host sent, made into what an action takes: normalised, then validated (schema/README.md, "Input").
 //!
 //! Answers for: the few things that hosts written in PHP are forgiven, and every fault of an input told at once, with
 //! the field's name. Does not know: what the action does with it. Nothing is bent that is not named here; the

@@ -1,4 +1,4 @@
-//! The panel's envelope: `{"status": <integer>, "payload": <any>}`, in that order (contract, section 3).
+//! The panel's envelope: `{"status": <integer>, "payload": <any>}`, in that order (schema/README.md, "The envelope").
 //!
 //! Answers for: an empty payload is the string `Success`; a failure's payload is plain text, its first line one
 //! sentence, then one line per field. Does not know: which action it is the answer of.

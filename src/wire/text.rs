@@ -1,7 +1,8 @@
 //! Text from elsewhere, made fit for a payload or a log line.
 //!
 //! Answers for: no control character, no broken UTF-8 and no more than 1 KiB of somebody else's text gets into a
-//! sentence of ours (contract, section 3). Does not know: HTML, which the host escapes; JSON, which escapes itself.
+//! sentence of ours (schema/README.md, "The envelope"). Does not know: HTML, which the host escapes; JSON, which
+//! escapes itself.
 
 /// How much of a foreign text is kept, in bytes.
 pub const LIMIT: usize = 1024;

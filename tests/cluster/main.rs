@@ -1,4 +1,4 @@
-//! The cluster: what the contract's section 6 promises, with simulated nodes in bulk and with real sshd's.
+//! The cluster: what is promised of it (schema/README.md, "Nodes"), with simulated nodes in bulk and with real sshd's.
 //!
 //! `simulated` puts a small program in the place of ssh that plays a node of any behaviour; with it every kind of failure
 //! is tried in every position. `real` has machines in namespaces of their own, joined by veth, each with its own sshd

@@ -1,4 +1,5 @@
-//! The policy suite: what the contract's sections 7, 8 and 9 promise, on real mail servers and on the sandbox.
+//! The policy suite: what is promised of a mail server (schema/README.md, "What the words mean", "How a change is
+//! made", "What is ours on a machine"), on real mail servers and on the sandbox.
 //!
 //! Every policy is written and registered once (`policies/`) against a [`subject::Subject`], and is one test for every
 //! subject, named as a sentence, unless the subject says, with a reason, that it cannot be held to it. `machine/` makes the machines: Debian with the MTA installed in an overlay, in namespaces of their own, one

@@ -1,5 +1,5 @@
-//! Sections 9 and 10 of the contract, as far as they can be seen without a real MTA: flags, exit codes, `call`,
-//! `schema`, `remove`, a bad configuration, paths that may not be trusted, a terminal.
+//! The command line of mail-smtp2(8) and what `remove` promises, as far as they can be seen without a real MTA: flags,
+//! exit codes, `call`, `schema`, `remove`, a bad configuration, paths that may not be trusted, a terminal.
 
 use super::support::plugin::{Killed, Launch, Run, request, wait, well_formed};
 use super::support::process::is_root;

@@ -228,6 +228,49 @@ fn every_link_leads_to_a_file_and_to_a_heading_of_it() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+#[test]
+fn every_heading_that_a_comment_cites_is_one_of_the_contract() {
+    let headings: Vec<&str> = document("schema/README.md")
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| line.trim_start_matches(['#', ' ']))
+        .collect();
+    let mut cited = 0;
+    for file in sources(&["src", "tests"]) {
+        let lines: Vec<String> = fs::read_to_string(&file)
+            .unwrap()
+            .lines()
+            .map(|line| line.trim_start().trim_start_matches(['/', '!', ' ']).to_owned())
+            .collect();
+        // A citation is the file, and then headings in quotes with commas between them.
+        let text = lines.join(" ");
+        for rest in text.split("schema/README.md, \"").skip(1) {
+            for heading in rest.split(')').next().unwrap_or_default().split('"').step_by(2) {
+                let words = heading.trim_matches([',', ' ']);
+                assert!(headings.contains(&words), "{}: no heading {words}", file.display());
+                cited += 1;
+            }
+        }
+    }
+    assert!(cited > 10, "only {cited} citations were found");
+}
+
+/// Every file in Rust below these folders.
+fn sources(folders: &[&str]) -> Vec<PathBuf> {
+    let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| Path::new(ROOT).join(folder)).collect();
+    let mut found = Vec::new();
+    while let Some(folder) = waiting.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
 /// What leads to a heading, as the web makes it.
 fn anchor(line: &str) -> Option<String> {
     let heading = line.strip_prefix('#')?.trim_start_matches('#').trim();

@@ -1,5 +1,5 @@
-//! Sections 3, 4 and 5 of the contract: the envelope, what is done to input before an action sees it, and the
-//! payload of every action.
+//! The envelope, input and payloads (schema/README.md, "The envelope", "Input", "Actions"): the envelope, what is done
+//! to input before an action sees it, and the payload of every action.
 //!
 //! What `start`, `stop` and `update` do to a service is tested in `service`; here they are only spoken to.
 

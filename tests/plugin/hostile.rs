@@ -10,7 +10,7 @@ use super::support::{PATIENCE, TLS_YES, eventually, fault, repetitions, seed};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-/// The growth that the contract allows.
+/// The growth that is allowed.
 const ALLOWED_KIB: u64 = 32 * 1024;
 
 const MEGABYTE: usize = 1_000_000;

@@ -1,7 +1,7 @@
-//! The protocol tests: the real binary over real pipes, judged by the contract alone.
+//! The protocol tests: the real binary over real pipes, judged by `schema/README.md` alone.
 //!
-//! One module per part of the contract, none of which knows the code behind the pipe. What they share stands in
-//! `support`. A test that needs root (or its absence) and does not have it says so on stderr and passes.
+//! One module per part of it, none of which knows the code behind the pipe. What they share stands in `support`. A test
+//! that needs root (or its absence) and does not have it says so on stderr and passes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! Sections 7, 8 and 11 of the contract on the sandbox: what a client of the service sees, and what is on the disk,
-//! when an answer has been written.
+//! The service on the sandbox (schema/README.md, "What the words mean", "How a change is made"): what a client of the
+//! service sees, and what is on the disk, when an answer has been written.
 //!
 //! The truth comes from an independent mail client, from connecting to the port and from /proc, never from the plugin.
 

@@ -1,4 +1,5 @@
-//! Section 2 of the contract, but for lanes and endings: messages, ids, faults, framing, the size limit.
+//! The conversation, but for lanes and endings (schema/README.md, "The conversation"): messages, ids, faults, framing,
+//! the size limit.
 
 use super::support::plugin::{Framing, notification, request, well_formed};
 use super::support::sandbox::Sandbox;

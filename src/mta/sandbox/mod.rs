@@ -1,8 +1,8 @@
 //! The sandbox: the built-in stand-in MTA, as an answer sheet like any other.
 //!
-//! Answers for: where its configuration is, what stands in our block of it, which commands check and drive its
-//! daemon, which process must own the socket. Does not know: SMTP, TLS or daemons; `server` and `daemon` beside it
-//! are the program, this file is what an administrator would know of it. Used only when asked for (contract, 11).
+//! Answers for: where its configuration is, what stands in our block of it, which commands check and drive its daemon,
+//! which process must own the socket. Does not know: SMTP, TLS or daemons; `server` and `daemon` beside it are the
+//! program, this file is what an administrator would know of it. Used only when asked for (mail-smtp2-sandbox(7)).
 
 pub mod certificate;
 pub mod conf;

@@ -1,7 +1,7 @@
 //! Mail clients that are not ours: Python's smtplib, swaks, and one that never stops looking at a port.
 //!
-//! They see the machine's network as any other program there would. What they report is compared with what the
-//! contract's section 7 says of the mode, never with what the plugin says.
+//! They see the machine's network as any other program there would. What they report is compared with what is promised
+//! of the mode (schema/README.md, "What the words mean"), never with what the plugin says.
 
 use super::subject::{Subject, in_network};
 use super::support::smtp::Session;
@@ -36,7 +36,7 @@ pub(crate) fn smtplib_facts(
     Some(serde_json::from_slice(&output.stdout).expect("the facts are JSON"))
 }
 
-/// What the contract says that a client finds.
+/// What a client is promised to find.
 pub(crate) fn promised(mode: &str) -> Map<String, Value> {
     let optional = mode != TLS_YES;
     let facts = json!({

@@ -1,4 +1,5 @@
-//! Ports that are not to be had: refused before anything is touched, with the holder named (contract, sections 3 and 5).
+//! Ports that are not to be had: refused before anything is touched, with the holder named (schema/README.md,
+//! "Actions", "Status numbers").
 
 use crate::subject::{
     Squatter, Subject, calm_pulse, on, policies, rounds, running, settings, snapshot, stopped,

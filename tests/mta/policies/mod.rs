@@ -1,4 +1,4 @@
-//! The policies: what the contract promises of every mail server, written once against [`Subject`].
+//! The policies: what `schema/README.md` promises of every mail server, written once against [`Subject`].
 //!
 //! Each function is one policy and takes the subject as its type; `policies!` at the head of its file registers it, and
 //! it is a test of every subject that does not leave it out. One that is not registered is dead code, which the lints

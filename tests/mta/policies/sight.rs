@@ -1,4 +1,4 @@
-//! What cannot be seen is neither "running" nor "stopped", and never a reason to go on (contract, section 7).
+//! What cannot be seen is neither "running" nor "stopped", and never a reason to go on (schema/README.md, "What the words mean").
 //!
 //! The plugin is started half blind, beside a service that runs or is stopped: whatever it cannot know is 403 and says what
 //! is missing, and nothing is touched. What it may say is the truth.

@@ -1,4 +1,5 @@
-//! The truth table of both modes, as independent SMTP clients see it on every address (contract, section 7).
+//! The truth table of both modes, as independent SMTP clients see it on every address (schema/README.md, "What the
+//! words mean").
 
 use crate::clients::{SWAKS_TLS_OPTIONAL, SWAKS_TLS_YES, SwaksRow, promised, smtplib_facts, swaks};
 use crate::subject::{Subject, on, policies, running};
