@@ -330,7 +330,9 @@ pub fn greeting_now(
     let Some(port) = mta.primary_port() else { return Vec::new() };
     let places = addresses.iter().map(|address| SocketAddr::new(reachable(*address), port));
     let places: Vec<SocketAddr> = places.collect();
-    let heard = at_once(&places, |at| host.greeting(*at, deadline.within(GREETING)).is_ok());
+    // What does not greet is not waited for so long that the change itself could not be made any more.
+    let soon = deadline.within(GREETING.min(deadline.left() / 4));
+    let heard = at_once(&places, |at| host.greeting(*at, soon).is_ok());
     places.into_iter().zip(heard).filter_map(|(at, greets)| greets.then_some(at)).collect()
 }
 

@@ -51,7 +51,9 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
     };
     let mta = service.mta(settings.mta);
     let was = intent.before.as_ref().and_then(Settings::target);
-    let up = was.filter(|_| intent.was != Was::Absent);
+    // Of what an administrator had taken out of the configuration, and that ran only until it was told, nothing comes back.
+    let listed = intent.files.iter().any(|file| !file.blocks.is_empty());
+    let up = was.filter(|_| intent.was != Was::Absent && (listed || !mta.shares_its_process()));
     let found = intent.found.map(|port| Listener { port, ..settings.listener });
     let goal = up.copied().or(found).map_or(Goal::Stopped, Goal::Running);
     let staging = service.staging();
@@ -83,7 +85,6 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
         None => found.map_or(Ok(()), |found| prove::held(host, mta, found.port, deadline))?,
     }
     // Where the files as they were make the MTA listen, it may; as may others of its entries.
-    let listed = intent.files.iter().any(|file| !file.blocks.is_empty());
     let stays = |port: u16| {
         let before = intent.before.as_ref().is_some_and(|before| before.listener.port == port);
         was.is_some_and(|was| was.port == port && (listed || up.is_some()))

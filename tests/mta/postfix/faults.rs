@@ -100,7 +100,7 @@ const FAULTS: [Fault; 33] = [
 fn of_many_injected_faults_none_ends_in_a_false_success() {
     let faults = repetitions("MAIL_SMTP2_FAULTS", FAULTS.len(), 200) as u64;
     let seed = seed();
-    let found = on_four("[deadlines]\nchange = 3\n", |machine: &Postfix, number| {
+    let found = on_four("[deadlines]\nchange = 6\n", |machine: &Postfix, number| {
         let number = number as u64;
         let share = faults / 4 + u64::from(number < faults % 4);
         inject(machine, share, number, Rng::with_seed(seed.wrapping_add(number)))

@@ -212,7 +212,7 @@ pub(super) fn squat(port: u16) -> String {
 
 #[test]
 fn a_listener_that_does_not_greet_can_be_stopped() {
-    on_configured::<Postfix>("[deadlines]\nchange = 5\n", |machine| {
+    on_configured::<Postfix>("[deadlines]\nchange = 12\n", |machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
         // Postfix waits a minute before it tries a program again that did not start: whoever connects hears nothing.
         machine.sh("chmod 0 /usr/lib/postfix/sbin/smtpd; pkill -x smtpd");
