@@ -31,7 +31,7 @@ const SUPERVISOR: Duration = Duration::from_secs(8);
 /// How often is looked whether it has.
 const PAUSE: Duration = Duration::from_millis(3);
 /// How long a primary server may take to show all of its addresses, and how often is looked.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLED: Duration = Duration::from_secs(5);
 const GLIMPSE: Duration = Duration::from_millis(25);
 /// How long a listener is heard out before a change, at most.
 const HEARING: Duration = Duration::from_secs(6);
@@ -348,9 +348,10 @@ fn settled(
     while last != held {
         // Two looks that show the same show what stays.
         host.sleep(GLIMPSE);
+        // Asked first: what is settled only by then may have shown nothing when its addresses were read.
+        let is_settled = alternate.is_settled()?;
         let now = sorted(alternate.addresses()?);
-        let settled = now == last && held.is_empty() && alternate.is_settled()?;
-        if settled || now == last && patience.passed() {
+        if now == last && (held.is_empty() && is_settled || patience.passed()) {
             break;
         }
         last = now;
