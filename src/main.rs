@@ -27,7 +27,7 @@ use mail_smtp2::cluster::route::{self, Cluster};
 use mail_smtp2::mta::sandbox::{self, Sandbox, daemon::Companion};
 use mail_smtp2::mta::{self, Kind};
 use mail_smtp2::rpc::dispatch::Dispatch;
-use mail_smtp2::rpc::lanes::Recovery;
+use mail_smtp2::rpc::lanes::Upkeep;
 use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::schema::files;
 use mail_smtp2::sys::{Host, Local, command};
@@ -236,18 +236,19 @@ impl Program {
             Err(error) => return complain(&error.to_string(), 1),
         };
         let ours = Arc::clone(&plugin);
-        let (asks, ends) = (Arc::clone(&plugin), Arc::clone(&plugin));
-        let recovery = Recovery {
+        let (asks, ends, looks) = (Arc::clone(&plugin), Arc::clone(&plugin), Arc::clone(&plugin));
+        let upkeep = Upkeep {
             at_start: plugin.service.awaits_recovery(),
             is_due: Box::new(move || asks.service.is_interrupted()),
-            run: Box::new(move || ends.service.recover()),
+            recover: Box::new(move || ends.service.recover()),
+            look_after: Box::new(move || looks.service.look_after()),
         };
         let farewell = Box::new(move || {
             ours.cluster.hang_up();
             drop(throw_away);
             flush_log();
         });
-        transport::serve(pipes, dispatch, recovery, limit, farewell)
+        transport::serve(pipes, dispatch, upkeep, limit, farewell)
     }
 
     fn call(self, action: &str, json: Option<&str>) -> ExitCode {

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::rpc::dispatch::{Dispatch, Refusal, error};
-use crate::rpc::lanes::{Lanes, Recovery};
+use crate::rpc::lanes::{Lanes, Upkeep};
 use crate::sys::watch::{Ending, Watch};
 use crate::wire::framing::{Decoder, Frame, Framing, encode};
 
@@ -67,13 +67,7 @@ struct Session {
 }
 
 /// Serves until the session ends; `limit` is the greatest length of a message, in bytes.
-pub fn serve(
-    pipes: Pipes,
-    dispatch: Dispatch,
-    recovery: Recovery,
-    limit: usize,
-    farewell: Farewell,
-) -> ExitCode {
+pub fn serve(pipes: Pipes, dispatch: Dispatch, upkeep: Upkeep, limit: usize, farewell: Farewell) -> ExitCode {
     let session = Arc::new(Session {
         pipes,
         lanes: OnceLock::new(),
@@ -84,7 +78,7 @@ pub fn serve(
     });
     let sender = Arc::clone(&session);
     let send = Box::new(move |bytes: &[u8]| sender.send(bytes));
-    let lanes = session.lanes.get_or_init(|| Lanes::new(dispatch, send, recovery));
+    let lanes = session.lanes.get_or_init(|| Lanes::new(dispatch, send, upkeep));
     if let Err(error) = session.read(lanes, limit) {
         tracing::error!(%error, "cannot watch for the end of the session");
         return ExitCode::FAILURE;

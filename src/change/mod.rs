@@ -14,6 +14,7 @@ pub mod plan;
 pub mod prove;
 pub mod settings;
 pub mod undo;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -108,12 +109,14 @@ pub struct Service {
     options: Options,
     cached: Mutex<Cached>,
     sighting: live::Sighting,
+    watch: watch::Watch,
 }
 
 impl Service {
     /// The service on `host`, run by one of `mtas`.
     pub fn new(host: Arc<dyn Host>, mtas: Vec<Box<dyn Mta>>, options: Options) -> Self {
-        Self { host, mtas, options, cached: Mutex::default(), sighting: live::Sighting::default() }
+        let (cached, sighting, watch) = Default::default();
+        Self { host, mtas, options, cached, sighting, watch }
     }
 
     /// The settings as they are now; `None` on a machine that was never configured.
@@ -238,6 +241,9 @@ impl Service {
         let began = self.host.now();
         let before = self.settings().ok().flatten();
         let result = self.locked(verb);
+        if result.is_ok() {
+            self.watch.begin(verb, self.settings().ok().flatten(), began);
+        }
         let envelope = match &result {
             Ok(()) => Envelope::done(Value::Null),
             Err(failure) => match &*failure.error {

@@ -26,14 +26,16 @@ const QUEUE_BYTES: usize = 8 << 20;
 /// Where the change lane's replies go.
 pub type Send = Box<dyn Fn(&[u8]) + std::marker::Send + Sync>;
 
-/// How a change of a plugin that is gone is ended.
-pub struct Recovery {
-    /// Whether there is something to do before the first request; asked once.
+/// What is to be done besides answering.
+pub struct Upkeep {
+    /// Whether there is something to recover before the first request; asked once.
     pub at_start: bool,
-    /// Whether there is something to end now; asked before each read that is not constant.
+    /// Whether a change of a plugin that is gone is to be ended now; asked before each read that is not constant.
     pub is_due: Box<dyn Fn() -> bool + std::marker::Send + Sync>,
     /// Ends it.
-    pub run: Box<dyn Fn() + std::marker::Send + Sync>,
+    pub recover: Box<dyn Fn() + std::marker::Send + Sync>,
+    /// Looks after what was changed, and says when it is to be called again, if at all; called between changes.
+    pub look_after: Box<dyn Fn() -> Option<Duration> + std::marker::Send + Sync>,
 }
 
 /// The lanes of one session.
@@ -43,7 +45,7 @@ pub struct Lanes {
     state: Mutex<State>,
     news: Condvar,
     away: Arc<Away>,
-    recovery: Recovery,
+    upkeep: Upkeep,
     /// An interrupted change is still to be ended.
     recovering: AtomicBool,
     /// Nothing more is begun.
@@ -85,8 +87,8 @@ impl std::fmt::Debug for Lanes {
 
 impl Lanes {
     /// Lanes whose change lane begins with a recovery, if there is something to recover.
-    pub fn new(dispatch: Dispatch, send: Send, recovery: Recovery) -> Arc<Self> {
-        let recovering = recovery.at_start;
+    pub fn new(dispatch: Dispatch, send: Send, upkeep: Upkeep) -> Arc<Self> {
+        let recovering = upkeep.at_start;
         let lanes = Arc::new(Self {
             dispatch,
             send,
@@ -99,7 +101,7 @@ impl Lanes {
             }),
             news: Condvar::new(),
             away: Arc::default(),
-            recovery,
+            upkeep,
             recovering: AtomicBool::new(recovering),
             closing: AtomicBool::new(false),
         });
@@ -152,7 +154,7 @@ impl Lanes {
 
     /// Whether a plugin that is gone has left a change that is to be ended now; the change lane then begins with that.
     fn begins_recovery(self: &Arc<Self>) -> bool {
-        if self.closing() || !(self.recovery.is_due)() {
+        if self.closing() || !(self.upkeep.is_due)() {
             return false;
         }
         let mut state = self.lock();
@@ -252,7 +254,7 @@ impl Lanes {
         let until = Instant::now() + patience;
         while state.worker == Worker::Sending && Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
-            state = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.wait_at_most(state, Some(left));
         }
         drop(state);
         self.away.settle(until);
@@ -278,15 +280,19 @@ impl Lanes {
         let mut state = self.lock();
         loop {
             if std::mem::take(&mut state.recover) {
-                state = self.busy(state, || (self.recovery.run)());
+                state = self.busy(state, || (self.upkeep.recover)());
                 self.recovering.store(false, Ordering::Release);
                 self.news.notify_all();
                 continue;
             }
             let Some(job) = state.jobs.pop_front() else {
-                state.worker = Worker::Idle;
-                self.news.notify_all();
-                state = self.wait(state);
+                let mut again = None;
+                state = self.busy(state, || again = (self.upkeep.look_after)());
+                if state.jobs.is_empty() && !state.recover {
+                    state.worker = Worker::Idle;
+                    self.news.notify_all();
+                    state = self.wait_at_most(state, again);
+                }
                 continue;
             };
             state.bytes = state.bytes.saturating_sub(job.message.len());
@@ -322,5 +328,16 @@ impl Lanes {
 
     fn wait<'s>(&'s self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         self.news.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_at_most<'s>(
+        &'s self,
+        state: MutexGuard<'s, State>,
+        span: Option<Duration>,
+    ) -> MutexGuard<'s, State> {
+        match span {
+            Some(span) => self.news.wait_timeout(state, span).unwrap_or_else(PoisonError::into_inner).0,
+            None => self.wait(state),
+        }
     }
 }

@@ -467,6 +467,20 @@ fn a_listener_that_died_is_not_running() {
 }
 
 #[test]
+fn the_plugin_that_started_a_listener_notices_that_it_has_died_soon_after() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.run(&mut plugin, TLS_YES);
+    listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
+    let watched = || sandbox.history().into_iter().find(|line| line["action"] == "watch");
+    eventually(PATIENCE, "the history has it", || watched().is_some());
+    let line = watched().unwrap();
+    assert_eq!((&line["input"], &line["status"]), (&json!("start"), &json!(503)));
+    let outcome = line["outcome"].as_str().unwrap();
+    assert!(outcome.contains(&format!("the listener on port {port} has ended")), "{outcome}");
+}
+
+#[test]
 fn a_listener_that_died_stays_dead_until_it_is_started() {
     let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();

@@ -1,0 +1,107 @@
+//! Whether a listener that was just proven stays up: a daemon that dies soon after `Success` is not left to be found by
+//! a client.
+//!
+//! For a minute after a change the plugin that made it looks every second; what is away at several looks in a row is
+//! logged and gets a line in the history. It leaves alone what has been changed since (by whichever plugin), and waits
+//! while a change is under way. It mends nothing: whoever reads `isRunning` sees `false`, and `start` starts it anew.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::journal::Intent;
+use super::settings::Settings;
+use super::{Service, Verb};
+use crate::mta::{Desk, Kind, MtaError};
+use crate::sys::Deadline;
+use crate::wire::status::Status;
+
+/// How long it is watched.
+const WATCHED: Duration = Duration::from_secs(60);
+/// How often.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many looks in a row have to miss it: a mail server that somebody restarts is away for a moment, too.
+const MISSED: u32 = 3;
+
+/// The change whose listener is watched, if any.
+#[derive(Debug, Default)]
+pub struct Watch(Mutex<Option<Watched>>);
+
+#[derive(Debug)]
+struct Watched {
+    verb: Verb,
+    began: SystemTime,
+    settings: Settings,
+    until: Deadline,
+    next: Deadline,
+    missed: u32,
+}
+
+impl Watch {
+    /// From now on the listener of `settings` is watched; nothing is, if there is to be none.
+    pub fn begin(&self, verb: Verb, settings: Option<Settings>, began: SystemTime) {
+        let settings = settings.filter(|settings| settings.target().is_some());
+        let (until, next) = (Deadline::after(WATCHED), Deadline::after(LOOK));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            settings.map(|settings| Watched { verb, began, settings, until, next, missed: 0 });
+    }
+}
+
+impl Service {
+    /// Looks after the listener of this plugin's last change, if it is time to; says when it will be time again. `None`:
+    /// there is nothing to look after.
+    pub fn look_after(&self) -> Option<Duration> {
+        let mut watch = self.watch.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let watched = watch.as_mut()?;
+        if !watched.next.passed() {
+            return Some(watched.next.left());
+        }
+        watched.next = Deadline::after(LOOK);
+        if self.is_under_way() {
+            return Some(LOOK);
+        }
+        let stands = self.settings().is_ok_and(|now| now.as_ref() == Some(&watched.settings));
+        if !stands || watched.until.passed() {
+            *watch = None;
+            return None;
+        }
+        watched.missed = match self.running() {
+            Ok(false) => watched.missed + 1,
+            // What cannot be seen is not away.
+            Ok(true) | Err(_) => 0,
+        };
+        if watched.missed >= MISSED {
+            if let Some(watched) = watch.take() {
+                self.note_end(&watched);
+            }
+            return None;
+        }
+        Some(LOOK)
+    }
+
+    /// Whether somebody is changing something: from the intent on.
+    fn is_under_way(&self) -> bool {
+        !matches!(self.host.stamp(&Intent::path(&self.options.state_dir)), Ok(None))
+    }
+
+    fn note_end(&self, watched: &Watched) {
+        let port = watched.settings.listener.port;
+        let why = match self.primary_runs(watched.settings.mta) {
+            Ok(false) => "the mail server itself is down",
+            Ok(true) | Err(_) => "the mail server's log says why",
+        };
+        let outcome = format!(
+            "the listener on port {port} has ended within a minute after {} had succeeded: {why}",
+            watched.verb.name()
+        );
+        tracing::warn!(outcome, "the listener has ended");
+        let (before, status) = (Some(watched.settings.clone()), Status::Unavailable.number());
+        self.record(watched.began, "watch", watched.verb.name().into(), before, status, outcome);
+    }
+
+    fn primary_runs(&self, kind: Kind) -> Result<bool, MtaError> {
+        let staging = self.staging();
+        let desk =
+            Desk { host: &*self.host, staging: &staging, deadline: Deadline::after(self.options.change) };
+        self.alternate(self.mta(kind), desk)?.primary_runs()
+    }
+}
