@@ -14,8 +14,8 @@ use toml::Spanned;
 use mail_smtp2::change::Choice;
 use mail_smtp2::mta::Kind;
 use mail_smtp2::mta::qmail::{self, Variables};
-use mail_smtp2::sys::files;
-use mail_smtp2::wire::text::foreign;
+use mail_smtp2::sys::{FileError, files};
+use mail_smtp2::wire::text::{chain, foreign};
 
 /// Where the configuration is, unless `--config` says otherwise.
 pub(crate) const DEFAULT_PATH: &str = "/etc/mail-smtp2.toml";
@@ -315,9 +315,15 @@ pub(crate) fn read(path: Option<&Path>) -> Result<Config, ConfigError> {
     let path = path.unwrap_or(Path::new(DEFAULT_PATH));
     let wrong = |line, what: String| ConfigError { path: path.to_owned(), line, what };
     trust(path).map_err(|what| wrong(None, what))?;
-    let bytes = match std::fs::read(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !asked => return Ok(Config::default()),
-        result => result.map_err(|e| wrong(None, format!("cannot be read: {e}")))?,
+    let bytes = match files::read(path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) if !asked => return Ok(Config::default()),
+        Ok(None) => return Err(wrong(None, "does not exist".into())),
+        Err(FileError::Read { source, .. }) => return Err(wrong(None, format!("cannot be read: {source}"))),
+        Err(FileError::Irregular { kind, .. }) => {
+            return Err(wrong(None, format!("is {kind}, not a regular file")));
+        }
+        Err(error) => return Err(wrong(None, chain(&error))),
     };
     let text = std::str::from_utf8(&bytes)
         .map_err(|e| wrong(Some(line(&bytes, e.valid_up_to())), "not UTF-8".into()))?;
@@ -357,7 +363,7 @@ pub(crate) fn trust(path: &Path) -> Result<(), String> {
         return Ok(());
     }
     let path = std::path::absolute(path).map_err(|e| e.to_string())?;
-    files::trusted(&path).map_err(|e| format!("not to be trusted: {}", mail_smtp2::wire::text::chain(&e)))
+    files::trusted(&path).map_err(|e| format!("not to be trusted: {}", chain(&e)))
 }
 
 /// This machine's own id: the configured one, or its host name.

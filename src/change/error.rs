@@ -198,7 +198,10 @@ impl ChangeError {
             }
             Self::Foreign { .. } | Self::Stranger { .. } => Status::Conflict,
             Self::PortDenied { .. } => Status::Denied,
-            Self::Marks { .. } | Self::Garbled { .. } | Self::Check { .. } => Status::Broken,
+            Self::Marks { .. }
+            | Self::Garbled { .. }
+            | Self::Check { .. }
+            | Self::File(FileError::Irregular { .. }) => Status::Broken,
             Self::Unproven(_) | Self::Primary { .. } | Self::Tell { .. } | Self::Signal { .. } => {
                 Status::Unproven
             }

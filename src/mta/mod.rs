@@ -269,7 +269,9 @@ impl MtaError {
             Self::Unsupported(_) => Status::Unsupported,
             Self::Down(_) => Status::Unavailable,
             Self::Precondition(_) => Status::Precondition,
-            Self::Broken { .. } | Self::Pending(_) => Status::Broken,
+            Self::Broken { .. } | Self::Pending(_) | Self::File(FileError::Irregular { .. }) => {
+                Status::Broken
+            }
             Self::Command(CommandError::TimedOut { .. }) => Status::Deadline,
             Self::Command(_) | Self::Killed { .. } => Status::Fault,
             Self::File(e) if e.denied() => Status::Denied,

@@ -9,12 +9,13 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{
     Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, SMTP,
     Staged, Tell, bound, is_there, or_loopback, services, systemd_runs,
 };
-use crate::sys::{Command, Ended, Host, Output, Process, Signal, tls};
+use crate::sys::{Command, Ended, FileError, Host, Output, Process, Signal, tls};
 use crate::wire::text::{chain, foreign};
 
 /// Where master's binary may be.
@@ -50,6 +51,8 @@ const PARAMETERS: [&str; 15] = [
 ];
 /// Where Cyrus SASL looks for what Postfix offers, unless `cyrus_sasl_config_path` says otherwise.
 const CYRUS: [&str; 4] = ["/etc/postfix/sasl", "/etc/sasl2", "/usr/lib/sasl2", "/usr/lib64/sasl2"];
+/// How long the AUTH backend may take to accept a connection.
+const BACKEND: Duration = Duration::from_secs(5);
 /// What a PEM file with a certificate holds.
 const CERTIFICATE: &str = "CERTIFICATE-----";
 /// What a PEM file with a key holds.
@@ -453,6 +456,9 @@ impl Here<'_> {
         match self.desk.host.read(Path::new(path)) {
             Ok(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
             Ok(None) => Err(unusable(parameter, path, "does not exist")),
+            Err(FileError::Irregular { kind, .. }) => {
+                Err(unusable(parameter, path, &format!("is {kind}, not a regular file")))
+            }
             Err(error) => Err(unusable(parameter, path, &format!("cannot be read ({})", chain(&error)))),
         }
     }
@@ -504,11 +510,12 @@ impl Here<'_> {
             let at = foreign(at);
             Err(MtaError::Precondition(format!("no SASL mechanism for AUTH: nobody answers at {at}: {why}")))
         };
+        let soon = self.desk.deadline.within(BACKEND);
         match (self.parameter("smtpd_sasl_type")?, path.strip_prefix("inet:")) {
             ("dovecot", Some(address)) => {
                 // A name would have to be looked up; the proof will tell.
                 let Ok(address) = address.parse() else { return Ok(()) };
-                match self.desk.host.refuses(address, self.desk.deadline) {
+                match self.desk.host.refuses(address, soon) {
                     Ok(false) => Ok(()),
                     Ok(true) => nobody(path, &"connection refused"),
                     Err(error) => nobody(path, &error),
@@ -517,7 +524,10 @@ impl Here<'_> {
             ("dovecot", None) => {
                 let path = path.strip_prefix("unix:").unwrap_or(path);
                 let socket = Path::new(self.parameter("queue_directory")?).join(path);
-                self.desk.host.reaches(&socket).or_else(|error| nobody(&socket.to_string_lossy(), &error))
+                self.desk
+                    .host
+                    .reaches(&socket, soon)
+                    .or_else(|error| nobody(&socket.to_string_lossy(), &error))
             }
             (kind, _) => {
                 let own = self.parameter("cyrus_sasl_config_path")?;

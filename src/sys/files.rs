@@ -34,6 +34,14 @@ pub enum FileError {
         /// Why.
         source: io::Error,
     },
+    /// What can be read only by waiting for somebody, or without an end.
+    #[error("{} is {kind}, not a regular file", path.display())]
+    Irregular {
+        /// What is no regular file.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
     /// Root must not follow a path that somebody else can bend.
     #[error("{} {why}", path.display())]
     Untrusted {
@@ -48,7 +56,10 @@ impl FileError {
     /// The path that it is about.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Read { path, .. } | Self::Write { path, .. } | Self::Untrusted { path, .. } => path,
+            Self::Read { path, .. }
+            | Self::Write { path, .. }
+            | Self::Irregular { path, .. }
+            | Self::Untrusted { path, .. } => path,
         }
     }
 
@@ -58,6 +69,7 @@ impl FileError {
             Self::Read { source, .. } | Self::Write { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
             }
+            Self::Irregular { .. } => false,
             Self::Untrusted { .. } => true,
         }
     }
@@ -173,7 +185,45 @@ fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// See [`super::Host::read`].
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
-    optional(fs::read(path)).map_err(reading(path))
+    let Some(mut file) = open_regular(path)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(reading(path))?;
+    Ok(Some(bytes))
+}
+
+/// Opens a regular file for reading. Whatever else bears the name is refused at once: a FIFO would keep us until somebody
+/// writes, a device may never end.
+fn open_regular(path: &Path) -> Result<Option<File>, FileError> {
+    let unblocked = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+    let (file, state) = match OpenOptions::new().read(true).custom_flags(unblocked).open(path) {
+        // open(2): a socket, or a device without a driver.
+        Err(e) if e.raw_os_error() == Some(nix::libc::ENXIO) => (None, state(path)?),
+        opened => match optional(opened).map_err(reading(path))? {
+            None => return Ok(None),
+            Some(file) => {
+                let state = file.metadata().map_err(reading(path))?;
+                (Some(file), Some(state))
+            }
+        },
+    };
+    match state.map(|state| state.file_type()) {
+        Some(kind) if !kind.is_file() => {
+            Err(FileError::Irregular { path: path.to_owned(), kind: named(kind) })
+        }
+        _ => Ok(file),
+    }
+}
+
+fn named(kind: fs::FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
 }
 
 /// The state of a file, `None` where there is none.
@@ -200,7 +250,7 @@ fn target(path: &Path) -> Result<PathBuf, FileError> {
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let target = target(path)?;
     let aside = aside(&target);
-    let old = optional(File::open(&target)).map_err(reading(&target))?;
+    let old = open_regular(&target)?;
     let new = private().write(true).truncate(true).open(&aside).map_err(writing(&aside))?;
     let result = fill(&new, old.as_ref(), bytes, mode)
         .and_then(|()| fs::rename(&aside, &target))
@@ -514,6 +564,25 @@ mod tests {
         let path = dir.path().join("a");
         write(&path, b"x", 0o640).unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"x".to_vec(), 0o640));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_by_its_kind_and_nobody_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, socket) = (dir.path().join("fifo"), dir.path().join("socket"));
+        nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        let _listens = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (path, kind) in [
+            (fifo.as_path(), "a FIFO"),
+            (&socket, "a socket"),
+            (dir.path(), "a directory"),
+            (Path::new("/dev/zero"), "a device"),
+        ] {
+            let why = format!("{} is {kind}, not a regular file", path.display());
+            for error in [read(path).map(|_| ()).unwrap_err(), write(path, b"x", 0o600).unwrap_err()] {
+                assert_eq!(error.to_string(), why);
+            }
+        }
     }
 
     #[test]

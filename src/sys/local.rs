@@ -153,8 +153,8 @@ impl Host for Local {
         process::signal(process, signal)
     }
 
-    fn reaches(&self, path: &Path) -> io::Result<()> {
-        std::os::unix::net::UnixStream::connect(path).map(|_| ())
+    fn reaches(&self, path: &Path, deadline: Deadline) -> io::Result<()> {
+        sockets::reaches(path, deadline)
     }
 
     fn refuses(&self, address: SocketAddr, deadline: Deadline) -> io::Result<bool> {

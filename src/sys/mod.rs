@@ -142,8 +142,9 @@ pub trait Host: Debug + Send + Sync {
     fn together(&self, pid: i32, file: &Path) -> Result<(), SightError>;
     /// Signals exactly this process: nobody, where it is gone or its pid is another's now.
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()>;
-    /// Whether somebody accepts connections at the Unix socket `path`.
-    fn reaches(&self, path: &Path) -> io::Result<()>;
+    /// Whether somebody accepts connections at the Unix socket `path`; [`io::ErrorKind::TimedOut`], if its queue of
+    /// connections stays full until `deadline`.
+    fn reaches(&self, path: &Path, deadline: Deadline) -> io::Result<()>;
 
     // As a client sees it.
     /// Whether a TCP connection to `address` is refused (`true`) or accepted (`false`).

@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -22,16 +23,20 @@ use netlink_packet_sock_diag::message::SockDiagMessage;
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect,
-    recv, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, UnixAddr, bind,
+    connect, recv, send, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
+use super::Deadline;
 use super::process::{IT_TAKES, Process, pids, process};
 
 /// How often a question is asked anew, each time on a fresh netlink socket, before its failure is believed.
 const ATTEMPTS: usize = 5;
+
+/// How long until a queue of connections that was full is looked at again.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// How long the kernel, which answers within the call, may take.
 const PATIENCE: TimeVal = TimeVal::new(1, 0);
@@ -256,6 +261,30 @@ pub fn try_bind(address: IpAddr, port: u16) -> io::Result<()> {
     }
     bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, port)))?;
     Ok(())
+}
+
+/// Whether somebody accepts connections at the Unix socket `path`.
+///
+/// # Errors
+///
+/// What `connect(2)` says; [`io::ErrorKind::TimedOut`], if the queue of connections is full until `deadline`: whoever is to
+/// accept them does not.
+pub fn reaches(path: &Path, deadline: Deadline) -> io::Result<()> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let address = UnixAddr::new(path)?;
+    loop {
+        match connect(fd.as_raw_fd(), &address) {
+            Err(Errno::EAGAIN) if !deadline.passed() => std::thread::sleep(BETWEEN_LOOKS),
+            Err(Errno::EAGAIN) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "it accepts no connections, its queue is full",
+                ));
+            }
+            done => return Ok(done?),
+        }
+    }
 }
 
 /// The addresses of this machine's interfaces, but for loopback and link-local ones, each once.
@@ -716,6 +745,21 @@ mod tests {
     fn we_are_among_the_holders_of_our_listener() {
         let (_listener, socket) = one("127.0.0.1:0");
         assert!(holders(&socket).unwrap().iter().any(|process| process.pid == us()));
+    }
+
+    #[test]
+    fn a_unix_socket_whose_queue_is_full_is_waited_for_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let soon = || Deadline::after(Duration::from_millis(50));
+        assert_eq!(reaches(&path, soon()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(fd.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        assert_eq!(reaches(&path, soon()).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        listen(&fd, Backlog::new(1).unwrap()).unwrap();
+        reaches(&path, soon()).unwrap();
+        let full = (0..9).find_map(|_| reaches(&path, soon()).err()).unwrap();
+        assert_eq!(full.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::alternate::Here;
 use super::conf::NOTLS;
 use super::read;
 use crate::mta::{AuthMode, Listener, MtaError};
-use crate::sys::tls;
+use crate::sys::{FileError, tls};
 use crate::wire::text::{chain, foreign};
 
 fn missing(what: String) -> MtaError {
@@ -83,6 +83,9 @@ impl Here<'_> {
             let text = match self.desk.host.read(Path::new(path)) {
                 Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
                 Ok(None) => return Err(unusable("does not exist")),
+                Err(FileError::Irregular { kind, .. }) => {
+                    return Err(unusable(&format!("is {kind}, not a regular file")));
+                }
                 Err(error) => return Err(unusable(&format!("cannot be read ({})", chain(&error)))),
             };
             if !text.contains(part) {

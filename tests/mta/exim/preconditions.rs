@@ -48,6 +48,18 @@ fn with_another_certificates_key_start_is_424() {
 }
 
 #[test]
+fn with_a_certificate_that_is_no_regular_file_start_is_424() {
+    for (script, kind) in [("mkfifo", "a FIFO"), ("ln -s /dev/zero", "a device"), ("mkdir", "a directory")] {
+        is_refused(
+            &format!("rm /etc/lab/cert.pem; {script} /etc/lab/cert.pem"),
+            TLS_YES,
+            424,
+            &["tls_certificate = /etc/lab/cert.pem", kind],
+        );
+    }
+}
+
+#[test]
 fn with_a_key_that_root_alone_can_read_start_is_424() {
     is_refused(
         "chown root:root /etc/lab/key.pem; chmod 600 /etc/lab/key.pem",

@@ -55,6 +55,51 @@ fn certificates_are_not_judged() {
 }
 
 #[test]
+fn a_backend_whose_queue_is_full_is_named_and_nobody_waits_for_it() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, port) = stopped(machine, TLS_YES);
+        // It listens and never accepts, and one client waits already.
+        machine.sh(
+            "doveadm stop; rm -f /var/spool/postfix/private/auth
+             setsid perl -MSocket -e 'socket(S,PF_UNIX,SOCK_STREAM,0); bind(S,sockaddr_un(shift)); listen(S,0); sleep 999' \
+               /var/spool/postfix/private/auth >/dev/null 2>&1 </dev/null &
+             until [ -S /var/spool/postfix/private/auth ]; do sleep 0.05; done; chmod 666 /var/spool/postfix/private/auth
+             setsid perl -MSocket -e 'socket(S,PF_UNIX,SOCK_STREAM,0); connect(S,sockaddr_un(shift)); $|=1; print 1; sleep 999' \
+               /var/spool/postfix/private/auth >/run/waits 2>&1 </dev/null &
+             until [ -s /run/waits ]; do sleep 0.05; done",
+        );
+        let answer = plugin.call("start", Value::Null);
+        assert_eq!(status(&answer), 424, "{answer}");
+        for word in ["/var/spool/postfix/private/auth", "accepts no connections"] {
+            assert!(text(&answer).contains(word), "{answer}");
+        }
+        assert!(is_closed(port) && is_open(25));
+    });
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_by_name_as_a_certificate_or_key() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, port) = stopped(machine, TLS_YES);
+        machine.sh("mkfifo /etc/lab/fifo");
+        for parameter in ["smtpd_tls_cert_file", "smtpd_tls_key_file"] {
+            for (path, kind) in
+                [("/etc/lab/fifo", "a FIFO"), ("/dev/zero", "a device"), ("/etc/lab", "a directory")]
+            {
+                let now = machine.sh(&format!("postconf -h {parameter}"));
+                machine.sh(&format!("postconf -e {parameter}={path}"));
+                let answer = plugin.call("start", Value::Null);
+                assert_eq!(status(&answer), 424, "{answer}");
+                let told = text(&answer);
+                assert!([parameter, path, kind].iter().all(|word| told.contains(word)), "{answer}");
+                machine.sh(&format!("postconf -e {parameter}={}", now.trim()));
+            }
+        }
+        assert!(is_closed(port) && is_open(25));
+    });
+}
+
+#[test]
 fn a_backend_that_lets_nobody_in_is_named() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);

@@ -681,7 +681,7 @@ impl Host for Recorded {
         Ok(())
     }
 
-    fn reaches(&self, path: &Path) -> io::Result<()> {
+    fn reaches(&self, path: &Path, _: Deadline) -> io::Result<()> {
         let mut machine = self.lock();
         if !machine.survey.unix.iter().any(|known| known == path) {
             machine.unknown(format!("whether somebody listens at {}", path.display()));

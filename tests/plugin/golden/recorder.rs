@@ -254,7 +254,12 @@ impl Recorder {
             processes: Vec::new(),
             refusing: BTreeSet::new(),
             unbindable: BTreeMap::new(),
-            unix: survey.unix.iter().filter(|path| self.local.reaches(path).is_ok()).cloned().collect(),
+            unix: survey
+                .unix
+                .iter()
+                .filter(|path| self.local.reaches(path, Deadline::after(PATIENCE)).is_ok())
+                .cloned()
+                .collect(),
             fifos: survey
                 .fifos
                 .iter()
