@@ -17,8 +17,8 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, OnceLock};
 use tempfile::TempDir;
 
 /// The user that owns nothing.
@@ -26,6 +26,8 @@ pub(crate) const NOBODY: u32 = 65534;
 
 /// Ports below the range from which the kernel takes the near ends of connections.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
+/// How many of them one process of tests has to itself.
+const PORTS_AT_ONCE: u16 = 1_000;
 
 /// One test's machine.
 pub(crate) struct Sandbox {
@@ -275,20 +277,23 @@ impl Drop for Frozen {
 }
 
 fn free_port() -> u16 {
+    static BLOCK: OnceLock<(Flock<File>, u16)> = OnceLock::new();
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    if NEXT.load(Ordering::Relaxed) == 0 {
-        let _ = NEXT.compare_exchange(
-            0,
-            fastrand::u16(1..PORTS.end - PORTS.start),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-    }
-    let candidates = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
-    let ports = candidates.map(|number| PORTS.start + number % (PORTS.end - PORTS.start)).take(2_000);
+    let start = BLOCK.get_or_init(block).1;
+    let candidates = std::iter::repeat_with(|| start + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS_AT_ONCE);
     // By connecting: a listener of ours would live on for a moment in what another test just forks.
-    let mut free = ports.filter(|port| is_closed(*port));
+    let mut free = candidates.take(PORTS_AT_ONCE.into()).filter(|port| is_closed(*port));
     free.next().expect("a free port")
+}
+
+/// The first of some ports that no other process of tests takes while this one lives.
+fn block() -> (Flock<File>, u16) {
+    let taken = |start: u16| {
+        let path = std::env::temp_dir().join(format!("mail-smtp2-tests-{start}"));
+        let file = File::options().write(true).create(true).truncate(false).open(path).ok()?;
+        Some((Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?, start))
+    };
+    PORTS.step_by(PORTS_AT_ONCE.into()).find_map(taken).expect("ports that no other tests have")
 }
 
 fn make_folder(path: &Path) {
