@@ -21,27 +21,27 @@ pub struct Unpaired;
 
 /// Whether an entry of a configuration, all of its lines, is one of ours; where entries cannot be told apart, there is no
 /// such function, and whatever stands between the marks is ours.
-pub type IsOurs = fn(&str) -> bool;
+pub(super) type IsOurs = fn(&str) -> bool;
 
 /// What of ours stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub(super) struct Found {
     /// All of it, in its order: one block, or the marks and the entries one by one where they are not together.
-    pub pieces: Vec<Range<usize>>,
+    pub(super) pieces: Vec<Range<usize>>,
     /// The lines between the marks, where nothing of ours is outside and nothing else is inside.
-    pub inner: Option<Range<usize>>,
+    pub(super) inner: Option<Range<usize>>,
     /// Whether the file was made for it.
     made_file: bool,
 }
 
 impl Found {
     /// The bytes of all of it.
-    pub fn bytes(&self, file: &[u8]) -> Vec<u8> {
+    pub(super) fn bytes(&self, file: &[u8]) -> Vec<u8> {
         self.pieces.iter().flat_map(|piece| file[piece.clone()].iter().copied()).collect()
     }
 
     /// What of it says something: the lines between the marks, or the entries.
-    pub fn text(&self, file: &[u8]) -> String {
+    pub(super) fn text(&self, file: &[u8]) -> String {
         let lines: Vec<u8> = match &self.inner {
             Some(inner) => file[inner.clone()].to_vec(),
             None => {
@@ -112,7 +112,7 @@ fn entries(bytes: &[u8]) -> Vec<Range<usize>> {
 ///
 /// # Errors
 /// [`Unpaired`]: a mark without its partner, or more than one block.
-pub fn find(bytes: &[u8], is_ours: Option<IsOurs>) -> Result<Option<Found>, Unpaired> {
+pub(super) fn find(bytes: &[u8], is_ours: Option<IsOurs>) -> Result<Option<Found>, Unpaired> {
     let marks = marks(bytes)?;
     let entries = is_ours.map_or_else(Vec::new, |_| entries(bytes));
     let ours = |entry: &Range<usize>| {
@@ -138,7 +138,7 @@ pub fn find(bytes: &[u8], is_ours: Option<IsOurs>) -> Result<Option<Found>, Unpa
 ///
 /// # Errors
 /// [`Unpaired`].
-pub fn set(
+pub(super) fn set(
     file: Option<&[u8]>,
     inner: Option<&str>,
     is_ours: Option<IsOurs>,
@@ -164,7 +164,7 @@ pub fn set(
 ///
 /// # Errors
 /// [`Unpaired`].
-pub fn restore(
+pub(super) fn restore(
     file: Option<&[u8]>,
     old: &[(usize, Vec<u8>)],
     is_ours: Option<IsOurs>,

@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::error::ChangeError;
 use super::settings::Settings;
-use super::{ChangeError, Service};
+use super::site::Site;
 use crate::sys::{FileError, Host};
 
 /// The kernel's name for this boot (random(4)).
@@ -27,20 +28,26 @@ fn now(host: &dyn Host) -> Result<Option<Vec<u8>>, FileError> {
 }
 
 /// Whether the listener was brought up under another boot than this one.
-pub fn differs(host: &dyn Host, state_dir: &Path) -> bool {
+fn differs(host: &dyn Host, state_dir: &Path) -> bool {
     let Ok(Some(noted)) = host.read(&path(state_dir)) else { return false };
     matches!(now(host), Ok(Some(now)) if now != noted)
+}
+
+/// Whether a wanted listener is away since the machine was booted, and nobody but us brings it back.
+pub(super) fn has_ended(site: &Site) -> bool {
+    let wanted = || site.settings().ok().flatten().is_some_and(|settings| settings.target().is_some());
+    differs(&*site.host, &site.options.state_dir) && wanted()
 }
 
 /// Notes under which boot a listener of these settings runs, or that nobody needs to know.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn note(service: &Service, settings: Option<&Settings>) -> Result<(), ChangeError> {
-    let host = &*service.host;
-    let path = path(&service.options.state_dir);
+pub(super) fn note(site: &Site, settings: Option<&Settings>) -> Result<(), ChangeError> {
+    let host = &*site.host;
+    let path = path(&site.options.state_dir);
     let running = settings.filter(|settings| settings.target().is_some());
-    if running.is_none_or(|settings| service.mta(settings.mta).comes_back(host)) {
+    if running.is_none_or(|settings| site.mta(settings.mta).comes_back(host)) {
         return Ok(host.remove(&path)?);
     }
     match now(host)? {

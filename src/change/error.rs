@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use super::block::Unpaired;
 use crate::mta::{Kind, MtaError};
 use crate::sys::{CommandError, FileError, LockError};
 use crate::wire::envelope::FieldFault;
@@ -76,7 +77,7 @@ pub enum ChangeError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: super::block::Unpaired,
+        source: Unpaired,
     },
     /// A file that is wholly ours was written by somebody while a change was under way.
     #[error("{} was written by somebody else meanwhile; put it right by hand", path.display())]
@@ -222,6 +223,11 @@ impl ChangeError {
             | Self::Encode(_) => Status::Fault,
         }
     }
+}
+
+/// A refusal of one field.
+pub fn refuse(field: &str, message: impl Into<String>) -> ChangeError {
+    ChangeError::Refused(vec![FieldFault::new(field, message)])
 }
 
 /// How far a failed change had come, and what became of it.

@@ -1,70 +1,66 @@
-//! What is about to happen, written down before it happens; and what has happened, a line each.
+//! What is about to happen, written down before it happens: `<state-dir>/intent`.
 //!
-//! Answers for: `<state-dir>/intent`, enough to undo a change without its author, and `<state-dir>/history.jsonl`
-//! (schema/README.md, "How a change is made", steps 4 and 8). Does not know: how to undo. A history that cannot be
-//! written is logged and holds nothing up: the change itself is proven by then.
+//! Enough to undo a change without its author (schema/README.md, "How a change is made", step 4): the settings before and
+//! after, what ran, which files are written and how ours stood in them. How it is undone stands in `undo`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::ChangeError;
+use super::error::ChangeError;
 use super::settings::Settings;
 use crate::sys::Host;
 
 /// The version of the intent's format.
-pub const FORMAT: u32 = 1;
-/// When the history is put aside.
-const HISTORY_LIMIT: usize = 1 << 20;
+pub(super) const FORMAT: u32 = 1;
 
 /// A change that has begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Intent {
+pub(super) struct Intent {
     /// The version of this format.
-    pub format: u32,
+    pub(super) format: u32,
     /// Which action.
-    pub action: String,
+    pub(super) action: String,
     /// The settings before; `None` on a machine that was never configured.
-    pub before: Option<Settings>,
+    pub(super) before: Option<Settings>,
     /// The settings after; `None` for `remove`.
-    pub after: Option<Settings>,
+    pub(super) after: Option<Settings>,
     /// What the listener was before.
-    pub was: Was,
+    pub(super) was: Was,
     /// The port of a listener that ran in our place though no settings of ours asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub found: Option<u16>,
+    pub(super) found: Option<u16>,
     /// Whether a program that the MTA had left behind listened on the port.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub orphaned: bool,
+    pub(super) orphaned: bool,
     /// The addresses at which the listener was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub bound: Vec<IpAddr>,
+    pub(super) bound: Vec<IpAddr>,
     /// Where the primary server greeted its clients before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub primary: Vec<SocketAddr>,
+    pub(super) primary: Vec<SocketAddr>,
     /// Whether the primary server ran before.
-    pub primary_ran: bool,
+    pub(super) primary_ran: bool,
     /// The folders that are made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub folders: Vec<PathBuf>,
+    pub(super) folders: Vec<PathBuf>,
     /// The files that are changed.
-    pub files: Vec<Planned>,
+    pub(super) files: Vec<Planned>,
     /// When it was last tried to end it, to no avail: seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tried: Option<u64>,
+    pub(super) tried: Option<u64>,
 }
 
 /// How long what could not be ended is left alone by all but changes.
-pub const AGAIN: Duration = Duration::from_secs(60);
+pub(super) const AGAIN: Duration = Duration::from_secs(60);
 
 /// What a listener was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Was {
+pub(super) enum Was {
     /// It listened and behaved as its settings say.
     Up,
     /// It listened, but a client was not answered as it should be.
@@ -75,82 +71,82 @@ pub enum Was {
 
 /// A file that is changed: enough to put the old bytes back without keeping the administrator's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Planned {
+pub(super) struct Planned {
     /// The file.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// The hash of its bytes before; `None` where there was no file.
-    pub old: Option<String>,
+    pub(super) old: Option<String>,
     /// The hashes of what is written, one a phase.
-    pub new: Vec<Option<String>>,
+    pub(super) new: Vec<Option<String>>,
     /// What of ours stood in it before, with the marks, piece by piece.
-    pub blocks: Vec<OldBlock>,
+    pub(super) blocks: Vec<OldBlock>,
     /// Of a file that is wholly ours: its bytes before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub whole: Option<OldFile>,
+    pub(super) whole: Option<OldFile>,
     /// Permission bits, if the file has to be made again.
-    pub mode: u32,
+    pub(super) mode: u32,
     /// The lock that the MTA's own tools take before they write it.
-    pub lock: Option<PathBuf>,
+    pub(super) lock: Option<PathBuf>,
 }
 
 /// A whole file as it stood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OldFile {
+pub(super) struct OldFile {
     /// Its bytes, base64; `None` where there was no file.
-    pub bytes: Option<String>,
+    pub(super) bytes: Option<String>,
 }
 
 impl OldFile {
     /// A file of these bytes.
-    pub fn new(bytes: Option<&[u8]>) -> Self {
+    pub(super) fn new(bytes: Option<&[u8]>) -> Self {
         Self { bytes: bytes.map(encode) }
     }
 
     /// Its bytes.
-    pub fn decode(&self) -> Option<Vec<u8>> {
+    pub(super) fn decode(&self) -> Option<Vec<u8>> {
         self.bytes.as_deref().and_then(decode)
     }
 }
 
 /// Bytes as text that JSON can hold.
-pub fn encode(bytes: &[u8]) -> String {
+pub(super) fn encode(bytes: &[u8]) -> String {
     data_encoding::BASE64.encode(bytes)
 }
 
 /// Bytes that were encoded so.
-pub fn decode(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     data_encoding::BASE64.decode(text.as_bytes()).ok()
 }
 
 /// A block of ours as it stood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OldBlock {
+pub(super) struct OldBlock {
     /// Offset in the file, in bytes.
-    pub at: usize,
+    pub(super) at: usize,
     /// Its bytes, base64: an administrator may have written anything into it.
-    pub bytes: String,
+    pub(super) bytes: String,
 }
 
 impl OldBlock {
     /// A block of these bytes.
-    pub fn new(at: usize, bytes: &[u8]) -> Self {
+    pub(super) fn new(at: usize, bytes: &[u8]) -> Self {
         Self { at, bytes: encode(bytes) }
     }
 
     /// Offset and bytes.
-    pub fn decode(&self) -> Option<(usize, Vec<u8>)> {
+    pub(super) fn decode(&self) -> Option<(usize, Vec<u8>)> {
         Some((self.at, decode(&self.bytes)?))
     }
 }
 
 /// The hash by which bytes are recognised.
-pub fn hash(bytes: Option<&[u8]>) -> Option<String> {
+pub(super) fn hash(bytes: Option<&[u8]>) -> Option<String> {
     bytes.map(|bytes| data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)))
 }
 
 impl Intent {
     /// Where it stands below a state directory.
-    pub fn path(state_dir: &Path) -> PathBuf {
+    pub(super) fn path(state_dir: &Path) -> PathBuf {
         state_dir.join("intent")
     }
 
@@ -158,7 +154,7 @@ impl Intent {
     ///
     /// # Errors
     /// It cannot be read, is not what we write, or was written by a newer version.
-    pub fn read(host: &dyn Host, state_dir: &Path) -> Result<Option<Self>, ChangeError> {
+    pub(super) fn read(host: &dyn Host, state_dir: &Path) -> Result<Option<Self>, ChangeError> {
         let path = Self::path(state_dir);
         let Some(bytes) = host.read(&path)? else { return Ok(None) };
         let intent: Self =
@@ -170,13 +166,13 @@ impl Intent {
     }
 
     /// The same, tried at that time.
-    pub fn tried_at(self, now: SystemTime) -> Self {
+    pub(super) fn tried_at(self, now: SystemTime) -> Self {
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Self { tried: Some(seconds), ..self }
     }
 
     /// Whether it was tried to end it, to no avail, shortly before `now`.
-    pub fn was_tried_lately(&self, now: SystemTime) -> bool {
+    pub(super) fn was_tried_lately(&self, now: SystemTime) -> bool {
         let Some(tried) = self.tried else { return false };
         now.duration_since(UNIX_EPOCH + Duration::from_secs(tried)).is_ok_and(|since| since < AGAIN)
     }
@@ -185,7 +181,7 @@ impl Intent {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn write(&self, host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
+    pub(super) fn write(&self, host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
         let bytes = serde_json::to_vec(self).map_err(ChangeError::Encode)?;
         Ok(host.write(&Self::path(state_dir), &bytes, 0o600)?)
     }
@@ -194,59 +190,10 @@ impl Intent {
     ///
     /// # Errors
     /// It cannot be removed.
-    pub fn remove(host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
+    pub(super) fn remove(host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
         Ok(host.remove(&Self::path(state_dir))?)
     }
 }
 
-/// One line of the history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// When it ended, RFC 3339, UTC.
-    pub time: String,
-    /// Which action.
-    pub action: String,
-    /// Its input.
-    pub input: Value,
-    /// The settings before.
-    pub before: Option<Settings>,
-    /// The settings after, as they stand now.
-    pub after: Option<Settings>,
-    /// The status number.
-    pub status: u16,
-    /// The sentence.
-    pub outcome: String,
-    /// How long it took, in milliseconds.
-    pub duration_ms: u64,
-}
-
-impl Record {
-    /// The time stamp of `now`.
-    pub fn time(now: SystemTime) -> String {
-        humantime::format_rfc3339_millis(now).to_string()
-    }
-
-    /// The duration in the history's unit.
-    pub fn duration(began: SystemTime, now: SystemTime) -> u64 {
-        now.duration_since(began).unwrap_or(Duration::ZERO).as_millis() as u64
-    }
-
-    /// Appends it, putting a full history aside first.
-    pub fn append(&self, host: &dyn Host, state_dir: &Path) {
-        let path = state_dir.join("history.jsonl");
-        let result = (|| -> Result<(), ChangeError> {
-            let mut line = serde_json::to_vec(self).map_err(ChangeError::Encode)?;
-            line.push(b'\n');
-            if host.read(&path)?.is_some_and(|old| old.len() + line.len() > HISTORY_LIMIT) {
-                host.rename(&path, &state_dir.join("history.jsonl.1"))?;
-            }
-            Ok(host.append(&path, &line)?)
-        })();
-        if let Err(error) = result {
-            tracing::warn!(%error, "the history could not be written");
-        }
-    }
-}
-
 /// The files of a state directory, for `remove`.
-pub const FILES: [&str; 5] = ["settings.json", "intent", "boot", "history.jsonl", "history.jsonl.1"];
+pub(super) const FILES: [&str; 5] = ["settings.json", "intent", "boot", "history.jsonl", "history.jsonl.1"];

@@ -2,26 +2,37 @@
 //!
 //! Answers for: "running", read from the kernel's socket table and tied to the MTA's own processes (schema/README.md,
 //! "What the words mean"); and who else holds a port. There are three answers: ours, positively somebody else's or
-//! nobody's, and "it cannot be seen", which is an error. Does not know: settings, plans. A sighting is remembered and
+//! nobody's, and "it cannot be seen", which is an error. A sighting is remembered and
 //! re-checked with two cheap look-ups; whatever does not match exactly is looked at afresh.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::error::ChangeError;
+use super::site::Site;
 use crate::mta::{Mta, MtaError};
 use crate::sys::{Deadline, Held, Host, Process, Socket, SocketError};
 use crate::wire::text::foreign;
 
 /// The last listener that was seen, and where.
 #[derive(Debug, Default)]
-pub struct Sighting(Mutex<Option<(u16, Held)>>);
+pub(super) struct Sighting(Mutex<Option<(u16, Held)>>);
 
 impl Sighting {
+    /// Whether the mail server itself listens on the configured port.
+    ///
+    /// # Errors
+    /// It cannot be seen.
+    pub(super) fn is_running(&self, site: &Site) -> Result<bool, ChangeError> {
+        let Some(settings) = site.settings()? else { return Ok(false) };
+        Ok(self.running(&*site.host, site.mta(settings.mta), settings.listener.port)?)
+    }
+
     /// Whether `mta` itself listens on `port`.
     ///
     /// # Errors
     /// The socket table or a holder cannot be seen.
-    pub fn running(&self, host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaError> {
+    fn running(&self, host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaError> {
         let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = |(seen, held): &(u16, Held)| {
             *seen == port && host.still_held(held) && mta.still_owns(host, held.pid)
@@ -84,7 +95,7 @@ fn glimpse(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<(Socket, Who
 ///
 /// # Errors
 /// It cannot be seen.
-pub fn owned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<Held>, MtaError> {
+pub(super) fn owned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<Held>, MtaError> {
     let ours = |(_, whose)| match whose {
         Whose::Ours(held) => Some(held),
         Whose::Others(_) => None,
@@ -96,7 +107,7 @@ pub fn owned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<Held>, Mta
 ///
 /// # Errors
 /// The socket table cannot be read.
-pub fn listened(host: &dyn Host, port: u16) -> Result<bool, MtaError> {
+pub(super) fn listened(host: &dyn Host, port: u16) -> Result<bool, MtaError> {
     Ok(!host.listening(port)?.is_empty())
 }
 
@@ -104,7 +115,7 @@ pub fn listened(host: &dyn Host, port: u16) -> Result<bool, MtaError> {
 ///
 /// # Errors
 /// It cannot be seen.
-pub fn orphaned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaError> {
+pub(super) fn orphaned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaError> {
     let left = |(_, whose): &(Socket, Whose)| match whose {
         Whose::Ours(held) => host.process(held.pid).is_some_and(|holder| mta.is_own(host, &holder)),
         Whose::Others(holders) => holders.iter().any(|holder| mta.is_own(host, holder)),
@@ -116,7 +127,7 @@ pub fn orphaned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaEr
 ///
 /// # Errors
 /// It cannot be seen.
-pub fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Option<Vec<Process>>, MtaError> {
+pub(super) fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Option<Vec<Process>>, MtaError> {
     let others = |(_, whose)| match whose {
         Whose::Ours(_) => None,
         Whose::Others(holders) => Some(holders),
@@ -125,7 +136,7 @@ pub fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Option<Vec<
 }
 
 /// Holders as a sentence names them: `nginx (pid 812)`.
-pub fn name(host: &dyn Host, mta: &dyn Mta, holders: &[Process]) -> String {
+pub(super) fn name(host: &dyn Host, mta: &dyn Mta, holders: &[Process]) -> String {
     let [first, ..] = holders else { return "another program".to_owned() };
     let name = format!("{} (pid {})", foreign(&first.name), first.pid);
     if mta.is_own(host, first) {

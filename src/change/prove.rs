@@ -6,15 +6,14 @@
 //! are not judged.
 
 use std::net::{IpAddr, SocketAddr};
-use std::panic::resume_unwind;
-use std::thread;
 use std::time::Duration;
 
-use super::{ChangeError, live};
-use crate::mta::{Alternate, AuthMode, Listener, Mta};
-use crate::sys::smtp::{Heard, Upgrade};
-use crate::sys::{Asked, Deadline, Dialogue, Held, Host, Layer, Question, Recipient, Reply, SmtpError};
-use crate::wire::text::{chain, foreign};
+use super::client::{Client, Verdict, at_once};
+use super::error::ChangeError;
+use super::live;
+use crate::mta::{Alternate, Listener, Mta};
+use crate::sys::{Deadline, Held, Host, SmtpError};
+use crate::wire::text::chain;
 
 /// How often is looked again.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -27,13 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(6);
 const GREETING: Duration = Duration::from_secs(3);
 
 /// The addresses that the listener is to be bound to, as they are when it is called.
-pub type Addresses<'a> = dyn Fn() -> Result<Vec<IpAddr>, ChangeError> + 'a;
+pub(super) type Addresses<'a> = dyn Fn() -> Result<Vec<IpAddr>, ChangeError> + 'a;
 
 /// Waits until `listener` runs on all `addresses` and behaves, as long as it is `alive` to come.
 ///
 /// # Errors
 /// [`ChangeError::Unproven`] with what does not fit, [`ChangeError::Deadline`].
-pub fn up(
+pub(super) fn up(
     host: &dyn Host,
     mta: &dyn Mta,
     listener: &Listener,
@@ -84,7 +83,11 @@ pub fn up(
 ///
 /// # Errors
 /// [`ChangeError::Unproven`] with the reason why it will not.
-pub fn alive(alternate: &dyn Alternate, listener: &Listener, primary_ran: bool) -> Result<(), ChangeError> {
+pub(super) fn alive(
+    alternate: &dyn Alternate,
+    listener: &Listener,
+    primary_ran: bool,
+) -> Result<(), ChangeError> {
     if primary_ran && !alternate.primary_runs()? {
         return Err(ChangeError::Unproven("the mail server has died of it".to_owned()));
     }
@@ -93,7 +96,7 @@ pub fn alive(alternate: &dyn Alternate, listener: &Listener, primary_ran: bool) 
 
 /// What one look shows.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Glance {
+pub(super) enum Glance {
     /// It runs and behaves.
     Up,
     /// Not on every address.
@@ -108,7 +111,7 @@ pub enum Glance {
 ///
 /// # Errors
 /// The socket table or a holder cannot be seen.
-pub fn glance(
+pub(super) fn glance(
     host: &dyn Host,
     mta: &dyn Mta,
     listener: &Listener,
@@ -163,165 +166,8 @@ fn places(host: &dyn Host, addresses: &[IpAddr]) -> Result<Vec<Place>, ChangeErr
     Ok(places)
 }
 
-/// What one dialogue, or all of them at an address, amount to.
-enum Verdict {
-    Fits,
-    Wrong(String),
-    PutOff(String),
-}
-
-/// A client that does not log in.
-struct Client<'a> {
-    host: &'a dyn Host,
-    mta: &'a dyn Mta,
-    mode: AuthMode,
-}
-
-impl Client<'_> {
-    /// Asks everything that the mode says something of, all at once: some servers take their time to greet. The first answer
-    /// that does not fit counts.
-    fn hear(&self, at: SocketAddr, deadline: Deadline) -> Result<Verdict, SmtpError> {
-        type Check<'c> = Box<dyn Fn() -> Result<Verdict, SmtpError> + Sync + 'c>;
-        let auth = |layer| -> Check<'_> { Box::new(move || self.auth(at, layer, deadline)) };
-        let mail = |layer| -> Check<'_> { Box::new(move || self.mail(at, layer, deadline)) };
-        let mut checks = vec![mail(Layer::Clear), mail(Layer::Tls), auth(Layer::Tls)];
-        if self.mode == AuthMode::TlsYes {
-            checks.insert(0, auth(Layer::Clear));
-        }
-        for verdict in at_once(&checks, |check| check()) {
-            match verdict? {
-                Verdict::Fits => {}
-                other => return Ok(other),
-            }
-        }
-        Ok(Verdict::Fits)
-    }
-
-    /// AUTH is begun and given up: before TLS it has to be refused, after TLS somebody has to be able to log in.
-    fn auth(&self, at: SocketAddr, layer: Layer, deadline: Deadline) -> Result<Verdict, SmtpError> {
-        let question = Question { layer, command: Asked::Auth };
-        let dialogue = self.host.dialogue(at, &question, deadline)?;
-        if let Some(wrong) = self.offer(at, &dialogue, layer) {
-            return Ok(Verdict::Wrong(wrong));
-        }
-        let Heard::Auth(reply) = &dialogue.heard else {
-            return Ok(Verdict::Wrong(format!("{at}: AUTH was not answered")));
-        };
-        let (class, said) = (reply.code / 100, quoted(reply));
-        Ok(match (layer, class) {
-            (Layer::Clear, 5) | (Layer::Tls, 3) => Verdict::Fits,
-            (Layer::Clear, 4) => Verdict::PutOff(format!("{at} put AUTH before TLS off ({said})")),
-            (Layer::Clear, _) => Verdict::Wrong(format!("{at}: AUTH is not refused before TLS: {said}")),
-            (Layer::Tls, 4) => Verdict::Wrong(format!(
-                "{at}: what AUTH asks does not answer, so that nobody can log in: {said}"
-            )),
-            (Layer::Tls, _) => {
-                Verdict::Wrong(format!("{at}: nobody can log in: AUTH is answered with {said}"))
-            }
-        })
-    }
-
-    /// Mail of somebody who has not logged in has to be refused, for no other reason than that.
-    fn mail(&self, at: SocketAddr, layer: Layer, deadline: Deadline) -> Result<Verdict, SmtpError> {
-        let when = if layer == Layer::Clear { "before TLS" } else { "after TLS" };
-        let mut others = Vec::new();
-        for recipient in [Recipient::Postmaster, Recipient::PostmasterThere] {
-            let question = Question { layer, command: Asked::Mail(recipient) };
-            let dialogue = self.host.dialogue(at, &question, deadline)?;
-            if let Some(wrong) = self.offer(at, &dialogue, layer) {
-                return Ok(Verdict::Wrong(wrong));
-            }
-            let Heard::Mail(mail, rcpt) = &dialogue.heard else {
-                return Ok(Verdict::Wrong(format!("{at}: MAIL was not answered")));
-            };
-            let last = rcpt.as_ref().unwrap_or(mail);
-            let command = if rcpt.is_some() { "RCPT" } else { "MAIL" };
-            match (last.code / 100, rcpt) {
-                (4, _) => {
-                    return Ok(Verdict::PutOff(format!("{at} put {command} {when} off ({})", quoted(last))));
-                }
-                (5, None) => return Ok(Verdict::Fits),
-                (5, Some(_)) if self.mode == AuthMode::TlsYes && layer == Layer::Clear => {
-                    return Ok(Verdict::Wrong(format!(
-                        "{at}: MAIL is not refused before TLS: {}",
-                        quoted(mail)
-                    )));
-                }
-                (5, Some(_)) => {}
-                _ => {
-                    return Ok(Verdict::Wrong(format!(
-                        "{at}: mail is accepted {when} without AUTH: {command} is answered with {}",
-                        quoted(last)
-                    )));
-                }
-            }
-            // Somebody whom this machine takes no mail for would be refused in any case.
-            match self.primary_takes(at, recipient, deadline)? {
-                None => return Ok(Verdict::Fits),
-                Some(reply) if reply.accepted() => return Ok(Verdict::Fits),
-                Some(reply) if reply.code / 100 == 4 => {
-                    return Ok(Verdict::PutOff(format!(
-                        "port 25 put mail for postmaster off ({})",
-                        quoted(&reply)
-                    )));
-                }
-                Some(reply) => others.push(quoted(&reply)),
-            }
-        }
-        Ok(Verdict::Wrong(format!(
-            "{at}: whether mail {when} is refused for want of AUTH cannot be told: port 25 takes none for postmaster \
-             either ({})",
-            others.join("; ")
-        )))
-    }
-
-    /// What the primary server answers to mail for the same recipient; `None` where there is none to be asked.
-    fn primary_takes(
-        &self,
-        at: SocketAddr,
-        recipient: Recipient,
-        deadline: Deadline,
-    ) -> Result<Option<Reply>, SmtpError> {
-        let Some(port) = self.mta.primary_port() else { return Ok(None) };
-        let question = Question { layer: Layer::Clear, command: Asked::Mail(recipient) };
-        let dialogue = self.host.dialogue(SocketAddr::new(at.ip(), port), &question, deadline)?;
-        Ok(match dialogue.heard {
-            Heard::Mail(mail, rcpt) => Some(rcpt.unwrap_or(mail)),
-            Heard::Auth(reply) => Some(reply),
-            Heard::NotAsked => None,
-        })
-    }
-
-    /// What in the server's offers does not fit, the first thing.
-    fn offer(&self, at: SocketAddr, dialogue: &Dialogue, layer: Layer) -> Option<String> {
-        let clear = &dialogue.clear;
-        let wrong = match self.mode {
-            _ if !clear.ehlo.accepted() => Some(format!("EHLO is refused: {}", quoted(&clear.ehlo))),
-            _ if !clear.starttls => Some("STARTTLS is not offered".to_owned()),
-            AuthMode::TlsYes if !clear.auth.is_empty() => Some("AUTH is offered before TLS".to_owned()),
-            AuthMode::TlsOptional if clear.auth.is_empty() => Some("AUTH is not offered".to_owned()),
-            _ if layer == Layer::Clear => None,
-            _ => match &dialogue.upgrade {
-                Upgrade::Unasked | Upgrade::NotOffered => Some("STARTTLS is not offered".to_owned()),
-                Upgrade::Refused(reply) => Some(format!("STARTTLS is refused: {}", quoted(reply))),
-                Upgrade::Failed(why) => Some(format!("TLS cannot be had: {}", foreign(why))),
-                Upgrade::Done(tls) if !tls.ehlo.accepted() => {
-                    Some(format!("EHLO is refused after TLS: {}", quoted(&tls.ehlo)))
-                }
-                Upgrade::Done(tls) if tls.auth.is_empty() => Some("AUTH is not offered after TLS".to_owned()),
-                Upgrade::Done(_) => None,
-            },
-        };
-        wrong.map(|wrong| format!("{at}: {wrong}"))
-    }
-}
-
-fn quoted(reply: &Reply) -> String {
-    foreign(reply.to_string())
-}
-
 /// Where the primary server greets its clients now.
-pub fn greeting_now(
+pub(super) fn greeting_now(
     host: &dyn Host,
     mta: &dyn Mta,
     addresses: &[IpAddr],
@@ -340,7 +186,7 @@ pub fn greeting_now(
 ///
 /// # Errors
 /// [`ChangeError::Primary`].
-pub fn greets(host: &dyn Host, places: &[SocketAddr], deadline: Deadline) -> Result<(), ChangeError> {
+pub(super) fn greets(host: &dyn Host, places: &[SocketAddr], deadline: Deadline) -> Result<(), ChangeError> {
     let greeted = at_once(places, |at| {
         let mut retry = RETRY.0;
         while let Err(source) = host.greeting(*at, deadline) {
@@ -355,23 +201,6 @@ pub fn greets(host: &dyn Host, places: &[SocketAddr], deadline: Deadline) -> Res
     greeted.into_iter().collect()
 }
 
-/// Does the same with each of `all` at once, in a thread for each that can be had; the results in their order.
-fn at_once<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let work = &work;
-    thread::scope(|scope| {
-        let begin = |one| {
-            let name = "dialogue".to_owned();
-            thread::Builder::new().name(name).spawn_scoped(scope, move || work(one)).map_err(|_| one)
-        };
-        let begun: Vec<_> = all.iter().map(begin).collect();
-        let end = |begun: Result<thread::ScopedJoinHandle<'_, R>, _>| match begun {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            Err(one) => work(one),
-        };
-        begun.into_iter().map(end).collect()
-    })
-}
-
 fn no_such_address(error: &SmtpError) -> bool {
     use std::io::ErrorKind::{AddrNotAvailable, HostUnreachable, NetworkUnreachable};
     let SmtpError::Connect { source, .. } = error else { return false };
@@ -382,7 +211,7 @@ fn no_such_address(error: &SmtpError) -> bool {
 ///
 /// # Errors
 /// [`ChangeError::Deadline`]; the socket table or a holder cannot be seen.
-pub fn listening(
+pub(super) fn listening(
     host: &dyn Host,
     mta: &dyn Mta,
     port: u16,
@@ -397,7 +226,7 @@ pub fn listening(
 ///
 /// # Errors
 /// [`ChangeError::Deadline`]; the socket table or a holder cannot be seen.
-pub fn held(host: &dyn Host, mta: &dyn Mta, port: u16, deadline: Deadline) -> Result<(), ChangeError> {
+pub(super) fn held(host: &dyn Host, mta: &dyn Mta, port: u16, deadline: Deadline) -> Result<(), ChangeError> {
     let step = || format!("waiting for the listener on port {port}");
     wait(host, &step, deadline, || Ok(!live::owned(host, mta, port)?.is_empty()))
 }
@@ -406,7 +235,7 @@ pub fn held(host: &dyn Host, mta: &dyn Mta, port: u16, deadline: Deadline) -> Re
 ///
 /// # Errors
 /// [`ChangeError::Deadline`]; the socket table or a holder cannot be seen.
-pub fn down(
+pub(super) fn down(
     host: &dyn Host,
     mta: &dyn Mta,
     port: u16,
@@ -443,7 +272,7 @@ fn wait(
 ///
 /// # Errors
 /// The socket table or a holder cannot be seen.
-pub fn is_down(
+pub(super) fn is_down(
     host: &dyn Host,
     mta: &dyn Mta,
     port: u16,

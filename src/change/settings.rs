@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::ChangeError;
+use super::error::ChangeError;
 use crate::mta::{Goal, Kind, Listener};
 use crate::sys::Host;
 

@@ -1,63 +1,40 @@
 //! The way back: from a change that failed, or one whose author died, to a state that is proven.
 //!
-//! Answers for: from an intent alone, the files as they were (byte for byte where nobody else has written since,
-//! otherwise our own block alone), the MTA told, the old state proven. Does not know: why. What cannot be undone
-//! stays in the intent, for the next one to try.
+//! Works from the intent alone: the files as they were (byte for byte where nobody else has written since, otherwise our
+//! own block alone), the mail server told, the old state proven. It has a deadline of its own. What cannot be undone
+//! stays in the intent, for the next one to try, and is the error.
 
-use std::path::Path;
-
-use super::error::{Failure, Undone};
-use super::journal::{Intent, Planned, Was, hash};
-use super::plan::{edit_lock, is_theirs, meant, put, tell};
-use super::settings::{self, Settings};
-use super::{ChangeError, Service, block, prove};
-use crate::mta::{Desk, Goal, Listener, Mta};
-use crate::sys::{Deadline, Host, files};
+use super::edits::{edit_lock, put};
+use super::error::ChangeError;
+use super::journal::{Intent, OldBlock, Planned, Was, hash};
+use super::settings::Settings;
+use super::site::Site;
+use super::tell::tell;
+use super::{block, ports, prove, remove};
+use crate::mta::{Goal, Listener};
+use crate::sys::{Deadline, Host};
 use crate::wire::text::chain;
-
-/// Ends an interrupted change: it was made if the settings say so, else it is taken back.
-///
-/// # Errors
-/// It could not be taken back.
-pub fn end(service: &Service, intent: &Intent) -> Result<&'static str, Failure> {
-    let host = &*service.host;
-    let path = settings::path(&service.options.state_dir);
-    if intent.before != intent.after && settings::read(host, &path)? == intent.after {
-        if intent.after.is_none() {
-            clear(service, intent)?;
-        }
-        Intent::remove(host, &service.options.state_dir)?;
-        return Ok("the interrupted change had been made");
-    }
-    match take_back(service, intent) {
-        Ok(()) => Ok("the interrupted change was taken back"),
-        Err(error) => {
-            let interrupted = ChangeError::Unproven(format!("an interrupted {} was found", intent.action));
-            Err(Failure { error: Box::new(interrupted), undone: Undone::Stuck(Box::new(error)) })
-        }
-    }
-}
 
 /// Puts everything back as the intent says that it was, and proves it.
 ///
 /// # Errors
 /// What could not be put back; the intent stays.
-pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> {
-    let host = &*service.host;
+pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError> {
+    let host = &*site.host;
     // A deadline of its own, and never cut short by the change's.
-    let deadline = Deadline::after(service.options.change);
+    let deadline = Deadline::after(site.options.change);
     let Some(settings) = intent.before.as_ref().or(intent.after.as_ref()) else {
-        return Intent::remove(host, &service.options.state_dir);
+        return Intent::remove(host, &site.options.state_dir);
     };
-    let mta = service.mta(settings.mta);
+    let mta = site.mta(settings.mta);
     let was = intent.before.as_ref().and_then(Settings::target);
     // Of what an administrator had taken out of the configuration, and that ran only until it was told, nothing comes back.
     let listed = intent.files.iter().any(|file| !file.blocks.is_empty());
     let up = was.filter(|_| intent.was != Was::Absent && (listed || !mta.shares_its_process()));
     let found = intent.found.map(|port| Listener { port, ..settings.listener });
     let goal = up.copied().or(found).map_or(Goal::Stopped, Goal::Running);
-    let staging = service.staging();
-    let alternate = service.alternate(mta, Desk { host, staging: &staging, deadline });
+    let staging = site.staging();
+    let alternate = site.alternate(mta, site.desk(&staging, deadline));
     if let Ok(alternate) = &alternate
         && let Err(error) =
             alternate.tell_before(&goal).map_err(Into::into).and_then(|it| tell(host, &it, deadline))
@@ -91,47 +68,19 @@ pub fn take_back(service: &Service, intent: &Intent) -> Result<(), ChangeError> 
             || intent.found == Some(port)
             || (intent.orphaned && before)
     };
-    let meant = meant(host, &*alternate, mta.is_ours())?;
+    let claims = ports::claims(host, &*alternate, mta.is_ours())?;
     for settings in [&intent.before, &intent.after].into_iter().flatten() {
         let port = settings.listener.port;
-        if !stays(port) && !is_theirs(&meant, port) {
+        if !stays(port) && !ports::is_claimed(&claims, port) {
             prove::down(host, mta, port, &addresses, deadline)?;
         }
     }
     prove::greets(host, &intent.primary, deadline)?;
     for folder in &intent.folders {
-        discard(host, mta, folder, deadline)?;
+        remove::discard(host, mta, folder, deadline)?;
     }
     host.remove_dir(&staging)?;
-    Intent::remove(host, &service.options.state_dir)
-}
-
-/// After `remove`: the folders go that were made for us.
-///
-/// # Errors
-/// One could not be taken away.
-pub fn clear(service: &Service, intent: &Intent) -> Result<(), ChangeError> {
-    let Some(before) = &intent.before else { return Ok(()) };
-    let (host, mta) = (&*service.host, service.mta(before.mta));
-    let deadline = Deadline::after(service.options.change);
-    let folders = mta.belongings(&before.made());
-    folders.iter().try_for_each(|folder| discard(host, mta, folder, deadline))
-}
-
-/// Takes a folder away, with all in it. First under a name that no supervisor looks at, or one would begin anew in it.
-fn discard(host: &dyn Host, mta: &dyn Mta, folder: &Path, deadline: Deadline) -> Result<(), ChangeError> {
-    let aside = files::aside(folder);
-    let take = || -> Result<(), ChangeError> {
-        tell(host, &mta.dismissal(&aside), deadline)?;
-        Ok(host.remove_dir(&aside)?)
-    };
-    // What a plugin that died here has left.
-    take()?;
-    if host.meta(folder)?.is_some() {
-        host.rename(folder, &aside)?;
-        take()?;
-    }
-    Ok(())
+    Intent::remove(host, &site.options.state_dir)
 }
 
 /// Puts one file back.
@@ -160,7 +109,7 @@ fn restore(
             .and_then(|()| put(host, path, whole.decode().as_deref(), planned.mode));
     }
     let marks = |source| ChangeError::Marks { path: path.clone(), source };
-    let old: Vec<_> = planned.blocks.iter().filter_map(super::journal::OldBlock::decode).collect();
+    let old: Vec<_> = planned.blocks.iter().filter_map(OldBlock::decode).collect();
     if planned.new.contains(&found) {
         let back = block::restore(now.as_deref(), &old, is_ours).map_err(marks)?;
         return put(host, path, back.as_deref(), planned.mode);

@@ -8,10 +8,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::history;
 use super::journal::Intent;
+use super::live::Sighting;
 use super::settings::Settings;
-use super::{Service, Verb};
-use crate::mta::{Desk, Kind, MtaError};
+use super::site::Site;
+use super::verb::Verb;
+use crate::mta::{Kind, MtaError};
 use crate::sys::Deadline;
 use crate::wire::status::Status;
 
@@ -24,7 +27,7 @@ const MISSED: u32 = 3;
 
 /// The change whose listener is watched, if any.
 #[derive(Debug, Default)]
-pub struct Watch(Mutex<Option<Watched>>);
+pub(super) struct Watch(Mutex<Option<Watched>>);
 
 #[derive(Debug)]
 struct Watched {
@@ -38,70 +41,66 @@ struct Watched {
 
 impl Watch {
     /// From now on the listener of `settings` is watched; nothing is, if there is to be none.
-    pub fn begin(&self, verb: Verb, settings: Option<Settings>, began: SystemTime) {
+    pub(super) fn begin(&self, verb: Verb, settings: Option<Settings>, began: SystemTime) {
         let settings = settings.filter(|settings| settings.target().is_some());
         let (until, next) = (Deadline::after(WATCHED), Deadline::after(LOOK));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
             settings.map(|settings| Watched { verb, began, settings, until, next, missed: 0 });
     }
-}
 
-impl Service {
-    /// Looks after the listener of this plugin's last change, if it is time to; says when it will be time again. `None`:
-    /// there is nothing to look after.
-    pub fn look_after(&self) -> Option<Duration> {
-        let mut watch = self.watch.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Looks, if it is time to; says when it will be time again. `None`: there is nothing to look after.
+    pub(super) fn look(&self, site: &Site, sighting: &Sighting) -> Option<Duration> {
+        let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let watched = watch.as_mut()?;
         if !watched.next.passed() {
             return Some(watched.next.left());
         }
         watched.next = Deadline::after(LOOK);
-        if self.is_under_way() {
+        if is_under_way(site) {
             return Some(LOOK);
         }
-        let stands = self.settings().is_ok_and(|now| now.as_ref() == Some(&watched.settings));
+        let stands = site.settings().is_ok_and(|now| now.as_ref() == Some(&watched.settings));
         if !stands || watched.until.passed() {
             *watch = None;
             return None;
         }
-        watched.missed = match self.running() {
+        watched.missed = match sighting.is_running(site) {
             Ok(false) => watched.missed + 1,
             // What cannot be seen is not away.
             Ok(true) | Err(_) => 0,
         };
         if watched.missed >= MISSED {
             if let Some(watched) = watch.take() {
-                self.note_end(&watched);
+                note_end(site, &watched);
             }
             return None;
         }
         Some(LOOK)
     }
+}
 
-    /// Whether somebody is changing something: from the intent on.
-    fn is_under_way(&self) -> bool {
-        !matches!(self.host.stamp(&Intent::path(&self.options.state_dir)), Ok(None))
-    }
+/// Whether somebody is changing something: from the intent on.
+fn is_under_way(site: &Site) -> bool {
+    !matches!(site.host.stamp(&Intent::path(&site.options.state_dir)), Ok(None))
+}
 
-    fn note_end(&self, watched: &Watched) {
-        let port = watched.settings.listener.port;
-        let why = match self.primary_runs(watched.settings.mta) {
-            Ok(false) => "the mail server itself is down",
-            Ok(true) | Err(_) => "the mail server's log says why",
-        };
-        let outcome = format!(
-            "the listener on port {port} has ended within a minute after {} had succeeded: {why}",
-            watched.verb.name()
-        );
-        tracing::warn!(outcome, "the listener has ended");
-        let (before, status) = (Some(watched.settings.clone()), Status::Unavailable.number());
-        self.record(watched.began, "watch", watched.verb.name().into(), before, status, outcome);
-    }
+fn note_end(site: &Site, watched: &Watched) {
+    let port = watched.settings.listener.port;
+    let why = match primary_runs(site, watched.settings.mta) {
+        Ok(false) => "the mail server itself is down",
+        Ok(true) | Err(_) => "the mail server's log says why",
+    };
+    let outcome = format!(
+        "the listener on port {port} has ended within a minute after {} had succeeded: {why}",
+        watched.verb.name()
+    );
+    tracing::warn!(outcome, "the listener has ended");
+    let (before, status) = (Some(watched.settings.clone()), Status::Unavailable.number());
+    history::record(site, watched.began, "watch", watched.verb.name().into(), before, status, outcome);
+}
 
-    fn primary_runs(&self, kind: Kind) -> Result<bool, MtaError> {
-        let staging = self.staging();
-        let desk =
-            Desk { host: &*self.host, staging: &staging, deadline: Deadline::after(self.options.change) };
-        self.alternate(self.mta(kind), desk)?.primary_runs()
-    }
+fn primary_runs(site: &Site, kind: Kind) -> Result<bool, MtaError> {
+    let staging = site.staging();
+    let desk = site.desk(&staging, Deadline::after(site.options.change));
+    site.alternate(site.mta(kind), desk)?.primary_runs()
 }

@@ -158,15 +158,13 @@ fn only_the_lowest_floor_runs_commands() {
 }
 
 #[test]
-fn every_file_opens_with_what_it_answers_for() {
+fn every_file_opens_with_what_it_does() {
     for source in sources() {
         let lines = source.text.lines().take_while(|line| line.starts_with("//!")).count();
         assert!(lines >= 3, "src/{} opens with {lines} lines of manual page", source.path);
         // It opens the documentation of the crate, which is as long as it has to be.
         if source.path != "lib.rs" {
             assert!(lines <= 25, "src/{} opens with {lines} lines of manual page", source.path);
-            let page: String = source.text.lines().take(lines).collect();
-            assert!(page.contains("nswers for") || page.contains("`check` judges"), "src/{}", source.path);
         }
     }
 }

@@ -1,0 +1,197 @@
+//! What a client that does not log in is answered at one address, and whether that is what the mode promises.
+//!
+//! Each question is a dialogue of its own and has one cause: mail without AUTH goes to a recipient whom port 25 takes, AUTH
+//! is begun and given up. A 4xx is no refusal. Fails where a dialogue could not be held; what does not fit is a verdict,
+//! which names the address, the step and the server's own reply.
+
+use std::net::SocketAddr;
+use std::panic::resume_unwind;
+use std::thread;
+
+use crate::mta::{AuthMode, Mta};
+use crate::sys::smtp::{Heard, Upgrade};
+use crate::sys::{Asked, Deadline, Dialogue, Host, Layer, Question, Recipient, Reply, SmtpError};
+use crate::wire::text::foreign;
+
+/// What one dialogue, or all of them at an address, amount to.
+pub(super) enum Verdict {
+    /// It is as the mode says.
+    Fits,
+    /// It is not, and how.
+    Wrong(String),
+    /// The server said that it would another time (4xx), and to what.
+    PutOff(String),
+}
+
+/// A client that does not log in.
+pub(super) struct Client<'a> {
+    /// The machine.
+    pub(super) host: &'a dyn Host,
+    /// The sheet of the mail server.
+    pub(super) mta: &'a dyn Mta,
+    /// When AUTH is to be offered.
+    pub(super) mode: AuthMode,
+}
+
+impl Client<'_> {
+    /// Asks everything that the mode says something of, all at once: some servers take their time to greet. The first answer
+    /// that does not fit counts.
+    ///
+    /// # Errors
+    /// A dialogue could not be held.
+    pub(super) fn hear(&self, at: SocketAddr, deadline: Deadline) -> Result<Verdict, SmtpError> {
+        type Check<'c> = Box<dyn Fn() -> Result<Verdict, SmtpError> + Sync + 'c>;
+        let auth = |layer| -> Check<'_> { Box::new(move || self.auth(at, layer, deadline)) };
+        let mail = |layer| -> Check<'_> { Box::new(move || self.mail(at, layer, deadline)) };
+        let mut checks = vec![mail(Layer::Clear), mail(Layer::Tls), auth(Layer::Tls)];
+        if self.mode == AuthMode::TlsYes {
+            checks.insert(0, auth(Layer::Clear));
+        }
+        for verdict in at_once(&checks, |check| check()) {
+            match verdict? {
+                Verdict::Fits => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Verdict::Fits)
+    }
+
+    /// AUTH is begun and given up: before TLS it has to be refused, after TLS somebody has to be able to log in.
+    fn auth(&self, at: SocketAddr, layer: Layer, deadline: Deadline) -> Result<Verdict, SmtpError> {
+        let question = Question { layer, command: Asked::Auth };
+        let dialogue = self.host.dialogue(at, &question, deadline)?;
+        if let Some(wrong) = self.offer(at, &dialogue, layer) {
+            return Ok(Verdict::Wrong(wrong));
+        }
+        let Heard::Auth(reply) = &dialogue.heard else {
+            return Ok(Verdict::Wrong(format!("{at}: AUTH was not answered")));
+        };
+        let (class, said) = (reply.code / 100, quoted(reply));
+        Ok(match (layer, class) {
+            (Layer::Clear, 5) | (Layer::Tls, 3) => Verdict::Fits,
+            (Layer::Clear, 4) => Verdict::PutOff(format!("{at} put AUTH before TLS off ({said})")),
+            (Layer::Clear, _) => Verdict::Wrong(format!("{at}: AUTH is not refused before TLS: {said}")),
+            (Layer::Tls, 4) => Verdict::Wrong(format!(
+                "{at}: what AUTH asks does not answer, so that nobody can log in: {said}"
+            )),
+            (Layer::Tls, _) => {
+                Verdict::Wrong(format!("{at}: nobody can log in: AUTH is answered with {said}"))
+            }
+        })
+    }
+
+    /// Mail of somebody who has not logged in has to be refused, for no other reason than that.
+    fn mail(&self, at: SocketAddr, layer: Layer, deadline: Deadline) -> Result<Verdict, SmtpError> {
+        let when = if layer == Layer::Clear { "before TLS" } else { "after TLS" };
+        let mut others = Vec::new();
+        for recipient in [Recipient::Postmaster, Recipient::PostmasterThere] {
+            let question = Question { layer, command: Asked::Mail(recipient) };
+            let dialogue = self.host.dialogue(at, &question, deadline)?;
+            if let Some(wrong) = self.offer(at, &dialogue, layer) {
+                return Ok(Verdict::Wrong(wrong));
+            }
+            let Heard::Mail(mail, rcpt) = &dialogue.heard else {
+                return Ok(Verdict::Wrong(format!("{at}: MAIL was not answered")));
+            };
+            let last = rcpt.as_ref().unwrap_or(mail);
+            let command = if rcpt.is_some() { "RCPT" } else { "MAIL" };
+            match (last.code / 100, rcpt) {
+                (4, _) => {
+                    return Ok(Verdict::PutOff(format!("{at} put {command} {when} off ({})", quoted(last))));
+                }
+                (5, None) => return Ok(Verdict::Fits),
+                (5, Some(_)) if self.mode == AuthMode::TlsYes && layer == Layer::Clear => {
+                    return Ok(Verdict::Wrong(format!(
+                        "{at}: MAIL is not refused before TLS: {}",
+                        quoted(mail)
+                    )));
+                }
+                (5, Some(_)) => {}
+                _ => {
+                    return Ok(Verdict::Wrong(format!(
+                        "{at}: mail is accepted {when} without AUTH: {command} is answered with {}",
+                        quoted(last)
+                    )));
+                }
+            }
+            // Somebody whom this machine takes no mail for would be refused in any case.
+            match self.primary_takes(at, recipient, deadline)? {
+                None => return Ok(Verdict::Fits),
+                Some(reply) if reply.accepted() => return Ok(Verdict::Fits),
+                Some(reply) if reply.code / 100 == 4 => {
+                    return Ok(Verdict::PutOff(format!(
+                        "port 25 put mail for postmaster off ({})",
+                        quoted(&reply)
+                    )));
+                }
+                Some(reply) => others.push(quoted(&reply)),
+            }
+        }
+        Ok(Verdict::Wrong(format!(
+            "{at}: whether mail {when} is refused for want of AUTH cannot be told: port 25 takes none for postmaster \
+             either ({})",
+            others.join("; ")
+        )))
+    }
+
+    /// What the primary server answers to mail for the same recipient; `None` where there is none to be asked.
+    fn primary_takes(
+        &self,
+        at: SocketAddr,
+        recipient: Recipient,
+        deadline: Deadline,
+    ) -> Result<Option<Reply>, SmtpError> {
+        let Some(port) = self.mta.primary_port() else { return Ok(None) };
+        let question = Question { layer: Layer::Clear, command: Asked::Mail(recipient) };
+        let dialogue = self.host.dialogue(SocketAddr::new(at.ip(), port), &question, deadline)?;
+        Ok(match dialogue.heard {
+            Heard::Mail(mail, rcpt) => Some(rcpt.unwrap_or(mail)),
+            Heard::Auth(reply) => Some(reply),
+            Heard::NotAsked => None,
+        })
+    }
+
+    /// What in the server's offers does not fit, the first thing.
+    fn offer(&self, at: SocketAddr, dialogue: &Dialogue, layer: Layer) -> Option<String> {
+        let clear = &dialogue.clear;
+        let wrong = match self.mode {
+            _ if !clear.ehlo.accepted() => Some(format!("EHLO is refused: {}", quoted(&clear.ehlo))),
+            _ if !clear.starttls => Some("STARTTLS is not offered".to_owned()),
+            AuthMode::TlsYes if !clear.auth.is_empty() => Some("AUTH is offered before TLS".to_owned()),
+            AuthMode::TlsOptional if clear.auth.is_empty() => Some("AUTH is not offered".to_owned()),
+            _ if layer == Layer::Clear => None,
+            _ => match &dialogue.upgrade {
+                Upgrade::Unasked | Upgrade::NotOffered => Some("STARTTLS is not offered".to_owned()),
+                Upgrade::Refused(reply) => Some(format!("STARTTLS is refused: {}", quoted(reply))),
+                Upgrade::Failed(why) => Some(format!("TLS cannot be had: {}", foreign(why))),
+                Upgrade::Done(tls) if !tls.ehlo.accepted() => {
+                    Some(format!("EHLO is refused after TLS: {}", quoted(&tls.ehlo)))
+                }
+                Upgrade::Done(tls) if tls.auth.is_empty() => Some("AUTH is not offered after TLS".to_owned()),
+                Upgrade::Done(_) => None,
+            },
+        };
+        wrong.map(|wrong| format!("{at}: {wrong}"))
+    }
+}
+
+fn quoted(reply: &Reply) -> String {
+    foreign(reply.to_string())
+}
+
+/// Does the same with each of `all` at once, in a thread for each that can be had; the results in their order.
+pub(super) fn at_once<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let work = &work;
+    thread::scope(|scope| {
+        let begin = |one| {
+            let name = "dialogue".to_owned();
+            thread::Builder::new().name(name).spawn_scoped(scope, move || work(one)).map_err(|_| one)
+        };
+        let begun: Vec<_> = all.iter().map(begin).collect();
+        let end = |begun: Result<thread::ScopedJoinHandle<'_, R>, _>| match begun {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(one) => work(one),
+        };
+        begun.into_iter().map(end).collect()
+    })
+}

@@ -1,0 +1,99 @@
+//! A plan, phase by phase: the files are written, the mail server is told, and what came of it is proven.
+//!
+//! A restart has two phases, everything else one. Also the mail server's own check of the configuration as it will be,
+//! which comes before the first byte is written. Whatever fails here is undone by the transaction; what it needs to know
+//! for that is whether anything was written or told at all.
+
+use std::time::Duration;
+
+use super::edits::Wrote;
+use super::error::ChangeError;
+use super::journal::Was;
+use super::plan::Plan;
+use super::settings::Settings;
+use super::tell::{message, run, tell};
+use super::{ports, prove};
+use crate::mta::{Listener, Staged};
+use crate::sys::{Deadline, Ended, Host};
+
+/// How long an MTA that keeps a socket is given to be rid of the processes that still serve it as before; one that is
+/// asked too early answers as it was (a Postfix whose helpers are just being replaced takes two seconds for it). It saves
+/// time and nothing else: Postfix starts a process only when no earlier one is idle, so that a new one heard in the proof
+/// means that none is left to answer otherwise.
+const SETTLE: Duration = Duration::from_millis(40);
+
+/// The MTA's own check of the configuration as it will be.
+///
+/// # Errors
+/// [`ChangeError::Check`] with its words; what of others' would go live with our change and cannot.
+pub(super) fn check(host: &dyn Host, plan: &Plan<'_>, deadline: Deadline) -> Result<(), ChangeError> {
+    let Some(goal) = plan.phases.last() else { return Ok(()) };
+    let staged: Vec<Staged> = plan.files.iter().map(|file| file.staged()).collect();
+    let Some(command) = plan.alternate.check(&staged, goal)? else { return Ok(()) };
+    let output = run(host, &command, deadline)?;
+    if output.ended != Ended::Exited(0) {
+        return Err(ChangeError::Check { message: message(&output) });
+    }
+    Ok(plan.alternate.nothing_pending()?)
+}
+
+/// Carries out every phase; `wrote` says how far that came.
+///
+/// # Errors
+/// What could not be written, told or proven.
+pub(super) fn phases(
+    host: &dyn Host,
+    plan: &Plan<'_>,
+    deadline: Deadline,
+    wrote: &mut Wrote,
+) -> Result<(), ChangeError> {
+    for (phase, goal) in plan.phases.iter().enumerate() {
+        let first = plan.alternate.tell_before(goal)?;
+        if !first.is_empty() {
+            *wrote = Wrote::Something;
+            tell(host, &first, deadline)?;
+        }
+        for file in &plan.files {
+            file.apply(host, phase, wrote, deadline)?;
+        }
+        let listener = goal.listener();
+        if let Some(listener) = listener {
+            // Somebody may have taken the port since we looked, and some MTAs die of that.
+            ports::is_ours_or_free(host, plan.mta, listener.port, &plan.addresses)?;
+        }
+        *wrote = Wrote::Something;
+        tell(host, &plan.alternate.tell(goal, &plan.addresses)?, deadline)?;
+        if keeps_socket(plan, listener) {
+            host.sleep(SETTLE);
+        }
+        proof(host, plan, listener, deadline)?;
+    }
+    prove::greets(host, &plan.intent.primary, deadline)
+}
+
+/// Whether the listener goes on listening where it does, so that no socket shows when it has changed.
+fn keeps_socket(plan: &Plan<'_>, goal: Option<&Listener>) -> bool {
+    let before = plan.intent.before.as_ref().and_then(Settings::target);
+    let was = before.filter(|_| plan.intent.was != Was::Absent);
+    plan.phases.len() == 1 && was.map(|was| was.port) == goal.map(|goal| goal.port) && goal.is_some()
+}
+
+fn proof(
+    host: &dyn Host,
+    plan: &Plan<'_>,
+    goal: Option<&Listener>,
+    deadline: Deadline,
+) -> Result<(), ChangeError> {
+    if let Some(goal) = goal {
+        let alive = || prove::alive(&*plan.alternate, goal, plan.intent.primary_ran);
+        let addresses = || Ok(plan.alternate.addresses()?);
+        prove::up(host, plan.mta, goal, &addresses, &alive, deadline)?;
+    }
+    let old = plan.intent.before.as_ref().map(|before| before.listener.port);
+    let leaves =
+        |port: &u16| goal.is_none_or(|goal| goal.port != *port) && !ports::is_claimed(&plan.claims, *port);
+    match old.filter(leaves) {
+        Some(old) => prove::down(host, plan.mta, old, &plan.addresses, deadline),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,86 @@
+//! Whose a port is: free, ours already, another program's, or one that another entry of the mail server's configuration
+//! speaks of.
+//!
+//! Asked before a change and, for the programs, once more right before the mail server is told. Fails with who holds it
+//! (with pid) or which entry claims it; what cannot be seen is an error, never "nobody".
+
+use std::net::IpAddr;
+
+use super::block;
+use super::edits::{File, files};
+use super::error::{ChangeError, refuse};
+use super::live;
+use super::verb::Verb;
+use crate::mta::{Alternate, By, Goal, Meant, Mta, Staged};
+use crate::sys::Host;
+
+/// The ports that the MTA's configuration without our block speaks of.
+pub(super) fn claims(
+    host: &dyn Host,
+    alternate: &dyn Alternate,
+    is_ours: Option<block::IsOurs>,
+) -> Result<Vec<Meant>, ChangeError> {
+    let files = files(host, alternate, &[Goal::Stopped], None, is_ours)?;
+    let without_ours: Vec<Staged> = files.iter().map(File::staged).collect();
+    Ok(alternate.meant(&without_ours)?)
+}
+
+/// Whether `port` is somebody else's in the MTA's configuration: it may be open, and that is none of our business.
+pub(super) fn is_claimed(claims: &[Meant], port: u16) -> bool {
+    claims.iter().any(|claim| claim.port == port)
+}
+
+/// Whether nothing else in the MTA's configuration speaks of the port.
+pub(super) fn is_unclaimed(meant: &[Meant], verb: Verb, port: u16) -> Result<(), ChangeError> {
+    match meant.iter().find(|meant| meant.port == port) {
+        None => Ok(()),
+        Some(Meant { by: By::Entry(by), .. }) => Err(ChangeError::PortMeant { port, by: by.clone() }),
+        Some(Meant { by: By::Primary, .. }) if matches!(verb, Verb::Update { port: Some(_), .. }) => {
+            Err(refuse("alternate_smtp_port", format!("{port} is the primary server's own port")))
+        }
+        Some(Meant { by: By::Primary, .. }) => {
+            Err(ChangeError::PortMeant { port, by: "the primary server".to_owned() })
+        }
+    }
+}
+
+/// Whether the mail server does not hold the port already, for an entry that its configuration does not have any more, or
+/// has by a name that we do not know.
+pub(super) fn is_not_held_already(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<(), ChangeError> {
+    let Some(held) = live::owned(host, mta, port)?.into_iter().next() else { return Ok(()) };
+    let holder = format!(
+        "{} itself (pid {}), for an entry that is not, or not by that number, in its configuration: reload it, or take \
+         the entry out",
+        mta.kind(),
+        held.pid
+    );
+    Err(ChangeError::PortHeld { port, holder })
+}
+
+/// Whether the port is free, or the MTA's own already.
+pub(super) fn is_ours_or_free(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    port: u16,
+    addresses: &[IpAddr],
+) -> Result<(), ChangeError> {
+    if let Some(holders) = live::stranger(host, mta, port)? {
+        return Err(ChangeError::PortHeld { port, holder: live::name(host, mta, &holders) });
+    }
+    if live::listened(host, port)? {
+        return Ok(());
+    }
+    for address in addresses {
+        use std::io::ErrorKind;
+        match host.try_bind(*address, port).map_err(|source| (source.kind(), source)) {
+            Ok(()) | Err((ErrorKind::AddrNotAvailable, _)) => {}
+            Err((ErrorKind::PermissionDenied, _)) => return Err(ChangeError::PortDenied { port }),
+            Err((ErrorKind::AddrInUse, _)) => {
+                let holder = "another program that does not listen on it".to_owned();
+                return Err(ChangeError::PortHeld { port, holder });
+            }
+            Err((_, source)) => return Err(ChangeError::PortOdd { port, source }),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! What every step of a change may touch: the machine, the sheets of its mail servers, the options, the settings.
+//!
+//! Reads the settings (from a marked block, where their file is lost), takes the lock, and finds the mail server that a
+//! change acts on. Decides nothing and writes nothing but the lock and the state directory. Fails with what cannot be
+//! read, with the lock's holder, or with the mail server that is missing or another one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::block;
+use super::error::ChangeError;
+use super::settings::{self, Settings};
+use super::verb::Verb;
+use crate::mta::gone::Gone;
+use crate::mta::{Alternate, Desk, Kind, Mta, MtaError, Presence, detect};
+use crate::sys::{Deadline, Host, Lock, Stamp};
+
+/// Which MTA is to be run: a certain one, or the one that is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Judge by what is on the machine.
+    Auto,
+    /// This one.
+    Only(Kind),
+}
+
+/// Where the service keeps its state, and how long it waits.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The state directory.
+    pub state_dir: PathBuf,
+    /// The lock that all plugins of the machine share.
+    pub lock: PathBuf,
+    /// Which MTA.
+    pub choice: Choice,
+    /// How long a change waits for the lock.
+    pub lock_wait: Duration,
+    /// How long a change may take, from the lock; a rollback as long again.
+    pub change: Duration,
+}
+
+/// The settings as they were read last, and by which stamp.
+type Cached = Option<(Stamp, Settings)>;
+
+/// What the steps share.
+#[derive(Debug)]
+pub(super) struct Site {
+    /// The machine.
+    pub(super) host: Arc<dyn Host>,
+    /// A sheet for each kind of mail server, in the order of [`Kind`].
+    pub(super) mtas: Vec<Box<dyn Mta>>,
+    /// Where the state is, how long to wait.
+    pub(super) options: Options,
+    cached: Mutex<Cached>,
+}
+
+impl Site {
+    /// The machine `host`, whose mail server is one of `mtas`.
+    pub(super) fn new(host: Arc<dyn Host>, mtas: Vec<Box<dyn Mta>>, options: Options) -> Self {
+        Self { host, mtas, options, cached: Mutex::default() }
+    }
+
+    /// The settings as they are now; `None` on a machine that was never configured.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(super) fn settings(&self) -> Result<Option<Settings>, ChangeError> {
+        let path = settings::path(&self.options.state_dir);
+        let Some(stamp) = self.host.stamp(&path)? else { return self.lost_settings() };
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((seen, settings)) = cached.as_ref()
+            && *seen == stamp
+        {
+            return Ok(Some(settings.clone()));
+        }
+        let settings = settings::read(&*self.host, &path)?;
+        *cached = settings.clone().map(|settings| (stamp, settings));
+        Ok(settings)
+    }
+
+    /// The settings that our block in an MTA's configuration tells, where `settings.json` is lost.
+    fn lost_settings(&self) -> Result<Option<Settings>, ChangeError> {
+        let possible = |mta: &&dyn Mta| match self.options.choice {
+            Choice::Only(kind) => mta.kind() == kind,
+            Choice::Auto => mta.kind() != Kind::Sandbox,
+        };
+        for mta in self.mtas.iter().map(Box::as_ref).filter(possible) {
+            for path in mta.blocks() {
+                let bytes = self.host.read(&path)?.unwrap_or_default();
+                let found = block::find(&bytes, mta.is_ours())
+                    .map_err(|source| ChangeError::Marks { path: path.clone(), source })?;
+                let Some(found) = found else { continue };
+                let Some(listener) = mta.listener_in(&found.text(&bytes)) else {
+                    return Err(ChangeError::Garbled { path });
+                };
+                let (format, wanted) = (settings::FORMAT, settings::Wanted::Running);
+                let saved = BTreeMap::new();
+                return Ok(Some(Settings { format, mta: mta.kind(), listener, wanted, saved }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where copies are laid that a mail server's own program is to read.
+    pub(super) fn staging(&self) -> PathBuf {
+        self.options.state_dir.join("staged")
+    }
+
+    /// What a sheet may look at until `deadline`; `staging` is where its copies go.
+    pub(super) fn desk<'s>(&'s self, staging: &'s Path, deadline: Deadline) -> Desk<'s> {
+        Desk { host: &*self.host, staging, deadline }
+    }
+
+    /// The lock that all plugins of the machine share.
+    ///
+    /// # Errors
+    /// Somebody else holds it for longer than `wait`, or it cannot be opened.
+    pub(super) fn lock(&self, wait: Duration) -> Result<Lock, ChangeError> {
+        let lock = self.host.lock(&self.options.lock, wait)?;
+        // Under it: whoever had it may have removed the state.
+        self.host.make_dir(&self.options.state_dir)?;
+        Ok(lock)
+    }
+
+    /// The sheet of one kind.
+    pub(super) fn mta(&self, kind: Kind) -> &dyn Mta {
+        // `all` holds one of each kind, in this order; a test says so.
+        &*self.mtas[kind as usize]
+    }
+
+    /// The MTA that the configuration asks for.
+    fn choose(&self) -> Result<&dyn Mta, ChangeError> {
+        match self.options.choice {
+            Choice::Only(kind) => Ok(self.mta(kind)),
+            Choice::Auto => detect(&self.mtas, &*self.host).map_err(ChangeError::Unavailable),
+        }
+    }
+
+    /// The MTA that a change acts on: the one that was configured, as long as it is the one that is here. What only
+    /// ends is possible without it, too.
+    pub(super) fn acting(&self, before: Option<&Settings>, verb: Verb) -> Result<&dyn Mta, ChangeError> {
+        let mta = match (before, self.options.choice) {
+            (None, _) => self.choose()?,
+            (Some(before), Choice::Only(kind)) if kind != before.mta && !verb.ends() => {
+                return Err(ChangeError::OtherMta { configured: before.mta, found: kind });
+            }
+            (Some(before), _) => self.mta(before.mta),
+        };
+        mta.changeable()?;
+        if verb.ends() || mta.presence(&*self.host) != Presence::Missing {
+            return Ok(mta);
+        }
+        match detect(&self.mtas, &*self.host) {
+            Ok(other) if self.options.choice == Choice::Auto => {
+                Err(ChangeError::OtherMta { configured: mta.kind(), found: other.kind() })
+            }
+            _ => Err(ChangeError::Unavailable(format!(
+                "{} was not found; looked for {}",
+                mta.kind(),
+                mta.looked_for()
+            ))),
+        }
+    }
+
+    /// The answers of an MTA, or of what is left of one that has gone.
+    pub(super) fn alternate<'a>(
+        &self,
+        mta: &'a dyn Mta,
+        desk: Desk<'a>,
+    ) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+        match mta.presence(desk.host) {
+            Presence::Missing => Ok(Box::new(Gone { mta, host: desk.host })),
+            Presence::Installed | Presence::Runs => mta.alternate(desk),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A change in its eight steps (schema/README.md, "How a change is made"): lock, plan, check, intent, apply, tell, prove,
+//! settle; or all the way back.
+//!
+//! The order of things and nothing else: what each step does stands in the file of its name (`apply`, `tell` and `prove`
+//! are done phase by phase in `perform`, the history is written by the face). A change either ends proven, or the old state
+//! is proven, or the failure says what could not be undone.
+
+use super::edits::Wrote;
+use super::error::{ChangeError, Failure, Undone};
+use super::journal::Intent;
+use super::plan::Plan;
+use super::settings;
+use super::site::Site;
+use super::verb::Verb;
+use super::{boot, edits, perform, recover, remove, undo};
+use crate::sys::{Deadline, Lock};
+
+/// Makes one change.
+///
+/// # Errors
+/// Why it was not made, and what became of what had been done.
+pub(super) fn run(site: &Site, verb: Verb) -> Result<(), Failure> {
+    let lock = site.lock(site.options.lock_wait)?;
+    match recover::end_interrupted(site, &lock) {
+        // What cannot be brought back to what it was can still be ended; a plan starts from what stands.
+        Err(failure) if verb.ends() => {
+            tracing::warn!(error = %failure.sentence(), "going on to {}", verb.name())
+        }
+        done => done?,
+    }
+    let before = if verb == Verb::Remove { site.settings()? } else { None };
+    under_lock(site, verb, &lock)?;
+    if verb.ends() {
+        // One that could not be ended before is over now.
+        Intent::remove(&*site.host, &site.options.state_dir)?;
+    }
+    if verb != Verb::Remove {
+        return Ok(());
+    }
+    remove::forget(site, lock, before.as_ref())
+        .map_err(|error| ChangeError::Left(Box::new(error.into())).into())
+}
+
+/// Under the lock: plans and carries out, within the deadline of a change; again, if somebody else wrote meanwhile.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn under_lock(site: &Site, verb: Verb, _: &Lock) -> Result<(), Failure> {
+    let deadline = Deadline::after(site.options.change);
+    let staging = site.staging();
+    // What a plugin that died here may have left.
+    site.host.remove_dir(&staging)?;
+    let result = loop {
+        let plan = match Plan::make(site, verb, site.desk(&staging, deadline)) {
+            Ok(Some(plan)) => plan,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error.into()),
+        };
+        match carry_out(site, plan, deadline) {
+            // What there is to do is decided anew.
+            Err(failure) if failure.moved() && !deadline.passed() => {}
+            result => break result,
+        }
+    };
+    if let Err(error) = site.host.remove_dir(&staging) {
+        tracing::warn!(%error, "copies for the mail server's programs are left");
+    }
+    result
+}
+
+/// Carries a plan out. After a failure the old state is proven, or the failure says that it is not.
+fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Failure> {
+    let (host, state_dir) = (&*site.host, &site.options.state_dir);
+    if plan.settings_only {
+        return Ok(settle(site, &plan)?);
+    }
+    perform::check(host, &plan, deadline)?;
+    edits::keep_edited(
+        host,
+        &*plan.alternate,
+        plan.mta.is_ours(),
+        &plan.files,
+        plan.intent.before.as_ref(),
+        state_dir,
+    )?;
+    plan.intent.write(host, state_dir)?;
+    let mut wrote = Wrote::Nothing;
+    let result = perform::phases(host, &plan, deadline, &mut wrote).and_then(|()| settle(site, &plan));
+    let Err(error) = result else {
+        if plan.after.is_none() {
+            remove::folders(site, &plan.intent).map_err(|error| ChangeError::Left(Box::new(error)))?;
+        }
+        if let Err(error) = Intent::remove(host, state_dir) {
+            tracing::warn!(%error, action = plan.intent.action, "the intent of an ended change is left");
+        }
+        return Ok(());
+    };
+    if wrote == Wrote::Nothing {
+        Intent::remove(host, state_dir)?;
+        return Err(error.into());
+    }
+    let undone = match undo::take_back(site, &plan.intent) {
+        Ok(()) => Undone::All,
+        Err(stuck) => Undone::Stuck(Box::new(stuck)),
+    };
+    Err(Failure { error: Box::new(error), undone })
+}
+
+/// The settings are written, or gone: from here on the change is made.
+fn settle(site: &Site, plan: &Plan<'_>) -> Result<(), ChangeError> {
+    let (host, path) = (&*site.host, settings::path(&site.options.state_dir));
+    boot::note(site, plan.after.as_ref())?;
+    match &plan.after {
+        Some(after) => settings::write(host, &path, after),
+        None => Ok(host.remove(&path)?),
+    }
+}
