@@ -23,7 +23,7 @@ use tracing_subscriber::{Layer, fmt};
 use config::MtaKind;
 use mail_smtp2::change::{Choice, Options, Service, Verb};
 use mail_smtp2::cluster::fanout::Progress;
-use mail_smtp2::cluster::route::{self, Cluster};
+use mail_smtp2::cluster::members::{self, Cluster};
 use mail_smtp2::mta::sandbox::{self, Sandbox, daemon::Companion};
 use mail_smtp2::mta::{self, Kind};
 use mail_smtp2::rpc::dispatch::Dispatch;
@@ -202,7 +202,7 @@ impl Program {
         };
         let host: Arc<dyn Host> = Arc::new(Local::default());
         let service = Service::new(host, mta::all(config.mta.qmail.0.clone(), sandbox), options);
-        let cluster = Cluster::new(route::Settings {
+        let cluster = Cluster::new(members::Settings {
             own: config::own_id(&config),
             environment: config::for_ssh(),
             patience: config.deadlines.node,

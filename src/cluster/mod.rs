@@ -7,6 +7,7 @@
 pub mod channel;
 pub mod fanout;
 pub mod fault;
+pub mod members;
 pub mod message;
 pub mod node;
 pub mod query;

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::fanout::each;
+use super::members::Cluster;
 use super::message::VERSION;
 use super::node::{Failure, Node};
-use super::route::Cluster;
 use crate::action::payload::{MODES, NodeState};
 use crate::action::{Lane, Row};
 use crate::change::Service;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::action::TABLE;
 use crate::change::Service;
-use crate::cluster::route::Cluster;
+use crate::cluster::members::Cluster;
 use crate::schema::{admit, openrpc};
 use crate::wire::call::DISCOVER;
 use crate::wire::envelope::Envelope;

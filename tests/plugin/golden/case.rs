@@ -7,7 +7,7 @@ use super::faults::Faults;
 use super::recorded::{Outcomes, Recorded};
 use super::recording::{Deed, PROGRAM, STATE, Stored, tree};
 use mail_smtp2::change::{Choice, Options, Service};
-use mail_smtp2::cluster::route::Cluster;
+use mail_smtp2::cluster::members::Cluster;
 use mail_smtp2::mta::{self, Kind, qmail::Qmail, sandbox::Sandbox};
 use mail_smtp2::rpc::dispatch::{Dispatch, Refusal, error};
 use mail_smtp2::rpc::module::Plugin;
