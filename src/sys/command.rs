@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
-use super::Deadline;
+use super::deadline::Deadline;
 
 /// How much of each output stream is kept, in bytes.
 pub const OUTPUT_LIMIT: usize = 64 * 1024;

@@ -183,7 +183,7 @@ fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// See [`super::Host::read`].
+/// See [`Host::read`](super::Host::read).
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     let Some(mut file) = open_regular(path)? else { return Ok(None) };
     let mut bytes = Vec::new();
@@ -246,7 +246,7 @@ fn target(path: &Path) -> Result<PathBuf, FileError> {
     }
 }
 
-/// See [`super::Host::write`].
+/// See [`Host::write`](super::Host::write).
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let target = target(path)?;
     let aside = aside(&target);
@@ -305,29 +305,29 @@ fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
-/// See [`super::Host::remove_aside`].
+/// See [`Host::remove_aside`](super::Host::remove_aside).
 pub fn remove_aside(path: &Path) -> Result<(), FileError> {
     remove(&aside(&target(path)?))
 }
 
-/// See [`super::Host::append`].
+/// See [`Host::append`](super::Host::append).
 pub fn append(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let open = private().append(true).open(path);
     open.and_then(|mut file| file.write_all(bytes)).map_err(writing(path))
 }
 
-/// See [`super::Host::rename`].
+/// See [`Host::rename`](super::Host::rename).
 pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
     fs::rename(from, to).and_then(|()| sync_dir(to)).map_err(writing(to))
 }
 
-/// See [`super::Host::scratch`].
+/// See [`Host::scratch`](super::Host::scratch).
 pub fn scratch(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let open = private().write(true).truncate(true).open(path);
     open.and_then(|mut file| file.write_all(bytes)).map_err(writing(path))
 }
 
-/// See [`super::Host::link`].
+/// See [`Host::link`](super::Host::link).
 pub fn link(path: &Path, target: &Path) -> Result<(), FileError> {
     match std::os::unix::fs::symlink(target, path) {
         Err(e)
@@ -339,7 +339,7 @@ pub fn link(path: &Path, target: &Path) -> Result<(), FileError> {
     }
 }
 
-/// See [`super::Host::remove`].
+/// See [`Host::remove`](super::Host::remove).
 pub fn remove(path: &Path) -> Result<(), FileError> {
     match optional(fs::remove_file(path)).map_err(writing(path))? {
         Some(()) => sync_dir(path).map_err(writing(path)),
@@ -347,7 +347,7 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// See [`super::Host::make_dir`].
+/// See [`Host::make_dir`](super::Host::make_dir).
 pub fn make_dir(path: &Path) -> Result<(), FileError> {
     let vanished = || path.symlink_metadata().is_err() && path.parent().is_some_and(Path::is_dir);
     loop {
@@ -359,7 +359,7 @@ pub fn make_dir(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// See [`super::Host::make_room`].
+/// See [`Host::make_room`](super::Host::make_room).
 pub fn make_room(path: &Path, mode: u32) -> Result<(), FileError> {
     // Who may read the file may also pass through its folder, whatever our umask says.
     let mode = 0o700 | (mode & 0o044) | ((mode & 0o044) >> 2);
@@ -372,7 +372,7 @@ pub fn make_room(path: &Path, mode: u32) -> Result<(), FileError> {
     Ok(())
 }
 
-/// See [`super::Host::list`].
+/// See [`Host::list`](super::Host::list).
 pub fn list(path: &Path) -> Result<Vec<Entry>, FileError> {
     let Some(entries) = optional(fs::read_dir(path)).map_err(reading(path))? else { return Ok(Vec::new()) };
     let entry = |entry: io::Result<fs::DirEntry>| {
@@ -390,17 +390,17 @@ pub fn list(path: &Path) -> Result<Vec<Entry>, FileError> {
     Ok(found)
 }
 
-/// See [`super::Host::remove_dir`].
+/// See [`Host::remove_dir`](super::Host::remove_dir).
 pub fn remove_dir(path: &Path) -> Result<(), FileError> {
     optional(fs::remove_dir_all(path)).map_err(writing(path)).map(|_| ())
 }
 
-/// See [`super::Host::remove_empty_dir`].
+/// See [`Host::remove_empty_dir`](super::Host::remove_empty_dir).
 pub fn remove_empty_dir(path: &Path) -> Result<(), FileError> {
     optional(fs::remove_dir(path)).map_err(writing(path)).map(|_| ())
 }
 
-/// See [`super::Host::lock`].
+/// See [`Host::lock`](super::Host::lock).
 pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
     let until = Instant::now() + wait;
     loop {
@@ -455,7 +455,7 @@ fn is_named(file: &File, path: &Path) -> Result<bool, FileError> {
     Ok(state(path)?.is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())))
 }
 
-/// See [`super::Host::edit_lock`].
+/// See [`Host::edit_lock`](super::Host::edit_lock).
 pub fn edit_lock(path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError> {
     let until = Instant::now() + wait;
     loop {
@@ -476,7 +476,7 @@ pub fn edit_lock(path: &Path, wait: Duration) -> Result<Option<EditLock>, FileEr
     }
 }
 
-/// See [`super::Host::feed`].
+/// See [`Host::feed`](super::Host::feed).
 pub fn feed(fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
     let Some(mut file) = ear(fifo)? else { return Ok(false) };
     if !bytes.is_empty() {
@@ -485,7 +485,7 @@ pub fn feed(fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
     Ok(true)
 }
 
-/// See [`super::Host::unread`].
+/// See [`Host::unread`](super::Host::unread).
 pub fn unread(fifo: &Path) -> Result<bool, FileError> {
     let Some(file) = ear(fifo)? else { return Ok(false) };
     // ioctl(FIONREAD), pipe(7): either end may ask.

@@ -7,11 +7,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{
-    Command, CommandError, Deadline, Dialogue, EditLock, Entry, FileError, Held, Host, Lock, LockError, Meta,
-    Output, Process, Question, Reply, SightError, Signal, SmtpError, Socket, SocketError, Stamp, command,
-    files, process, smtp, sockets,
-};
+use super::command::{self, Command, CommandError, Output};
+use super::deadline::Deadline;
+use super::files::{self, EditLock, Entry, FileError, Lock, LockError, Meta, Stamp};
+use super::host::Host;
+use super::process::{self, Process, SightError, Signal};
+use super::smtp::{self, Dialogue, Question, Reply, SmtpError};
+use super::sockets::{self, Held, Socket, SocketError};
 
 /// This machine.
 #[derive(Debug, Default)]

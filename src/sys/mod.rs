@@ -1,11 +1,12 @@
-//! What we ask of the machine, and the only seam for tests: the trait [`Host`].
+//! The machine: files, commands, sockets, processes, the clock, and SMTP as a client sees it.
 //!
-//! Answers for: files, commands, the kernel's socket table, processes, the clock and SMTP dialogues as a client
-//! sees them. Does not know: what an MTA is, what a change is, what a status number is. Every call either answers
-//! what the machine shows at that instant or says which operation failed on what; nothing is remembered here.
+//! The trait [`Host`] is all that the floors above ask of it; [`Local`] is the real machine, and tests have a recorded one.
+//! Nothing here knows what a mail server is, what a change is, or what a status number is.
 
 pub mod command;
+pub mod deadline;
 pub mod files;
+pub mod host;
 pub mod local;
 pub mod process;
 pub mod smtp;
@@ -14,150 +15,11 @@ pub mod talk;
 pub mod tls;
 pub mod watch;
 
-use std::fmt::Debug;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
-
 pub use command::{Command, CommandError, Ended, Output};
+pub use deadline::Deadline;
 pub use files::{EditLock, Entry, EntryKind, FileError, Lock, LockError, Meta, Stamp};
+pub use host::Host;
 pub use local::Local;
 pub use process::{Process, SightError, Signal};
 pub use smtp::{Asked, Dialogue, Layer, Question, Recipient, Reply, SmtpError};
 pub use sockets::{Held, Socket, SocketError};
-
-/// A point in time by which something has to be over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Deadline(Instant);
-
-impl Deadline {
-    /// The deadline `span` from now.
-    pub fn after(span: Duration) -> Self {
-        Self(Instant::now() + span)
-    }
-
-    /// What is left of it, zero once it has passed.
-    pub fn left(&self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
-    }
-
-    /// Whether it has passed.
-    pub fn passed(&self) -> bool {
-        self.left().is_zero()
-    }
-
-    /// The earlier of this deadline and `span` from now.
-    pub fn within(&self, span: Duration) -> Self {
-        Self(self.0.min(Instant::now() + span))
-    }
-}
-
-/// The machine. [`Local`] is the real one; a recorded one answers what was seen on a real one.
-pub trait Host: Debug + Send + Sync {
-    // The clock.
-    /// The wall clock, for records.
-    fn now(&self) -> SystemTime;
-    /// Waits for `span`.
-    fn sleep(&self, span: Duration);
-
-    // Files: see `files` for what "durable" and "trusted" mean.
-    /// The bytes of a file, `None` where there is none. Follows links.
-    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError>;
-    /// Cheap identity of a file's content, `None` where there is none. Follows links.
-    fn stamp(&self, path: &Path) -> Result<Option<Stamp>, FileError>;
-    /// Owner and permission bits of a file, `None` where there is none. Follows links.
-    fn meta(&self, path: &Path) -> Result<Option<Meta>, FileError>;
-    /// Replaces a file durably and atomically, in the directory of what `path` finally points at; owner, mode and
-    /// extended attributes of the file that it replaces are kept, a new file gets `mode`.
-    fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError>;
-    /// Appends to a file (made with mode 0600 where missing) in one write.
-    fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
-    /// Renames a file or a folder within its directory, durably.
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
-    /// Writes a file that nobody keeps: not durable, mode 0600.
-    fn scratch(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
-    /// Makes the symbolic link `path`, which names `target`; one that does so already is no error.
-    fn link(&self, path: &Path, target: &Path) -> Result<(), FileError>;
-    /// Removes a file durably; one that is not there is no error.
-    fn remove(&self, path: &Path) -> Result<(), FileError>;
-    /// Removes what a `write` of `path` that was cut short may have left beside it.
-    fn remove_aside(&self, path: &Path) -> Result<(), FileError> {
-        self.remove(&files::aside(path))
-    }
-    /// Makes a directory (and missing parents) with mode 0700.
-    fn make_dir(&self, path: &Path) -> Result<(), FileError>;
-    /// Makes the folder of a file that is to have these permission bits: whoever may read the file gets there.
-    fn make_room(&self, path: &Path, mode: u32) -> Result<(), FileError>;
-    /// What stands in a directory, by name; nothing where there is none. Links are not followed.
-    fn list(&self, path: &Path) -> Result<Vec<Entry>, FileError>;
-    /// Removes a directory and all in it; one that is not there is no error.
-    fn remove_dir(&self, path: &Path) -> Result<(), FileError>;
-    /// Removes a directory with nothing in it; one that is not there is no error.
-    fn remove_empty_dir(&self, path: &Path) -> Result<(), FileError>;
-    /// Takes an exclusive `flock` on `path` (made where missing, as is its folder), waiting at most `wait`, and writes our
-    /// pid into it.
-    fn lock(&self, path: &Path, wait: Duration) -> Result<Lock, LockError>;
-
-    /// Takes the lock of another program's editing protocol: an exclusive `flock` on the file `path`, which is made for
-    /// it and removed before it is let go. `None` when somebody else keeps it longer than `wait`.
-    fn edit_lock(&self, path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError>;
-
-    /// Writes into a FIFO in one go, without ever waiting; `false` where nobody reads it, or there is none. No bytes
-    /// only ask.
-    fn feed(&self, fifo: &Path, bytes: &[u8]) -> Result<bool, FileError>;
-    /// Whether something was written into a FIFO that its reader has not read yet; `false` where there is none of them.
-    fn unread(&self, fifo: &Path) -> Result<bool, FileError>;
-
-    // Commands.
-    /// Runs a control command to its end, or kills its process group at the deadline.
-    fn run(&self, command: &Command, deadline: Deadline) -> Result<Output, CommandError>;
-
-    // Sockets.
-    /// All TCP sockets of this network namespace that listen on `port`, IPv4 first.
-    fn listening(&self, port: u16) -> Result<Vec<Socket>, SocketError>;
-    /// Whether `held.socket` still listens at its address under its inode and is still open as `held.pid`'s
-    /// descriptor `held.fd`. Two cheap look-ups; `false` only means: look properly.
-    fn still_held(&self, held: &Held) -> bool;
-    /// The first of `pids` that holds `socket` open, and as which descriptor. [`SocketError::Denied`] if it cannot be
-    /// known for want of privilege.
-    fn holder_among(&self, socket: &Socket, pids: &[i32]) -> Result<Option<Held>, SocketError>;
-    /// Every process that holds `socket` open (a walk over all of `/proc`); nobody, where whoever did has just ended or is
-    /// in another pid namespace. [`SocketError::Denied`] if it cannot be known for want of privilege.
-    fn holders(&self, socket: &Socket) -> Result<Vec<Process>, SocketError>;
-    /// Tries to bind (not listen) `port` on `address`, with `SO_REUSEADDR` and without `SO_REUSEPORT`.
-    fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()>;
-
-    // Processes.
-    /// What a process is, `None` once it is gone (a zombie is gone).
-    fn process(&self, pid: i32) -> Option<Process>;
-    /// Every process that really runs one of `programs`, as root or as a user to whom one of `homes` belongs: see
-    /// [`process::processes`].
-    fn processes(&self, programs: &[&Path], homes: &[&Path]) -> Result<Vec<Process>, SightError>;
-    /// Whether a process is root's or one of these users'.
-    fn is_of(&self, pid: i32, users: &[u32]) -> bool;
-    /// The parent of a process; `None` once it is gone.
-    fn parent(&self, pid: i32) -> Option<i32>;
-    /// Whether a process sees the same network, and `file` as the same file, as we do: see [`process::together`].
-    fn together(&self, pid: i32, file: &Path) -> Result<(), SightError>;
-    /// Signals exactly this process: nobody, where it is gone or its pid is another's now.
-    fn signal(&self, process: &Process, signal: Signal) -> io::Result<()>;
-    /// Whether somebody accepts connections at the Unix socket `path`; [`io::ErrorKind::TimedOut`], if its queue of
-    /// connections stays full until `deadline`.
-    fn reaches(&self, path: &Path, deadline: Deadline) -> io::Result<()>;
-
-    // As a client sees it.
-    /// Whether a TCP connection to `address` is refused (`true`) or accepted (`false`).
-    fn refuses(&self, address: SocketAddr, deadline: Deadline) -> io::Result<bool>;
-    /// Connects, and hears the greeting alone.
-    fn greeting(&self, address: SocketAddr, deadline: Deadline) -> Result<Reply, SmtpError>;
-    /// Holds one of the dialogues that prove a listener: see [`smtp::dialogue`].
-    fn dialogue(
-        &self,
-        address: SocketAddr,
-        question: &Question,
-        deadline: Deadline,
-    ) -> Result<Dialogue, SmtpError>;
-    /// The addresses of this machine's interfaces, but for loopback and link-local ones.
-    fn own_addresses(&self) -> io::Result<Vec<IpAddr>>;
-}

@@ -18,7 +18,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use serde::{Deserialize, Serialize};
 
-use super::Deadline;
+use super::deadline::Deadline;
 
 /// How many bytes a server may send in one dialogue, TLS included.
 pub const LIMIT: usize = 64 * 1024;

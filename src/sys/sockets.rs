@@ -29,7 +29,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
-use super::Deadline;
+use super::deadline::Deadline;
 use super::process::{IT_TAKES, Process, pids, process};
 
 /// How often a question is asked anew, each time on a fresh netlink socket, before its failure is believed.

@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::command::{bare, ended, timespec};
-use super::{Command, Deadline, Ended};
+use super::command::{Command, Ended, bare, ended, timespec};
+use super::deadline::Deadline;
 
 /// How much of what the program last said on its stderr is kept, in bytes.
 pub const STDERR_LIMIT: usize = 8 * 1024;
