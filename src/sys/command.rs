@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 use process_wrap::std::{ChildWrapper, CommandWrap, ResetSigmask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::deadline::Deadline;
+use super::pidfd;
 
 /// How much of each output stream is kept, in bytes.
 pub const OUTPUT_LIMIT: usize = 64 * 1024;
@@ -211,7 +212,8 @@ pub(super) fn bare(program: &OsStr, args: &[OsString]) -> std::process::Command 
 struct Running {
     child: Box<dyn ChildWrapper>,
     pid: Pid,
-    pidfd: OwnedFd,
+    /// Gets readable when the child has ended.
+    ended: OwnedFd,
     stdout: Stream,
     stderr: Stream,
 }
@@ -225,10 +227,10 @@ impl Running {
             let pid = pid.ok_or(Errno::SRCH)?;
             let stdout = stdout.ok_or(Errno::BADF)??;
             let stderr = stderr.ok_or(Errno::BADF)??;
-            Ok((pid, pidfd_open(pid, PidfdFlags::empty())?, stdout, stderr))
+            Ok((pid, pidfd::end_of(pid)?, stdout, stderr))
         };
         match watch() {
-            Ok((pid, pidfd, stdout, stderr)) => Ok(Self { child, pid, pidfd, stdout, stderr }),
+            Ok((pid, ended, stdout, stderr)) => Ok(Self { child, pid, ended, stdout, stderr }),
             Err(error) => {
                 if let Some(pid) = pid {
                     let _ = kill_process_group(pid, Signal::KILL);
@@ -258,10 +260,10 @@ impl Running {
 
     /// Waits until there is something to do, at most for `span`. Whether the child has ended.
     fn wait(&self, span: Duration) -> io::Result<bool> {
-        let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&self.ended, PollFlags::IN)];
         fds.extend([&self.stdout, &self.stderr].into_iter().filter_map(Stream::poll));
         match poll(&mut fds, Some(&timespec(span))) {
-            Ok(_) | Err(Errno::INTR) => Ok(fds.first().is_some_and(|pidfd| !pidfd.revents().is_empty())),
+            Ok(_) | Err(Errno::INTR) => Ok(fds.first().is_some_and(|ended| !ended.revents().is_empty())),
             Err(error) => Err(error.into()),
         }
     }
@@ -269,10 +271,10 @@ impl Running {
     /// Kills the process group, and the child itself in case that it has left it, and reaps the child.
     fn kill(&mut self) {
         let _ = kill_process_group(self.pid, Signal::KILL);
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        let _ = kill_process(self.pid, Signal::KILL);
         // Deep in the kernel (a dead network file system, say) a process does not even notice SIGKILL. Waiting for it
         // without end would hang us as well.
-        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.ended, PollFlags::IN)];
         let deadline = Deadline::after(REAP);
         while let Err(Errno::INTR) = poll(&mut fds, Some(&timespec(deadline.left()))) {}
         let _ = self.child.try_wait();

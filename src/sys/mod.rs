@@ -8,6 +8,7 @@ pub mod deadline;
 pub mod files;
 pub mod host;
 pub mod local;
+pub mod pidfd;
 pub mod process;
 pub mod smtp;
 pub mod sockets;

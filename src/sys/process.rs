@@ -13,7 +13,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, kill_process, pidfd_send_signal};
+
+use super::pidfd;
 
 /// A process, as `proc_pid_stat(5)` and `proc_pid_exe(5)` show it. Pid and start time together name it for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,10 +140,13 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((data.dev(), data.ino()))
 }
 
-/// Whether the process is in the same namespace of this kind as we are (proc_pid_ns(5)).
+/// Whether the process is in the same namespace of this kind as we are (proc_pid_ns(5)); a kernel without such namespaces
+/// has all processes in one.
 fn shares(pid: i32, namespace: &str) -> io::Result<bool> {
-    Ok(fs::read_link(format!("/proc/{pid}/ns/{namespace}"))?
-        == fs::read_link(format!("/proc/self/ns/{namespace}"))?)
+    match fs::read_link(format!("/proc/self/ns/{namespace}")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        ours => Ok(fs::read_link(format!("/proc/{pid}/ns/{namespace}"))? == ours?),
+    }
 }
 
 /// Whether it is root's, or one of these users', by its real and its effective user.
@@ -186,14 +191,22 @@ pub fn together(pid: i32, file: &Path) -> Result<(), SightError> {
 /// # Errors
 ///
 /// `ESRCH` if it is gone (a zombie too) or its pid is another's now: then nobody was signalled. `EPERM` if we may not.
-/// Otherwise what `pidfd_open(2)` and `pidfd_send_signal(2)` say.
+/// Otherwise what `pidfd_open(2)` and `kill(2)` say.
 pub fn signal(process: &Process, signal: Signal) -> io::Result<()> {
     let pid = Pid::from_raw(process.pid).ok_or(Errno::SRCH)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let pidfd = pidfd::open(pid)?;
     // The descriptor is taken before the start time is read again: what the two agree on cannot change any more.
-    match self::process(process.pid) {
-        Some(now) if now.started == process.started => Ok(pidfd_send_signal(&pidfd, signal.into())?),
-        _ => Err(Errno::SRCH.into()),
+    if self::process(process.pid).is_none_or(|now| now.started != process.started) {
+        return Err(Errno::SRCH.into());
+    }
+    let sent = match &pidfd {
+        Some(pidfd) => pidfd_send_signal(pidfd, signal.into()),
+        None => Err(Errno::NOSYS),
+    };
+    match sent {
+        // All that an old kernel can do: a pid is not given out again for as long as this takes.
+        Err(Errno::NOSYS | Errno::PERM) => Ok(kill_process(pid, signal.into())?),
+        sent => Ok(sent?),
     }
 }
 
@@ -331,6 +344,11 @@ mod tests {
             processes(&[&program], &[dir.path()]).unwrap().iter().map(|process| process.pid).collect();
         assert_eq!(found, [pid(&child)]);
         end(child);
+    }
+
+    #[test]
+    fn namespaces_that_the_kernel_does_not_have_are_shared() {
+        assert!(shares(1, "none-of-this-name").unwrap());
     }
 
     #[test]

@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use process_wrap::std::{ChildWrapper, CommandWrap, ResetSigmask};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::command::{Command, Ended, bare, ended, timespec};
 use super::deadline::Deadline;
+use super::pidfd;
 
 /// How much of what the program last said on its stderr is kept, in bytes.
 pub const STDERR_LIMIT: usize = 8 * 1024;
@@ -50,7 +51,8 @@ pub enum Unsaid {
 #[derive(Debug)]
 pub struct Ears {
     child: Box<dyn ChildWrapper>,
-    pidfd: OwnedFd,
+    /// Gets readable when the program has ended.
+    ended: OwnedFd,
     /// `None` once its end was seen.
     stdout: Option<io::PipeReader>,
     stderr: Option<io::PipeReader>,
@@ -85,12 +87,12 @@ pub fn start(command: &Command, environment: &[(OsString, OsString)]) -> io::Res
     prepared.envs(environment.iter().map(|(name, value)| (name, value)));
     prepared.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = CommandWrap::from(prepared).wrap(ResetSigmask).spawn()?;
-    attach(&mut child).map(|(stdin, pidfd, stdout, stderr, pid)| {
+    attach(&mut child).map(|(stdin, ended, stdout, stderr, pid)| {
         let leash = Arc::new(Mutex::new(Some(pid)));
         let voice = Voice { stdin: Mutex::new(Some(stdin)), leash: Arc::clone(&leash) };
         let (stdout, stderr) = (Some(stdout), Some(stderr));
         let (heard, muttered) = (Vec::new(), Vec::new());
-        (voice, Ears { child, pidfd, stdout, stderr, heard, scanned: 0, muttered, leash })
+        (voice, Ears { child, ended, stdout, stderr, heard, scanned: 0, muttered, leash })
     })
 }
 
@@ -106,7 +108,7 @@ fn attach(child: &mut Box<dyn ChildWrapper>) -> io::Result<Attached> {
         for pipe in [&stdin, &stdout, &stderr] {
             ioctl_fionbio(pipe, true)?;
         }
-        Ok((stdin, pidfd_open(pid, PidfdFlags::empty())?, stdout.into(), stderr.into(), pid))
+        Ok((stdin, pidfd::end_of(pid)?, stdout.into(), stderr.into(), pid))
     };
     let attached = watch();
     if attached.is_err() {
@@ -221,7 +223,7 @@ impl Ears {
         if let Some(pid) = group.take() {
             let _ = kill_process_group(pid, Signal::KILL);
             let deadline = Deadline::after(REAP);
-            let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+            let mut fds = [PollFd::new(&self.ended, PollFlags::IN)];
             while let Err(Errno::INTR) = poll(&mut fds, Some(&timespec(deadline.left()))) {}
         }
         self.child.try_wait().ok().flatten()
@@ -243,11 +245,11 @@ impl Ears {
 
     /// Waits until there is something to read. Whether the program has ended.
     fn wait(&self, deadline: Deadline) -> io::Result<bool> {
-        let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&self.ended, PollFlags::IN)];
         let pipes = [&self.stdout, &self.stderr];
         fds.extend(pipes.into_iter().flatten().map(|p| PollFd::from_borrowed_fd(p.as_fd(), PollFlags::IN)));
         match poll(&mut fds, Some(&timespec(deadline.left()))) {
-            Ok(_) | Err(Errno::INTR) => Ok(fds.first().is_some_and(|pidfd| !pidfd.revents().is_empty())),
+            Ok(_) | Err(Errno::INTR) => Ok(fds.first().is_some_and(|ended| !ended.revents().is_empty())),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,7 +1,7 @@
 //! What can end a session from outside: a signal, the parent's death, a stdout that nobody reads any more.
 //!
 //! Answers for: noticing each of them without polling the clock. Does not know: what is to be done about it. The
-//! parent is watched through a pidfd (`PR_SET_PDEATHSIG` fires when the thread ends that spawned us, not the
+//! parent is watched by its pid (`PR_SET_PDEATHSIG` fires when the thread ends that spawned us, not the
 //! process); a parent that is gone before we look is nobody's parent and is not watched.
 
 use std::io;
@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::pidfd;
 
 /// Why the session is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,5 +106,5 @@ fn parent() -> Option<OwnedFd> {
     if pid.is_init() {
         return None;
     }
-    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+    pidfd::end_of(pid).ok()
 }

@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, PidfdFlags, Signal, getppid, kill_process, pidfd_open};
+use rustix::process::{Pid, Signal, getppid, kill_process};
 
 use super::certificate::{self, CertificateError};
 use super::conf::{self, Listener, ReadError};
 use super::server::Service;
+use crate::sys::pidfd;
 
 /// The file within the sandbox's directory whose flock the server holds; its text is the pid of the holder and LF.
 pub const LOCK: &str = "daemon.lock";
@@ -368,13 +369,15 @@ fn is_at(file: &File, path: &Path) -> bool {
 fn watch_companion(with: &Companion, dir: &Path) -> Result<(OwnedFd, Option<PathBuf>), DaemonError> {
     let failed = |errno: Errno| DaemonError::Companion { pid: with.pid, reason: errno.desc() };
     let pid = Pid::from_raw(with.pid).ok_or_else(|| failed(Errno::EINVAL))?;
-    match pidfd_open(pid, PidfdFlags::empty()) {
+    match pidfd::end_of(pid) {
         Ok(descriptor) => Ok((descriptor, with.and_remove.clone())),
-        Err(rustix::io::Errno::SRCH) => {
-            tidy(with.and_remove.as_deref(), dir);
-            Err(failed(Errno::ESRCH))
+        Err(error) => {
+            let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+            if errno == Errno::ESRCH {
+                tidy(with.and_remove.as_deref(), dir);
+            }
+            Err(failed(errno))
         }
-        Err(errno) => Err(failed(Errno::from_raw(errno.raw_os_error()))),
     }
 }
 
