@@ -212,11 +212,11 @@ impl ChangeError {
             Self::Lock(LockError::Held { .. }) => Status::Conflict,
             Self::Lock(LockError::File(e)) | Self::File(e) if e.denied() => Status::Denied,
             Self::Mta(e) => e.status(),
+            Self::Interfaces(_) => Status::Unsupported,
             Self::Lock(LockError::File(_))
             | Self::File(_)
             | Self::Left(_)
             | Self::PortOdd { .. }
-            | Self::Interfaces(_)
             | Self::Command(_)
             | Self::Unreadable { .. }
             | Self::Newer { .. }

@@ -277,6 +277,7 @@ impl MtaError {
             Self::File(e) if e.denied() => Status::Denied,
             Self::Socket(SocketError::Denied { .. } | SocketError::Elsewhere { .. }) => Status::Denied,
             Self::Sight(_) => Status::Denied,
+            Self::Socket(SocketError::Untold { .. }) => Status::Unsupported,
             Self::File(_) | Self::Socket(_) => Status::Fault,
         }
     }

@@ -8,6 +8,7 @@ pub mod deadline;
 pub mod files;
 pub mod host;
 pub mod local;
+mod net;
 pub mod pidfd;
 pub mod process;
 pub mod smtp;

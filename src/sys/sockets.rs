@@ -1,6 +1,7 @@
 //! The kernel's table of listening TCP sockets, and which process holds one of them.
 //!
-//! Answers for: who listens on a port (`sock_diag(7)`, which asks the kernel and connects to nobody), whether a known
+//! Answers for: who listens on a port (`sock_diag(7)`, which asks the kernel and connects to nobody; without netlink what
+//! `/proc/net` shows), whether a known
 //! listener is still the same, who holds it, and whether a port can be bound. Does not know: whose port it ought to be,
 //! what is spoken there, the sockets of other network namespaces. A failure to ask is an error, never an empty answer;
 //! that we may not look into a process is [`SocketError::Denied`], never "somebody else".
@@ -21,7 +22,7 @@ use netlink_packet_sock_diag::inet::nlas::Nla;
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
 use netlink_packet_sock_diag::message::SockDiagMessage;
 use nix::errno::Errno;
-use nix::ifaddrs::getifaddrs;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, UnixAddr, bind,
     connect, recv, send, setsockopt, socket, sockopt,
@@ -30,6 +31,7 @@ use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
 use super::deadline::Deadline;
+use super::net;
 use super::process::{IT_TAKES, Process, pids, process};
 
 /// How often a question is asked anew, each time on a fresh netlink socket, before its failure is believed.
@@ -73,10 +75,12 @@ pub struct Held {
 /// Why the kernel's table could not be read, or a holder not be known.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// No netlink socket could be had.
-    #[error("cannot open a sock_diag socket")]
-    Open {
-        /// Why.
+    /// This machine has neither netlink nor the tables below `/proc/net`.
+    #[error(
+        "this machine does not tell who listens: it has no sock_diag(7), and /proc/net/tcp cannot be read"
+    )]
+    Untold {
+        /// Why not the latter.
         source: io::Error,
     },
     /// The kernel could not be asked, or its answer not be received.
@@ -150,11 +154,12 @@ impl Diag {
     ///
     /// All but [`SocketError::Denied`].
     pub fn listening(&self, port: u16) -> Result<Vec<Socket>, SocketError> {
-        self.ask(|line| {
+        let told = self.ask(|line| {
             let mut sockets = line.dump(AF_INET, port)?;
             sockets.extend(line.dump(AF_INET6, port)?);
             Ok(sockets)
-        })
+        });
+        told.unwrap_or_else(|| shown(port))
     }
 
     /// The socket that listens exactly at the address and interface of `socket`, as it is now. Of several that share
@@ -164,7 +169,9 @@ impl Diag {
     ///
     /// All but [`SocketError::Denied`].
     pub fn exact(&self, socket: &Socket) -> Result<Option<Socket>, SocketError> {
-        self.ask(|line| line.exact(socket))
+        let told = self.ask(|line| line.exact(socket));
+        let is_it = |other: &Socket| other.address == socket.address && other.interface == socket.interface;
+        told.unwrap_or_else(|| Ok(shown(socket.address.port())?.into_iter().find(is_it)))
     }
 
     /// Whether `held.socket` still listens under its inode and still is `held.pid`'s descriptor `held.fd`. `false` only
@@ -176,25 +183,41 @@ impl Diag {
                 .is_ok_and(|target| target == Path::new(&link(held.socket.inode)))
     }
 
-    fn ask<T>(&self, question: impl Fn(&mut Line) -> Result<T, SocketError>) -> Result<T, SocketError> {
+    /// The kernel's answer; `None` where there is no netlink, or nobody behind it who knows of TCP.
+    fn ask<T>(
+        &self,
+        question: impl Fn(&mut Line) -> Result<T, SocketError>,
+    ) -> Option<Result<T, SocketError>> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut attempt = 1;
         loop {
             // Only an answer brings the line back: after a failure an unread rest may still be in it.
             let mut line = match slot.take() {
                 Some(line) => line,
-                None => Line::open().map_err(|errno| SocketError::Open { source: errno.into() })?,
+                None => Line::open().ok()?,
             };
             match question(&mut line) {
                 Ok(answer) => {
                     *slot = Some(line);
-                    return Ok(answer);
+                    return Some(Ok(answer));
                 }
-                Err(error) if attempt == ATTEMPTS => return Err(error),
+                // The kernel's module for it is not there.
+                Err(SocketError::Refused { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    return None;
+                }
+                Err(error) if attempt == ATTEMPTS => return Some(Err(error)),
                 Err(_) => attempt += 1,
             }
         }
     }
+}
+
+/// The listeners on the port, as `/proc/net` shows them.
+fn shown(port: u16) -> Result<Vec<Socket>, SocketError> {
+    net::listening(port).map_err(|source| match source.kind() {
+        io::ErrorKind::ResourceBusy => SocketError::Changing { port },
+        _ => SocketError::Untold { source },
+    })
 }
 
 /// The first of `pids` that holds `socket` open, and as which descriptor (the lowest). Processes that are gone hold
@@ -293,14 +316,18 @@ pub fn reaches(path: &Path, deadline: Deadline) -> io::Result<()> {
 ///
 /// What `getifaddrs(3)` says.
 pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let told = |interface: InterfaceAddress| {
+        let address = interface.address?;
+        let four = address.as_sockaddr_in().map(|four| IpAddr::V4(four.ip()));
+        four.or_else(|| address.as_sockaddr_in6().map(|six| IpAddr::V6(six.ip())))
+    };
+    let all = match getifaddrs() {
+        Ok(interfaces) => interfaces.filter_map(told).collect(),
+        // It asks netlink. What it says is why there is no answer, if there is none.
+        Err(errno) => net::addresses().map_err(|_| errno)?,
+    };
     let mut found = Vec::new();
-    for interface in getifaddrs()? {
-        let Some(address) = interface.address else { continue };
-        let address = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
-            (Some(four), _) => IpAddr::V4(four.ip()),
-            (_, Some(six)) => IpAddr::V6(six.ip()),
-            _ => continue,
-        };
+    for address in all {
         let is_local = match address {
             IpAddr::V4(four) => four.is_loopback() || four.is_link_local(),
             IpAddr::V6(six) => six.is_loopback() || six.is_unicast_link_local(),
