@@ -19,6 +19,7 @@ mod envelope;
 mod floors;
 mod golden;
 mod hostile;
+mod kernels;
 mod lanes;
 mod manual;
 mod schema;

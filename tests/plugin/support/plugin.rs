@@ -4,6 +4,7 @@
 //! a host that does not read can be played as well. Every wait has a deadline. Dropping a plugin kills it; a failing
 //! test prints the end of its stderr.
 
+use super::kernel::Kernel;
 use super::process::{signal, waits_to_write};
 use super::{PATIENCE, eventually, success, within};
 use nix::sys::signal::Signal;
@@ -43,6 +44,7 @@ pub(crate) struct Launch {
     diagnostics: Diagnostics,
     user: Option<u32>,
     folder: Option<OsString>,
+    kernel: Kernel,
 }
 
 /// What a run that took no requests left behind.
@@ -62,6 +64,7 @@ impl Launch {
             diagnostics: Diagnostics::Collected,
             user: None,
             folder: None,
+            kernel: Kernel::of_the_run(),
         }
     }
 
@@ -100,6 +103,12 @@ impl Launch {
         self
     }
 
+    /// On another kernel than the run's.
+    pub(crate) fn on(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
     /// Lets a shell run the program, as `"$@"` of the script.
     pub(crate) fn under_shell(self, script: &str) -> Self {
         self.under(&["sh", "-c", script, "sh"])
@@ -129,7 +138,8 @@ impl Launch {
     pub(crate) fn spawn(self) -> Plugin {
         let mut command = self.command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Plugin::attach(command.spawn().expect("the program starts"), self.framing, self.diagnostics)
+        let child = self.kernel.spawn(&mut command).expect("the program starts");
+        Plugin::attach(child, self.framing, self.diagnostics)
     }
 
     /// Runs the program to its end with nothing on stdin.
@@ -152,7 +162,7 @@ impl Launch {
         let [mut stdout, mut stderr] = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
         let mut command = self.command();
         command.stdin(stdin).stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
-        let mut child = Killed(command.spawn().expect("the program starts"));
+        let mut child = Killed(self.kernel.spawn(&mut command).expect("the program starts"));
         let status = wait(&mut child.0, PATIENCE);
         let mut texts = [String::new(), String::new()];
         for (file, text) in [&mut stdout, &mut stderr].into_iter().zip(&mut texts) {
