@@ -21,6 +21,12 @@ pub enum Fault {
         /// ssh's own words.
         said: String,
     },
+    /// ssh is older than 7.6, and is called in another way then.
+    #[error("ssh here is too old ({said})")]
+    Older {
+        /// ssh's own words.
+        said: String,
+    },
     /// The shell there found no plugin.
     #[error("no mail-smtp2 is on the PATH there; install it as /usr/local/bin/mail-smtp2 ({said})")]
     NotInstalled {

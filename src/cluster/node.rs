@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::channel::{Channel, Environment};
 use super::fault::{Fate, Fault, Lost};
 use super::message::Reply;
-use super::ssh;
+use super::ssh::{self, Ssh};
 use crate::action::Lane;
 use crate::sys::{Command, Deadline};
 use crate::wire::envelope::Envelope;
@@ -33,7 +33,8 @@ const LINES: usize = 4;
 pub struct Node {
     /// Its id.
     pub id: String,
-    command: Command,
+    /// How ssh is called, and how one that is older than 7.6 is.
+    commands: [Command; 2],
     lines: Mutex<Lines>,
 }
 
@@ -42,6 +43,8 @@ pub struct Node {
 struct Lines {
     /// The last one is in use; those before it have failed somebody, and others still wait on them.
     channels: Vec<Arc<Channel>>,
+    /// ssh has turned out to be older than 7.6.
+    older: bool,
     /// The plugin ends: no channel is opened any more.
     shut: bool,
 }
@@ -79,7 +82,8 @@ struct Told {
 impl Node {
     /// The node `id` at `destination`.
     pub fn new(id: String, program: &Path, destination: &str) -> Self {
-        Self { id, command: ssh::command(program, destination), lines: Mutex::default() }
+        let commands = [Ssh::Usual, Ssh::Older].map(|ssh| ssh::command(ssh, program, destination));
+        Self { id, commands, lines: Mutex::default() }
     }
 
     /// Does the action there.
@@ -104,6 +108,11 @@ impl Node {
         let channel = self.channel(ask.environment).map_err(Lost::unsent)?;
         let in_use = channel.version().is_some();
         match on(&channel) {
+            // It has ended before it reached the node.
+            Err(Lost { fault: Fault::Older { .. }, .. }) => {
+                self.lock().older = true;
+                on(&*self.channel(ask.environment).map_err(Lost::unsent)?)
+            }
             Err(lost) if may_be_repeated(&lost, in_use, ask.lane) => {
                 on(&*self.channel(ask.environment).map_err(Lost::unsent)?)
             }
@@ -120,7 +129,7 @@ impl Node {
         if let Some(channel) = lines.channels.last().filter(|channel| channel.is_usable()) {
             return Ok(Arc::clone(channel));
         }
-        let channel = Channel::open(&self.command, environment)?;
+        let channel = Channel::open(&self.commands[usize::from(lines.older)], environment)?;
         lines.channels.retain(|channel| !channel.is_over());
         lines.channels.push(Arc::clone(&channel));
         Ok(channel)

@@ -14,7 +14,7 @@ use crate::wire::text::foreign;
 const PROGRAM: &str = "mail-smtp2";
 
 /// What may not be left to anybody's configuration (`ssh_config(5)`).
-const PINNED: [&str; 14] = [
+const PINNED: [&str; 13] = [
     // Nobody is there to be asked, and a host that is not known stays unknown.
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
@@ -31,14 +31,28 @@ const PINNED: [&str; 14] = [
     "ControlMaster=no",
     // The command is the one below, the bytes are only ours, and failures are told.
     "PermitLocalCommand=no",
-    "RemoteCommand=none",
     "EscapeChar=none",
     "LogLevel=INFO",
 ];
 
+/// What has to be pinned, too, and is known from OpenSSH 7.6 on: before, ssh ends with [`UNKNOWN`].
+const SINCE_7_6: &str = "RemoteCommand=none";
+/// What an ssh says that does not know [`SINCE_7_6`].
+const UNKNOWN: &str = "Bad configuration option: remotecommand";
+
+/// Which ssh is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ssh {
+    /// OpenSSH 7.6 or newer.
+    Usual,
+    /// An older one.
+    Older,
+}
+
 /// The command that speaks with the plugin at `destination`.
-pub fn command(program: &Path, destination: &str) -> Command {
-    let pinned = PINNED.iter().flat_map(|option| ["-o", option]);
+pub fn command(ssh: Ssh, program: &Path, destination: &str) -> Command {
+    let newer = (ssh == Ssh::Usual).then_some(SINCE_7_6);
+    let pinned = PINNED.into_iter().chain(newer).flat_map(|option| ["-o", option]);
     Command::new(program).arg("-T").args(pinned).args(["--", destination, PROGRAM])
 }
 
@@ -99,6 +113,7 @@ pub fn reason(ended: Option<Ended>, stderr: &[u8]) -> Fault {
     match ended {
         Some(Ended::Exited(127)) => Fault::NotInstalled { said: last() },
         Some(Ended::Exited(126)) => Fault::NotExecutable { said: last() },
+        Some(Ended::Exited(255)) if text.contains(UNKNOWN) => Fault::Older { said: last() },
         Some(Ended::Exited(255)) => {
             let found = COMPLAINTS
                 .iter()
@@ -123,9 +138,11 @@ mod tests {
 
     #[test]
     fn the_destination_stands_behind_the_options() {
-        let argv: Vec<_> = command(Path::new("/usr/bin/ssh"), "root@node2").argv().to_vec();
-        assert_eq!(argv[..2], ["/usr/bin/ssh", "-T"]);
-        assert_eq!(argv[argv.len() - 3..], ["--", "root@node2", "mail-smtp2"]);
+        for ssh in [Ssh::Usual, Ssh::Older] {
+            let argv: Vec<_> = command(ssh, Path::new("/usr/bin/ssh"), "root@node2").argv().to_vec();
+            assert_eq!(argv[..2], ["/usr/bin/ssh", "-T"]);
+            assert_eq!(argv[argv.len() - 3..], ["--", "root@node2", "mail-smtp2"]);
+        }
     }
 
     #[test]

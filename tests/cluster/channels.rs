@@ -44,6 +44,17 @@ fn a_change_that_was_sent_is_not_sent_again() {
 }
 
 #[test]
+fn an_ssh_before_7_6_is_called_in_its_own_way_from_the_second_start_on() {
+    let cluster = Simulated::of(["old"]);
+    let mut plugin = cluster.plugin();
+    assert_eq!(plugin.call("startOnNode", on_node(2)), success());
+    assert_eq!((cluster.starts(2), cluster.asked(2).len()), (2, 1));
+    signal(cluster.pid(2), Signal::SIGKILL);
+    assert_eq!(plugin.payload("isRunningOnNode", on_node(2)), true);
+    assert_eq!(cluster.starts(2), 3);
+}
+
+#[test]
 fn a_read_that_fails_on_a_fresh_channel_is_not_asked_again() {
     let cluster = Simulated::of(["dies"]);
     failure(&cluster.plugin().call("isRunningOnNode", on_node(2)), 502);

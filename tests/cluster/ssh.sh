@@ -22,6 +22,11 @@ serve() {
     esac
   done
 }
+# One before 7.6, which is what it says then.
+case $kind/$* in
+  old/*RemoteCommand*) gives_up 'command-line: line 0: Bad configuration option: remotecommand' ;;
+  old/*) kind=fine ;;
+esac
 read -r VERSION <"$HOME/version"
 case $kind in
   fine) greet; serve ;;
