@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open};
+use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use rustix::fs::{FlockOperation, flock};
 
 /// Which operation failed on which path.
 #[derive(Debug, thiserror::Error)]
@@ -146,9 +147,31 @@ impl Stamp {
     }
 }
 
+/// A file with an exclusive `flock` on it, which is let go when this is dropped.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Locked {
+    /// Locks `file` at once; `Err` gives it back where somebody else has locked it.
+    fn take(file: File) -> io::Result<Result<Self, File>> {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Ok(Self(file))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(Err(file)),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // The file is closed next, which lets go of it, too, unless a child that is just being started still has it.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// A lock that is held as long as this lives.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Option<Flock<File>>);
+pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Option<Locked>);
 
 impl Lock {
     /// A lock on nothing, for hosts that are recordings.
@@ -411,27 +434,26 @@ pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
             Err(e) if e.kind() == io::ErrorKind::NotFound && waits => continue,
             opened => opened.map_err(writing(path))?,
         };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        match Locked::take(file).map_err(writing(path))? {
             // Its last holder may have removed the file between our opening and our locking it.
-            Ok(held) if !is_named(&held, path)? => {}
+            Ok(held) if !is_named(&held.0, path)? => {}
             Ok(held) => {
-                held.set_len(0).map_err(writing(path))?;
+                held.0.set_len(0).map_err(writing(path))?;
                 let pid = std::process::id();
-                (&*held).write_all(format!("{pid}\n").as_bytes()).map_err(writing(path))?;
+                (&held.0).write_all(format!("{pid}\n").as_bytes()).map_err(writing(path))?;
                 return Ok(Lock(Some(held)));
             }
-            Err((_, Errno::EWOULDBLOCK)) if waits => std::thread::sleep(Duration::from_millis(5)),
-            Err((back, Errno::EWOULDBLOCK)) => {
-                return Err(LockError::Held { holder: flock_holder(&back).or_else(|| pid_in(back)) });
+            Err(_) if waits => std::thread::sleep(Duration::from_millis(5)),
+            Err(file) => {
+                return Err(LockError::Held { holder: flock_holder(&file).or_else(|| pid_in(file)) });
             }
-            Err((_, e)) => return Err(writing(path)(e.into()).into()),
         }
     }
 }
 
 /// A lock of another program's editing protocol, held as long as this lives.
 #[derive(Debug)]
-pub struct EditLock(Option<(Flock<File>, PathBuf)>);
+pub struct EditLock(Option<(Locked, PathBuf)>);
 
 impl EditLock {
     /// A lock on nothing, for hosts that are recordings.
@@ -460,18 +482,15 @@ pub fn edit_lock(path: &Path, wait: Duration) -> Result<Option<EditLock>, FileEr
     let until = Instant::now() + wait;
     loop {
         let open = private().write(true).truncate(false).open(path);
-        match Flock::lock(open.map_err(writing(path))?, FlockArg::LockExclusiveNonblock) {
+        match open.and_then(Locked::take).map_err(writing(path))? {
             Ok(held) => {
                 // Its last holder may have removed or renamed the file between our opening and our locking it.
-                if is_named(&held, path)? {
+                if is_named(&held.0, path)? {
                     return Ok(Some(EditLock(Some((held, path.to_owned())))));
                 }
             }
-            Err((_, Errno::EWOULDBLOCK)) if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-            Err((_, e)) => return Err(writing(path)(e.into())),
+            Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
+            Err(_) => return Ok(None),
         }
     }
 }
@@ -667,6 +686,31 @@ mod tests {
         let path = dir.path().join("lock");
         drop(lock(&path, Duration::ZERO).unwrap());
         assert!(lock(&path, Duration::ZERO).is_ok());
+    }
+
+    /// A file in which no lock can be taken or let go: flock(2) knows no descriptor that was opened with `O_PATH`.
+    fn unlockable(path: &Path) -> File {
+        OpenOptions::new().read(true).custom_flags(nix::libc::O_PATH).open(path).unwrap()
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_let_go_is_free_when_its_file_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let mut held = lock(&path, Duration::ZERO).unwrap();
+        held.0.as_mut().unwrap().0 = unlockable(&path);
+        drop(held);
+        assert!(lock(&path, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn an_editing_lock_that_cannot_be_let_go_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let mut held = edit_lock(&path, Duration::ZERO).unwrap().unwrap();
+        held.0.as_mut().unwrap().0.0 = unlockable(&path);
+        drop(held);
+        assert!(!path.exists());
     }
 
     #[test]
