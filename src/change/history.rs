@@ -13,29 +13,30 @@ use super::error::ChangeError;
 use super::settings::Settings;
 use super::site::Site;
 use crate::sys::Host;
+use crate::wire::text::chain;
 
 /// When the history is put aside.
 const HISTORY_LIMIT: usize = 1 << 20;
 
 /// One line of the history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub struct Record {
     /// When it ended, RFC 3339, UTC.
-    pub(super) time: String,
+    pub time: String,
     /// Which action.
-    pub(super) action: String,
+    pub action: String,
     /// Its input.
-    pub(super) input: Value,
+    pub input: Value,
     /// The settings before.
-    pub(super) before: Option<Settings>,
+    pub before: Option<Settings>,
     /// The settings after, as they stand now.
-    pub(super) after: Option<Settings>,
+    pub after: Option<Settings>,
     /// The status number.
-    pub(super) status: u16,
+    pub status: u16,
     /// The sentence.
-    pub(super) outcome: String,
+    pub outcome: String,
     /// How long it took, in milliseconds.
-    pub(super) duration_ms: u64,
+    pub duration_ms: u64,
 }
 
 impl Record {
@@ -55,14 +56,41 @@ impl Record {
         let result = (|| -> Result<(), ChangeError> {
             let mut line = serde_json::to_vec(self).map_err(ChangeError::Encode)?;
             line.push(b'\n');
-            if host.read(&path)?.is_some_and(|old| old.len() + line.len() > HISTORY_LIMIT) {
+            let old = host.read(&path)?.unwrap_or_default();
+            if old.len() + line.len() > HISTORY_LIMIT {
                 host.rename(&path, &state_dir.join("history.jsonl.1"))?;
+            } else if old.last().is_some_and(|last| *last != b'\n') {
+                // A full disk has cut the last line short; this one is to be readable all the same.
+                line.insert(0, b'\n');
             }
             Ok(host.append(&path, &line)?)
         })();
         if let Err(error) = result {
-            tracing::warn!(%error, "the history could not be written");
+            tracing::warn!(error = chain(&error), "the history could not be written");
         }
+    }
+}
+
+/// The history, as far as it can be read.
+#[derive(Debug, Default, PartialEq)]
+pub struct History {
+    /// Its records, the oldest first.
+    pub records: Vec<Record>,
+    /// How many lines are none: a full disk cuts a line short.
+    pub broken: usize,
+}
+
+impl History {
+    /// Reads the bytes of a history; blank lines are nothing.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut history = Self::default();
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+            match serde_json::from_slice(line) {
+                Ok(record) => history.records.push(record),
+                Err(_) => history.broken += 1,
+            }
+        }
+        history
     }
 }
 
@@ -88,4 +116,31 @@ pub(super) fn record(
         duration_ms: Record::duration(began, now),
     };
     record.append(&*site.host, &site.options.state_dir);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    fn record(action: &str) -> Record {
+        Record {
+            time: Record::time(UNIX_EPOCH),
+            action: action.into(),
+            input: Value::Null,
+            before: None,
+            after: None,
+            status: 0,
+            outcome: "Success".into(),
+            duration_ms: 1,
+        }
+    }
+
+    #[test]
+    fn broken_lines_of_a_history_are_skipped_and_counted() {
+        let [first, last] = ["start", "stop"].map(|action| serde_json::to_string(&record(action)).unwrap());
+        let text = format!("{first}\n{}\n\n\u{1}\n{last}\n{}", &first[..40], &last[..7]);
+        let wanted = History { records: vec![record("start"), record("stop")], broken: 3 };
+        assert_eq!(History::of(text.as_bytes()), wanted);
+    }
 }

@@ -9,7 +9,7 @@ mod boot;
 mod client;
 mod edits;
 pub mod error;
-mod history;
+pub mod history;
 mod journal;
 mod live;
 mod perform;

@@ -918,6 +918,31 @@ fn a_long_history_is_rotated_and_one_old_one_kept() {
     assert_eq!(files.filter(|name| name.to_string_lossy().starts_with("history")).count(), 2);
 }
 
+#[test]
+fn a_line_of_the_history_that_was_cut_short_swallows_no_other() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    sandbox.configure(&mut plugin, TLS_YES);
+    let history = sandbox.state().join("history.jsonl");
+    let whole = fs::read_to_string(&history).unwrap();
+    fs::write(&history, &whole[..whole.len() / 2]).unwrap();
+    plugin.succeed("update", json!({"alternate_smtp_port": sandbox.port()}));
+    let text = fs::read_to_string(&history).unwrap();
+    let readable = text.lines().map(|line| serde_json::from_str::<Value>(line).is_ok());
+    assert_eq!(readable.collect::<Vec<_>>(), [false, true], "{text}");
+}
+
+#[test]
+fn a_history_that_cannot_be_written_holds_nothing_up_and_the_log_says_why() {
+    let sandbox = Sandbox::new();
+    sandbox.make_state();
+    fs::create_dir(sandbox.state().join("history.jsonl")).unwrap();
+    let mut plugin = sandbox.plugin();
+    sandbox.configure(&mut plugin, TLS_YES);
+    let says_why = || plugin.stderr().contains("history.jsonl: Is a directory");
+    eventually(PATIENCE, "the log says why", says_why);
+}
+
 // Bytes that are not ours.
 
 #[test]
