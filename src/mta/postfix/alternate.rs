@@ -1,0 +1,237 @@
+//! The answers about an alternate listener of the default instance of Postfix that is on the desk's machine.
+//!
+//! Answers for: what `postconf` says of the parameters and services that matter, what is asked before a change and told
+//! after it. Does not know: writing, waiting, proving. What Postfix cannot read is quoted.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::master::{Service, parse};
+use super::{master, master_of, run};
+use crate::mta::{
+    Alternate, By, Content, Desk, Edit, Goal, Listener, Meant, MtaError, SMTP, Staged, Tell, bound,
+    or_loopback, systemd_runs,
+};
+use crate::sys::{Command, Process, Signal};
+use crate::wire::text::foreign;
+
+/// The parameters of `main.cf` that matter here.
+const PARAMETERS: [&str; 15] = [
+    "cyrus_sasl_config_path",
+    "daemon_directory",
+    "inet_interfaces",
+    "inet_protocols",
+    "known_tcp_ports",
+    "master_service_disable",
+    "queue_directory",
+    "smtpd_sasl_path",
+    "smtpd_sasl_type",
+    "smtpd_sender_login_maps",
+    "smtpd_tls_cert_file",
+    "smtpd_tls_chain_files",
+    "smtpd_tls_eccert_file",
+    "smtpd_tls_eckey_file",
+    "smtpd_tls_key_file",
+];
+
+/// The default instance on a machine.
+pub(super) struct Here<'a> {
+    pub(super) desk: Desk<'a>,
+    pub(super) config: PathBuf,
+    parameters: OnceCell<BTreeMap<String, String>>,
+    services: OnceCell<Vec<Service>>,
+}
+
+impl<'a> Here<'a> {
+    /// What is on the desk's machine, with its configuration in this folder.
+    pub(super) fn new(desk: Desk<'a>, config: PathBuf) -> Self {
+        Self { desk, config, parameters: OnceCell::new(), services: OnceCell::new() }
+    }
+}
+
+impl Here<'_> {
+    pub(super) fn master_cf(&self) -> PathBuf {
+        self.config.join("master.cf")
+    }
+
+    /// The command by which Postfix reads a `master.cf` of these bytes, beside the live `main.cf`.
+    fn staged(&self, master_cf: &[u8]) -> Result<Command, MtaError> {
+        let Desk { host, staging, .. } = self.desk;
+        host.make_dir(staging)?;
+        // As links: postconf reads a main.cf that was written in the last two seconds until it is older.
+        for name in ["main.cf", "dynamicmaps.cf", "dynamicmaps.cf.d"] {
+            host.link(&staging.join(name), &self.config.join(name))?;
+        }
+        host.scratch(&staging.join("master.cf"), master_cf)?;
+        Ok(Command::new("postconf").arg("-c").arg(staging.as_os_str()).arg("-M"))
+    }
+
+    /// The parameter's value as Postfix itself computes it.
+    pub(super) fn parameter(&self, name: &str) -> Result<&str, MtaError> {
+        if self.parameters.get().is_none() {
+            let config = self.config.as_os_str();
+            let command = Command::new("postconf").arg("-c").arg(config).arg("-x").args(PARAMETERS);
+            let output = run(self.desk, command)?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            let pairs = text.lines().filter_map(|line| line.split_once('='));
+            let pairs = pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+            let _ = self.parameters.set(pairs.collect());
+        }
+        Ok(self.parameters.get().and_then(|all| all.get(name)).map_or("", String::as_str))
+    }
+
+    /// The internet services, as Postfix reads them.
+    pub(super) fn services(&self) -> Result<&[Service], MtaError> {
+        if self.services.get().is_none() {
+            let command = Command::new("postconf").arg("-c").arg(self.config.as_os_str()).arg("-M");
+            let output = run(self.desk, command)?;
+            let _ = self.services.set(parse(&String::from_utf8_lossy(&output.stdout)));
+        }
+        Ok(self.services.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// The entries of the primary server: those that listen on port 25.
+    pub(super) fn primary(&self) -> Result<Vec<&Service>, MtaError> {
+        let mut primary = Vec::new();
+        for service in self.services()?.iter().filter(|service| !service.ours) {
+            if self.port(service)? == Some(SMTP) {
+                primary.push(service);
+            }
+        }
+        Ok(primary)
+    }
+
+    /// The master of the default instance, if it runs.
+    pub(super) fn master(&self) -> Result<Option<Process>, MtaError> {
+        let queue = match self.parameter("queue_directory") {
+            Ok(queue) => Path::new(queue),
+            // Whether it runs can be told without its configuration.
+            Err(MtaError::Broken { .. }) => return master(self.desk.host),
+            Err(error) => return Err(error),
+        };
+        let program = Path::new(self.parameter("daemon_directory")?).join("master");
+        master_of(self.desk.host, queue, &[&program])
+    }
+
+    /// The unit that master runs in, on a machine that systemd runs.
+    fn unit(&self, master: &Process) -> Result<Option<String>, MtaError> {
+        if !systemd_runs(self.desk.host) {
+            return Ok(None);
+        }
+        let path = PathBuf::from(format!("/proc/{}/cgroup", master.pid));
+        let text = self.desk.host.read(&path)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        // cgroups(7): `0::/system.slice/system-postfix.slice/postfix@-.service`
+        let units = text.lines().filter_map(|line| line.rsplit('/').next());
+        Ok(units
+            .filter(|unit| unit.ends_with(".service") && unit.starts_with("postfix"))
+            .map(str::to_owned)
+            .next())
+    }
+}
+
+impl Alternate for Here<'_> {
+    fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
+        let Some(master) = self.master()? else {
+            return Ok(or_loopback(bound(self.desk.host, &[], &self.master_cf())?));
+        };
+        Ok(or_loopback(bound(self.desk.host, &[master.pid], &self.master_cf())?))
+    }
+
+    fn is_settled(&self) -> Result<bool, MtaError> {
+        let Some(master) = self.master()? else { return Ok(true) };
+        Ok(!bound(self.desk.host, &[master.pid], &self.master_cf())?.is_empty())
+    }
+
+    fn meant(&self, others: &[Staged]) -> Result<Vec<Meant>, MtaError> {
+        let bytes = others.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
+        let services = match run(self.desk, self.staged(bytes)?) {
+            // A configuration that is broken already is found out by whoever wants to go live with it.
+            Err(MtaError::Broken { .. }) => return Ok(Vec::new()),
+            output => parse(&String::from_utf8_lossy(&output?.stdout)),
+        };
+        let mut meant = vec![Meant { port: SMTP, by: By::Primary }];
+        for service in services {
+            let Some(port) = self.port(&service)? else { continue };
+            if port != SMTP && !self.is_disabled(&service.name())? {
+                let (name, program) = (foreign(service.name()), foreign(&service.program));
+                let by = format!("the entry {name} inet ({program}) in {}", self.master_cf().display());
+                meant.push(Meant { port, by: By::Entry(by) });
+            }
+        }
+        Ok(meant)
+    }
+
+    fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
+        let block = goal.listener().map(|listener| self.block(listener)).transpose()?;
+        // postconf writes under this lock, and so does everything that it is told to.
+        let lock = Some(self.config.join("master.cf.tmp"));
+        Ok(vec![Edit { path: self.master_cf(), content: Content::Block(block), mode: 0o644, lock }])
+    }
+
+    fn ready(&self, listener: &Listener) -> Result<(), MtaError> {
+        self.services()?;
+        if self.master()?.is_none() {
+            return Err(MtaError::Down("Postfix does not run; start it first".to_owned()));
+        }
+        if self.primary()?.is_empty() {
+            let what =
+                "master.cf has no entry that listens on port 25, so that there is no primary to bind like";
+            return Err(MtaError::Unsupported(what.to_owned()));
+        }
+        for primary in self.primary()? {
+            if self.is_disabled(&primary.with_port(listener.port))? {
+                let disabled = foreign(self.parameter("master_service_disable")?);
+                return Err(MtaError::Precondition(format!(
+                    "master_service_disable = {disabled} keeps the listener from coming up"
+                )));
+            }
+        }
+        self.certificate()?;
+        self.sasl()
+    }
+
+    fn nothing_pending(&self) -> Result<(), MtaError> {
+        let Some(master) = self.master()? else { return Ok(()) };
+        for service in self.services()?.iter().filter(|service| !service.ours) {
+            if !self.is_disabled(&service.name())? {
+                self.loads(service, &master)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, staged: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {
+        // A master that is told to read a broken configuration ends, and port 25 with it: also for the sake of a stop.
+        if !self.primary_runs()? {
+            return Ok(None);
+        }
+        let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
+        self.staged(bytes).map(Some)
+    }
+
+    fn tell(&self, _: &Goal, _: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
+        let Some(master) = self.master()? else {
+            // It reads its configuration when it is started.
+            return Ok(Vec::new());
+        };
+        Ok(vec![match self.unit(&master)? {
+            Some(unit) => Tell::Unit { verb: "reload", unit },
+            None => Tell::Signal(master, Signal::Hangup),
+        }])
+    }
+
+    fn primary_runs(&self) -> Result<bool, MtaError> {
+        Ok(self.master()?.is_some())
+    }
+
+    fn revive(&self) -> Vec<Tell> {
+        if systemd_runs(self.desk.host) {
+            // A unit whose master died under it counts as running as long as a child of it lives.
+            return vec![Tell::Unit { verb: "restart", unit: "postfix.service".to_owned() }];
+        }
+        vec![Tell::Daemon(Command::new("postfix").arg("-c").arg(self.config.as_os_str()).arg("start"))]
+    }
+}

@@ -1,0 +1,130 @@
+//! `master.cf` as `postconf -M` prints it: its internet services, their ports, and which of them are ours.
+//!
+//! Answers for: what an entry says, the port that it names, whether it is kept from running. Does not know: which of them
+//! matter to a listener. What is no internet service is left out.
+//! Source: master(5), postconf(5).
+
+use super::SYSLOG_NAME;
+use super::alternate::Here;
+use crate::mta::{MtaError, services};
+
+/// An internet service of `master.cf`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Service {
+    /// The first column without its port: the address that it binds, if it names one.
+    pub(super) address: Option<String>,
+    /// The port, a number or a name.
+    pub(super) port: String,
+    /// The column that says whether it runs in the chroot.
+    pub(super) chroot: String,
+    /// The program, the first word of the command.
+    pub(super) program: String,
+    /// Whether it is a service of ours.
+    pub(super) ours: bool,
+}
+
+impl Service {
+    /// The first column.
+    pub(super) fn name(&self) -> String {
+        self.with_port(&self.port)
+    }
+
+    /// The first column of a service that is bound alike, on another port.
+    pub(super) fn with_port(&self, port: impl std::fmt::Display) -> String {
+        match &self.address {
+            Some(address) => format!("{address}:{port}"),
+            None => port.to_string(),
+        }
+    }
+}
+
+/// The internet services in what `postconf -M` prints: one a line, seven columns and the command's arguments.
+pub(super) fn parse(text: &str) -> Vec<Service> {
+    let service = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [name, "inet", _private, _unpriv, chroot, _wakeup, _limit, program, ..] = words[..] else {
+            return None;
+        };
+        let (address, port) = match name.rsplit_once(':') {
+            Some((address, port)) => (Some(address.to_owned()), port),
+            None => (None, name),
+        };
+        Some(Service {
+            address,
+            port: port.to_owned(),
+            chroot: chroot.to_owned(),
+            program: program.to_owned(),
+            ours: is_ours(line),
+        })
+    };
+    text.lines().filter_map(service).collect()
+}
+
+/// Whether an entry of `master.cf` carries the name by which ours are known, however postconf(1) or somebody else has laid it
+/// out.
+pub(super) fn is_ours(entry: &str) -> bool {
+    let spaced = entry.replace(['=', '{', '}', ','], " = ");
+    let words: Vec<&str> = spaced.split_ascii_whitespace().filter(|word| *word != "=").collect();
+    words.windows(2).any(|pair| pair == ["syslog_name", SYSLOG_NAME])
+}
+
+/// The entries of a list in `main.cf`, which are set apart by commas or blanks (postconf(5)).
+pub(super) fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
+}
+
+impl Here<'_> {
+    /// The port that a service names, by number or by name.
+    pub(super) fn port(&self, service: &Service) -> Result<Option<u16>, MtaError> {
+        let known = || -> Result<Option<u16>, MtaError> {
+            // `smtps=submissions=465`: names of one port (postconf(5)).
+            let entries =
+                words(self.parameter("known_tcp_ports")?).filter_map(|entry| entry.rsplit_once('='));
+            let named = |names: &str| names.split('=').any(|name| name == service.port);
+            Ok(entries.filter(|(names, _)| named(names)).find_map(|(_, port)| port.parse().ok()))
+        };
+        services::number(self.desk.host, &service.port).map_or_else(known, |port| Ok(Some(port)))
+    }
+
+    /// Whether `master_service_disable` keeps a service of this name from running (postconf(5)).
+    pub(super) fn is_disabled(&self, name: &str) -> Result<bool, MtaError> {
+        let all = [format!("{name}/inet"), format!("{name}.inet"), "inet".to_owned()];
+        Ok(words(self.parameter("master_service_disable")?)
+            .any(|entry| all.iter().any(|known| known == entry)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_of_a_service_are_read() {
+        let text = "smtp       inet  n       -       y       -       -       smtpd\n\
+                    127.0.0.1:587 inet n - n - - smtpd -o syslog_name=postfix/smtp2\n\
+                    [::1]:submission inet n - y - - smtpd\n\
+                    pickup     unix  n       -       y       60      1       pickup\n";
+        let services = parse(text);
+        assert_eq!(services.len(), 3);
+        assert_eq!((services[0].address.as_deref(), services[0].port.as_str()), (None, "smtp"));
+        assert_eq!((services[1].address.as_deref(), services[1].ours), (Some("127.0.0.1"), true));
+        assert_eq!(
+            (services[2].address.as_deref(), services[2].port.as_str()),
+            (Some("[::1]"), "submission")
+        );
+        assert_eq!((services[0].chroot.as_str(), services[0].program.as_str()), ("y", "smtpd"));
+    }
+
+    #[test]
+    fn an_entry_is_ours_by_its_whole_name_in_every_layout() {
+        for ours in [
+            "587 inet n - y - - smtpd -o syslog_name=postfix/smtp2",
+            "587 inet x\n  -o { syslog_name = postfix/smtp2 }",
+        ] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        for theirs in ["587 inet n - y - - smtpd -o syslog_name=postfix/smtp2x", "587 inet n - y - - smtpd"] {
+            assert!(!is_ours(theirs), "{theirs}");
+        }
+    }
+}

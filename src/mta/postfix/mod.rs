@@ -1,0 +1,182 @@
+//! Postfix: one marked block in `master.cf`, a service keyed by the port, all settings as `-o` overrides.
+//!
+//! Answers for: where Postfix is known to live, its master and its other processes, how an entry of ours is told. Does not
+//! know: writing, waiting, proving. Everything is read through Postfix's own `postconf`, for the default instance only; a
+//! broken configuration is quoted. `alternate` makes the answers about a listener, `master` reads `master.cf`, `needs`
+//! says what is missing, `pending` what a reload would end over, `block` makes our lines.
+//! Source: master(5), postconf(1), postconf(5), and how Postfix 3.7 was seen to behave.
+
+mod alternate;
+mod block;
+mod master;
+mod needs;
+mod pending;
+
+use std::path::{Path, PathBuf};
+
+use self::alternate::Here;
+use super::{Alternate, AuthMode, Desk, Kind, Listener, Mta, MtaError, Presence, is_there};
+use crate::sys::{Command, Ended, Host, Output, Process};
+use crate::wire::text::foreign;
+
+/// Where master's binary may be.
+const MASTERS: [&str; 4] = [
+    "/usr/lib/postfix/sbin/master",
+    "/usr/libexec/postfix/master",
+    "/usr/lib/postfix/master",
+    "/usr/lib/postfix/bin/master",
+];
+/// Where the default instance usually keeps its configuration.
+const USUAL: &str = "/etc/postfix";
+/// Where the default instance usually keeps its queue.
+const USUAL_QUEUE: &str = "/var/spool/postfix";
+/// By this a service of ours is known, in `master.cf` and in the log.
+const SYSLOG_NAME: &str = "postfix/smtp2";
+
+/// Postfix.
+#[derive(Debug, Clone, Copy)]
+pub struct Postfix;
+
+impl Mta for Postfix {
+    fn kind(&self) -> Kind {
+        Kind::Postfix
+    }
+
+    fn looked_for(&self) -> String {
+        format!("{} with {USUAL}/master.cf", MASTERS.join(" or "))
+    }
+
+    fn presence(&self, host: &dyn Host) -> Presence {
+        let there = |path: &Path| is_there(host, path);
+        if !MASTERS.iter().any(|path| there(Path::new(path))) || !there(&Path::new(USUAL).join("master.cf")) {
+            Presence::Missing
+        } else if matches!(master(host), Ok(None)) {
+            Presence::Installed
+        } else {
+            Presence::Runs
+        }
+    }
+
+    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
+        Ok(master(host)?.into_iter().map(|master| master.pid).collect())
+    }
+
+    fn view(&self) -> &Path {
+        Path::new("/etc/postfix/master.cf")
+    }
+
+    fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
+        // An smtpd with a session outlives its master, and keeps the socket that it was given. One whose master lives is
+        // that master's.
+        let is_in = |exe: Option<&Path>| {
+            let folder = exe.and_then(Path::parent);
+            MASTERS.iter().any(|master| folder.is_some() && folder == Path::new(master).parent())
+        };
+        let is_master = |exe: Option<&Path>| MASTERS.iter().any(|master| exe == Some(Path::new(master)));
+        let exe = process.exe.as_deref();
+        let parent = host.parent(process.pid).and_then(|pid| host.process(pid));
+        is_in(exe) && !is_master(exe) && !parent.is_some_and(|parent| is_master(parent.exe.as_deref()))
+    }
+
+    fn changeable(&self) -> Result<(), MtaError> {
+        Ok(())
+    }
+
+    fn blocks(&self) -> Vec<PathBuf> {
+        vec![Path::new(USUAL).join("master.cf")]
+    }
+
+    fn is_ours(&self) -> Option<fn(&str) -> bool> {
+        Some(master::is_ours)
+    }
+
+    fn shares_its_process(&self) -> bool {
+        true
+    }
+
+    fn listener_in(&self, block: &str) -> Option<Listener> {
+        let service = block.split_ascii_whitespace().next()?;
+        let port = service.rsplit(':').next()?.parse().ok().filter(|port| *port > 0)?;
+        // Where the mode cannot be read, the stricter one is what was meant.
+        let optional = block.contains("smtpd_tls_security_level=may");
+        let auth_mode = if optional { AuthMode::TlsOptional } else { AuthMode::TlsYes };
+        Some(Listener { port, auth_mode })
+    }
+
+    fn comes_back(&self, _: &dyn Host) -> bool {
+        true
+    }
+
+    fn belongings(&self, _: &[&Path]) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+        let config = match run(desk, Command::new("postconf").args(["-d", "-h", "config_directory"])) {
+            Ok(output) => PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()),
+            // It does not even tell that while the configuration there is broken.
+            Err(MtaError::Broken { .. }) => PathBuf::from(USUAL),
+            Err(error) => return Err(error),
+        };
+        Ok(Box::new(Here::new(desk, config)))
+    }
+}
+
+/// The default instance's master, if it runs: the one that its pid file names. Any other is another instance's.
+///
+/// # Errors
+/// It cannot be looked into, or the pid file cannot be read.
+fn master_of(host: &dyn Host, queue: &Path, programs: &[&Path]) -> Result<Option<Process>, MtaError> {
+    let masters = host.processes(programs, &[])?;
+    let Some(text) = host.read(&queue.join("pid/master.pid"))? else { return Ok(None) };
+    // The file is padded with blanks, and outlives its master; the pid may be anybody's by now.
+    let pid: Option<i32> = String::from_utf8_lossy(&text).trim().parse().ok();
+    Ok(masters.into_iter().find(|master| Some(master.pid) == pid))
+}
+
+/// Where the default instance keeps its queue, as its `main.cf` has it (postconf(5)): the last line that says so. What
+/// cannot be told without postconf(1) is taken to be where it usually is; a change asks postconf.
+fn usual_queue(host: &dyn Host) -> PathBuf {
+    let main_cf = host.read(&Path::new(USUAL).join("main.cf")).ok().flatten().unwrap_or_default();
+    let text = String::from_utf8_lossy(&main_cf).into_owned();
+    let value = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim_end() == "queue_directory").then(|| value.trim().to_owned())
+    };
+    let named = text.lines().filter_map(value).next_back();
+    named.filter(|path| path.starts_with('/')).map_or_else(|| PathBuf::from(USUAL_QUEUE), PathBuf::from)
+}
+
+/// The default instance's master, without asking postconf(1).
+fn master(host: &dyn Host) -> Result<Option<Process>, MtaError> {
+    master_of(host, &usual_queue(host), &MASTERS.map(Path::new))
+}
+
+fn run(desk: Desk<'_>, command: Command) -> Result<Output, MtaError> {
+    let output = desk.host.run(&command, desk.deadline)?;
+    match output.ended {
+        Ended::Exited(0) => return Ok(output),
+        Ended::Exited(_) => {}
+        // It had no opinion about the configuration.
+        Ended::Signalled(signal) => {
+            return Err(MtaError::Killed { program: "postconf".to_owned(), signal });
+        }
+    }
+    let said = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
+    Err(MtaError::Broken { kind: Kind::Postfix, message: foreign(said) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listener_of_a_block_is_read_back() {
+        let block = "127.0.0.1:2525 inet n - y - - smtpd\n  -o smtpd_tls_security_level=may\n";
+        let listener = Postfix.listener_in(block).unwrap();
+        assert_eq!(listener, Listener { port: 2525, auth_mode: AuthMode::TlsOptional });
+        assert_eq!(Postfix.listener_in("smtp inet n - y - - smtpd\n"), None);
+        let edited = "2525 inet n - y - - smtpd\n  -o { smtpd_tls_security_level = encrypt }\n";
+        assert_eq!(Postfix.listener_in(edited).unwrap().port, 2525);
+    }
+}

@@ -1,0 +1,138 @@
+//! What Postfix has to have before an alternate listener of it can be begun with.
+//!
+//! Answers for: certificate and key, and somebody behind AUTH; what is missing is named. Does not know: whether it works,
+//! which the proof finds out.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::alternate::Here;
+use super::master::words;
+use crate::mta::{MtaError, is_there};
+use crate::sys::{FileError, tls};
+use crate::wire::text::{chain, foreign};
+
+/// Where Cyrus SASL looks for what Postfix offers, unless `cyrus_sasl_config_path` says otherwise.
+const CYRUS: [&str; 4] = ["/etc/postfix/sasl", "/etc/sasl2", "/usr/lib/sasl2", "/usr/lib64/sasl2"];
+/// How long the AUTH backend may take to accept a connection.
+const BACKEND: Duration = Duration::from_secs(5);
+/// What a PEM file with a certificate holds.
+const CERTIFICATE: &str = "CERTIFICATE-----";
+/// What a PEM file with a key holds.
+const KEY: &str = "PRIVATE KEY-----";
+
+fn unusable(parameter: &str, path: &str, why: &str) -> MtaError {
+    MtaError::Precondition(format!("{parameter} = {} {why}; both modes need TLS", foreign(path)))
+}
+
+/// Whether the text of a PEM file holds all that it should (RFC 7468).
+fn holds(parameter: &str, path: &str, text: &str, parts: &[&str]) -> Result<(), MtaError> {
+    match parts.iter().find(|part| !text.contains(**part)) {
+        None => Ok(()),
+        Some(part) => {
+            Err(unusable(parameter, path, &format!("holds no {}", part.trim_matches('-').to_lowercase())))
+        }
+    }
+}
+
+impl Here<'_> {
+    /// The text of the administrator's certificate or key.
+    fn pem(&self, parameter: &str, path: &str) -> Result<String, MtaError> {
+        match self.desk.host.read(Path::new(path)) {
+            Ok(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Ok(None) => Err(unusable(parameter, path, "does not exist")),
+            Err(FileError::Irregular { kind, .. }) => {
+                Err(unusable(parameter, path, &format!("is {kind}, not a regular file")))
+            }
+            Err(error) => Err(unusable(parameter, path, &format!("cannot be read ({})", chain(&error)))),
+        }
+    }
+
+    pub(super) fn certificate(&self) -> Result<(), MtaError> {
+        let chains = self.parameter("smtpd_tls_chain_files")?;
+        if words(chains).next().is_some() {
+            // Keys and certificates in any order, in as many files as one likes.
+            let texts = words(chains).map(|path| self.pem("smtpd_tls_chain_files", path));
+            let text = texts.collect::<Result<Vec<_>, _>>()?.concat();
+            holds("smtpd_tls_chain_files", chains, &text, &[CERTIFICATE, KEY])?;
+            return match tls::mismatched(text.as_bytes(), text.as_bytes()) {
+                false => Ok(()),
+                true => Err(unusable(
+                    "smtpd_tls_chain_files",
+                    chains,
+                    "holds a key that is not its certificate's",
+                )),
+            };
+        }
+        let pairs = [
+            ("smtpd_tls_cert_file", "smtpd_tls_key_file"),
+            ("smtpd_tls_eccert_file", "smtpd_tls_eckey_file"),
+        ];
+        for (certificate, key) in pairs {
+            let path = self.parameter(certificate)?;
+            if path.is_empty() || path == "none" {
+                continue;
+            }
+            let public = self.pem(certificate, path)?;
+            holds(certificate, path, &public, &[CERTIFICATE])?;
+            let key_path = self.parameter(key)?;
+            let private = self.pem(key, key_path)?;
+            holds(key, key_path, &private, &[KEY])?;
+            if tls::mismatched(public.as_bytes(), private.as_bytes()) {
+                let why = format!("is not the key of the certificate {}", foreign(path));
+                return Err(unusable(key, key_path, &why));
+            }
+            return Ok(());
+        }
+        let what = "main.cf names no certificate (smtpd_tls_cert_file and smtpd_tls_key_file, or \
+                    smtpd_tls_chain_files); both modes need TLS";
+        Err(MtaError::Precondition(what.to_owned()))
+    }
+
+    pub(super) fn sasl(&self) -> Result<(), MtaError> {
+        let path = self.parameter("smtpd_sasl_path")?;
+        let nobody = |at: &str, why: &dyn std::fmt::Display| {
+            let at = foreign(at);
+            Err(MtaError::Precondition(format!("no SASL mechanism for AUTH: nobody answers at {at}: {why}")))
+        };
+        let soon = self.desk.deadline.within(BACKEND);
+        match (self.parameter("smtpd_sasl_type")?, path.strip_prefix("inet:")) {
+            ("dovecot", Some(address)) => {
+                // A name would have to be looked up; the proof will tell.
+                let Ok(address) = address.parse() else { return Ok(()) };
+                match self.desk.host.refuses(address, soon) {
+                    Ok(false) => Ok(()),
+                    Ok(true) => nobody(path, &"connection refused"),
+                    Err(error) => nobody(path, &error),
+                }
+            }
+            ("dovecot", None) => {
+                let path = path.strip_prefix("unix:").unwrap_or(path);
+                let socket = Path::new(self.parameter("queue_directory")?).join(path);
+                self.desk
+                    .host
+                    .reaches(&socket, soon)
+                    .or_else(|error| nobody(&socket.to_string_lossy(), &error))
+            }
+            (kind, _) => {
+                let own = self.parameter("cyrus_sasl_config_path")?;
+                let folders: Vec<&str> =
+                    own.split(':').filter(|folder| !folder.is_empty()).chain(CYRUS).collect();
+                let there = |folder: &&str| {
+                    let file = Path::new(folder).join(format!("{path}.conf"));
+                    is_there(self.desk.host, &file)
+                };
+                if folders.iter().any(there) {
+                    return Ok(());
+                }
+                Err(MtaError::Precondition(format!(
+                    "no SASL mechanism for AUTH: smtpd_sasl_type = {}, and there is no {}.conf in {}; set up Dovecot \
+                     (smtpd_sasl_type = dovecot) or Cyrus SASL",
+                    foreign(kind),
+                    foreign(path),
+                    foreign(folders.join(" or "))
+                )))
+            }
+        }
+    }
+}
