@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::master::{Service, parse};
+use super::rules::LISTS;
 use super::{master, master_of, run};
 use crate::mta::{
     Alternate, By, Content, Desk, Edit, Goal, Listener, Meant, MtaError, SMTP, Staged, Tell, bound,
@@ -18,7 +19,7 @@ use crate::sys::{Command, Process, Signal};
 use crate::wire::text::foreign;
 
 /// The parameters of `main.cf` that matter here.
-const PARAMETERS: [&str; 15] = [
+const PARAMETERS: [&str; 24] = [
     "cyrus_sasl_config_path",
     "daemon_directory",
     "inet_interfaces",
@@ -26,9 +27,18 @@ const PARAMETERS: [&str; 15] = [
     "known_tcp_ports",
     "master_service_disable",
     "queue_directory",
+    "smtpd_client_restrictions",
+    "smtpd_data_restrictions",
+    "smtpd_end_of_data_restrictions",
+    "smtpd_etrn_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_recipient_restrictions",
+    "smtpd_relay_restrictions",
+    "smtpd_restriction_classes",
     "smtpd_sasl_path",
     "smtpd_sasl_type",
     "smtpd_sender_login_maps",
+    "smtpd_sender_restrictions",
     "smtpd_tls_cert_file",
     "smtpd_tls_chain_files",
     "smtpd_tls_eccert_file",
@@ -68,11 +78,22 @@ impl Here<'_> {
         Ok(Command::new("postconf").arg("-c").arg(staging.as_os_str()).arg("-M"))
     }
 
+    fn postconf(&self) -> Command {
+        Command::new("postconf").arg("-c").arg(self.config.as_os_str())
+    }
+
+    /// What `postconf` prints with these arguments.
+    pub(super) fn ask(&self, arguments: &[&str]) -> Result<String, MtaError> {
+        let output = run(self.desk, self.postconf().args(arguments))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// The parameter's value as Postfix itself computes it.
     pub(super) fn parameter(&self, name: &str) -> Result<&str, MtaError> {
         if self.parameters.get().is_none() {
-            let config = self.config.as_os_str();
-            let command = Command::new("postconf").arg("-c").arg(config).arg("-x").args(PARAMETERS);
+            let carried =
+                LISTS.map(|(_, convention, carrier)| ["-o".into(), format!("{carrier}=${convention}")]);
+            let command = self.postconf().arg("-x").args(carried.concat()).args(PARAMETERS);
             let output = run(self.desk, command)?;
             let text = String::from_utf8_lossy(&output.stdout);
             let pairs = text.lines().filter_map(|line| line.split_once('='));
@@ -85,8 +106,7 @@ impl Here<'_> {
     /// The internet services, as Postfix reads them.
     pub(super) fn services(&self) -> Result<&[Service], MtaError> {
         if self.services.get().is_none() {
-            let command = Command::new("postconf").arg("-c").arg(self.config.as_os_str()).arg("-M");
-            let output = run(self.desk, command)?;
+            let output = run(self.desk, self.postconf().arg("-M"))?;
             let _ = self.services.set(parse(&String::from_utf8_lossy(&output.stdout)));
         }
         Ok(self.services.get().map_or(&[], Vec::as_slice))

@@ -8,6 +8,14 @@ use super::SYSLOG_NAME;
 use super::alternate::Here;
 use crate::mta::{AuthMode, Listener, MtaError};
 
+/// A parameter of a service's own; a value with blanks is set in braces (master(5)).
+fn option(name: &str, value: &str) -> String {
+    match value.contains(char::is_whitespace) {
+        true => format!("  -o {{ {name} = {value} }}\n"),
+        false => format!("  -o {name}={value}\n"),
+    }
+}
+
 impl Here<'_> {
     /// The lines of our block: one service for each entry of the primary, bound as it is.
     pub(super) fn block(&self, listener: &Listener) -> Result<String, MtaError> {
@@ -15,11 +23,8 @@ impl Here<'_> {
             AuthMode::TlsYes => ("encrypt", "yes"),
             AuthMode::TlsOptional => ("may", "no"),
         };
-        let sender = match self.parameter("smtpd_sender_login_maps")? {
-            "" => "permit_sasl_authenticated,reject",
-            // Who the administrator lets speak for whom stays as it is.
-            _ => "reject_sender_login_mismatch,permit_sasl_authenticated,reject",
-        };
+        let rules = self.rules()?;
+        let delay_reject = if rules.wait_for_recipients() { "yes" } else { "no" };
         let options = [
             ("syslog_name", SYSLOG_NAME),
             ("smtpd_tls_security_level", level),
@@ -34,12 +39,12 @@ impl Here<'_> {
             ("smtpd_upstream_proxy_protocol", ""),
             ("smtpd_authorized_xclient_hosts", ""),
             ("smtpd_authorized_xforward_hosts", ""),
-            ("smtpd_delay_reject", "no"),
-            ("smtpd_client_restrictions", ""),
-            ("smtpd_helo_restrictions", ""),
-            ("smtpd_sender_restrictions", sender),
-            ("smtpd_relay_restrictions", "permit_sasl_authenticated,reject"),
-            ("smtpd_recipient_restrictions", "permit_sasl_authenticated,reject"),
+            ("smtpd_delay_reject", delay_reject),
+            ("smtpd_client_restrictions", &rules.client),
+            ("smtpd_helo_restrictions", &rules.helo),
+            ("smtpd_sender_restrictions", &rules.sender),
+            ("smtpd_relay_restrictions", &rules.relay),
+            ("smtpd_recipient_restrictions", &rules.recipient),
             ("smtpd_etrn_restrictions", "reject"),
         ];
         let mut block = String::new();
@@ -47,7 +52,7 @@ impl Here<'_> {
             let service = primary.with_port(listener.port);
             block.push_str(&format!("{service} inet n - {} - - smtpd\n", primary.chroot));
             for (name, value) in options {
-                block.push_str(&format!("  -o {name}={value}\n"));
+                block.push_str(&option(name, value));
             }
         }
         Ok(block)

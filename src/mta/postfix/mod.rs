@@ -3,7 +3,8 @@
 //! Answers for: where Postfix is known to live, its master and its other processes, how an entry of ours is told. Does not
 //! know: writing, waiting, proving. Everything is read through Postfix's own `postconf`, for the default instance only; a
 //! broken configuration is quoted. `alternate` makes the answers about a listener, `master` reads `master.cf`, `needs`
-//! says what is missing, `pending` what a reload would end over, `block` makes our lines.
+//! says what is missing, `pending` what a reload would end over, `rules` which of his restrictions hold, `block` makes our
+//! lines.
 //! Source: master(5), postconf(1), postconf(5), and how Postfix 3.7 was seen to behave.
 
 mod alternate;
@@ -11,6 +12,7 @@ mod block;
 mod master;
 mod needs;
 mod pending;
+mod rules;
 
 use std::path::{Path, PathBuf};
 

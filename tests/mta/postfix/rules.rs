@@ -16,7 +16,8 @@ fn a_main_cf_that_lets_everybody_in_does_not_open_the_alternate_listener() {
     the_table_holds_with(
         "smtpd_client_restrictions=permit smtpd_helo_restrictions=permit smtpd_sender_restrictions=permit
          smtpd_relay_restrictions=permit smtpd_recipient_restrictions=permit smtpd_etrn_restrictions=permit
-         smtpd_data_restrictions=permit smtpd_tls_security_level=none smtpd_tls_auth_only=no smtpd_delay_reject=yes",
+         smtpd_data_restrictions=permit mua_client_restrictions=permit mua_helo_restrictions=permit
+         mua_sender_restrictions=permit smtpd_tls_security_level=none smtpd_tls_auth_only=no smtpd_delay_reject=yes",
     );
 }
 
@@ -42,14 +43,79 @@ fn the_administrators_check_of_senders_logins_still_holds() {
         );
         machine.reload();
         let (_plugin, port) = running(machine, TLS_OPTIONAL);
-        let at = addresses(port)[0];
-        for (sender, taken) in [("bob@lab.test", true), ("eve@lab.test", false)] {
-            let mut session = Session::open(at);
-            assert_eq!(session.say(BOB).0, 235);
-            let refused = session.refuses(&format!("MAIL FROM:<{sender}>"))
-                || session.refuses("RCPT TO:<bob@lab.test>");
-            assert_eq!(!refused, taken, "{sender}");
-        }
+        assert!(bob_sends_as(port, "bob@lab.test") && !bob_sends_as(port, "eve@lab.test"));
+    });
+}
+
+#[test]
+fn an_account_that_the_administrator_has_suspended_sends_nothing() {
+    // Asked by the client list, it is asked too early for anybody to have logged in, unless refusals wait.
+    for list in ["client", "helo", "sender", "relay", "recipient"] {
+        on::<Postfix>(|machine| {
+            machine.sh(&format!(
+                "echo 'bob REJECT suspended' >/etc/lab/suspended
+                 postconf -e 'smtpd_{list}_restrictions = permit_mynetworks, check_sasl_access texthash:/etc/lab/suspended,
+                     permit_sasl_authenticated, reject_unauth_destination'"
+            ));
+            machine.reload();
+            let (_plugin, port) = running(machine, TLS_OPTIONAL);
+            assert!(!bob_sends_as(port, "bob@lab.test"), "{list}");
+        });
+    }
+}
+
+#[test]
+fn the_administrators_kind_of_login_mismatch_is_not_made_stricter() {
+    on::<Postfix>(|machine| {
+        machine.sh("echo 'eve@lab.test eve' >/etc/lab/logins
+             postconf -e smtpd_sender_login_maps=texthash:/etc/lab/logins \
+               'smtpd_sender_restrictions=reject_known_sender_login_mismatch, permit_sasl_authenticated'");
+        machine.reload();
+        let (_plugin, port) = running(machine, TLS_OPTIONAL);
+        assert!(bob_sends_as(port, "nobodys@lab.test") && !bob_sends_as(port, "eve@lab.test"));
+    });
+}
+
+#[test]
+fn what_postfix_has_for_mail_programs_by_convention_applies() {
+    for list in ["client", "helo", "sender"] {
+        on::<Postfix>(|machine| {
+            machine.sh(&format!(
+                "echo 'eve@lab.test REJECT' >/etc/lab/senders
+                 postconf -e 'mua_{list}_restrictions = check_sender_access texthash:/etc/lab/senders,
+                     permit_sasl_authenticated, reject'"
+            ));
+            machine.reload();
+            let (_plugin, port) = running(machine, TLS_OPTIONAL);
+            assert!(bob_sends_as(port, "bob@lab.test") && !bob_sends_as(port, "eve@lab.test"), "{list}");
+            assert!(Session::open(addresses(port)[0]).refuses_mail(), "{list}");
+        });
+    }
+}
+
+#[test]
+fn what_is_meant_for_strangers_on_port_25_does_not_reach_who_has_logged_in() {
+    on::<Postfix>(|machine| {
+        machine.sh(
+            "postconf -e 'smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:1, reject_unauth_destination' \
+               'smtpd_client_restrictions = reject_rbl_client bl.lab.invalid=127.0.0.2, check_client_access inline:{127.0.0.1=REJECT}'",
+        );
+        machine.reload();
+        let (_plugin, port) = running(machine, TLS_OPTIONAL);
+        assert!(bob_sends_as(port, "bob@lab.test"));
+    });
+}
+
+#[test]
+fn a_table_within_a_restriction_class_is_read_as_postfix_reads_it() {
+    on::<Postfix>(|machine| {
+        machine.sh("postconf -e 'smtpd_restriction_classes = insiders' \
+               'insiders = check_sasl_access { inline:{ {bob = 550 5.7.1 not today} } }' \
+               'smtpd_sender_restrictions = insiders, permit_sasl_authenticated'");
+        machine.reload();
+        let (mut plugin, port) = running(machine, TLS_OPTIONAL);
+        assert!(!bob_sends_as(port, "bob@lab.test"));
+        plugin.succeed("stop", serde_json::Value::Null);
     });
 }
 
@@ -73,6 +139,14 @@ fn no_process_of_the_listener_answers_in_the_old_mode_after_update() {
         let offers = (0..30).filter(|_| Session::open(addresses(port)[0]).offers("AUTH")).count();
         assert_eq!(offers, 0, "of 30 new sessions");
     });
+}
+
+/// Whether bob, logged in, may send from this address.
+#[track_caller]
+fn bob_sends_as(port: u16, sender: &str) -> bool {
+    let mut session = Session::open(addresses(port)[0]);
+    assert_eq!(session.say(BOB).0, 235);
+    !(session.refuses(&format!("MAIL FROM:<{sender}>")) || session.refuses("RCPT TO:<bob@lab.test>"))
 }
 
 #[track_caller]
