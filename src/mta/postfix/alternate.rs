@@ -19,7 +19,7 @@ use crate::sys::{Command, Process, Signal};
 use crate::wire::text::foreign;
 
 /// The parameters of `main.cf` that matter here.
-const PARAMETERS: [&str; 24] = [
+const PARAMETERS: [&str; 27] = [
     "cyrus_sasl_config_path",
     "daemon_directory",
     "inet_interfaces",
@@ -29,6 +29,7 @@ const PARAMETERS: [&str; 24] = [
     "queue_directory",
     "smtpd_client_restrictions",
     "smtpd_data_restrictions",
+    "smtpd_discard_ehlo_keywords",
     "smtpd_end_of_data_restrictions",
     "smtpd_etrn_restrictions",
     "smtpd_helo_restrictions",
@@ -36,6 +37,8 @@ const PARAMETERS: [&str; 24] = [
     "smtpd_relay_restrictions",
     "smtpd_restriction_classes",
     "smtpd_sasl_path",
+    "smtpd_sasl_security_options",
+    "smtpd_sasl_tls_security_options",
     "smtpd_sasl_type",
     "smtpd_sender_login_maps",
     "smtpd_sender_restrictions",

@@ -6,7 +6,11 @@
 
 use super::SYSLOG_NAME;
 use super::alternate::Here;
+use super::master::words;
 use crate::mta::{AuthMode, Listener, MtaError};
+
+/// The security option without which AUTH is no AUTH.
+const NOANONYMOUS: &str = "noanonymous";
 
 /// A parameter of a service's own; a value with blanks is set in braces (master(5)).
 fn option(name: &str, value: &str) -> String {
@@ -14,6 +18,18 @@ fn option(name: &str, value: &str) -> String {
         true => format!("  -o {{ {name} = {value} }}\n"),
         false => format!("  -o {name}={value}\n"),
     }
+}
+
+/// What EHLO is not to list, but for what the mode promises.
+fn without(keywords: &str, promised: &[&str]) -> String {
+    let is_promised = |keyword: &&str| promised.iter().any(|word| word.eq_ignore_ascii_case(keyword));
+    words(keywords).filter(|keyword| !is_promised(keyword)).collect::<Vec<_>>().join(",")
+}
+
+/// Which mechanisms are not to be offered; among them always one that lets in everybody.
+fn with_noanonymous(options: &str) -> String {
+    let others = words(options).filter(|option| !option.eq_ignore_ascii_case(NOANONYMOUS));
+    [NOANONYMOUS].into_iter().chain(others).collect::<Vec<_>>().join(",")
 }
 
 impl Here<'_> {
@@ -25,16 +41,18 @@ impl Here<'_> {
         };
         let rules = self.rules()?;
         let delay_reject = if rules.wait_for_recipients() { "yes" } else { "no" };
+        let discarded = without(self.parameter("smtpd_discard_ehlo_keywords")?, &["starttls", "auth"]);
+        let options_of = |name: &str| Ok::<_, MtaError>(with_noanonymous(self.parameter(name)?));
         let options = [
             ("syslog_name", SYSLOG_NAME),
             ("smtpd_tls_security_level", level),
             ("smtpd_tls_auth_only", auth_only),
             ("smtpd_tls_wrappermode", "no"),
             ("smtpd_sasl_auth_enable", "yes"),
-            ("smtpd_sasl_security_options", "noanonymous"),
-            ("smtpd_sasl_tls_security_options", "noanonymous"),
+            ("smtpd_sasl_security_options", &options_of("smtpd_sasl_security_options")?),
+            ("smtpd_sasl_tls_security_options", &options_of("smtpd_sasl_tls_security_options")?),
             ("smtpd_sasl_exceptions_networks", ""),
-            ("smtpd_discard_ehlo_keywords", ""),
+            ("smtpd_discard_ehlo_keywords", &discarded),
             ("smtpd_discard_ehlo_keyword_address_maps", ""),
             ("smtpd_upstream_proxy_protocol", ""),
             ("smtpd_authorized_xclient_hosts", ""),
@@ -56,5 +74,29 @@ impl Here<'_> {
             }
         }
         Ok(block)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_mode_promises_is_listed_again() {
+        let promised = ["starttls", "auth"];
+        assert_eq!(without("chunking, STARTTLS silent-discard,auth", &promised), "chunking,silent-discard");
+        assert_eq!(without("", &promised), "");
+    }
+
+    #[test]
+    fn the_administrators_security_options_are_kept() {
+        assert_eq!(with_noanonymous("noplaintext, NoAnonymous"), "noanonymous,noplaintext");
+        assert_eq!(with_noanonymous(""), "noanonymous");
+    }
+
+    #[test]
+    fn a_value_with_blanks_is_set_in_braces() {
+        assert_eq!(option("a", "b,c"), "  -o a=b,c\n");
+        assert_eq!(option("a", "b,{ c d }"), "  -o { a = b,{ c d } }\n");
     }
 }

@@ -24,9 +24,37 @@ fn a_main_cf_that_lets_everybody_in_does_not_open_the_alternate_listener() {
 #[test]
 fn a_main_cf_that_hides_auth_from_loopback_does_not_close_the_alternate_listener() {
     the_table_holds_with(
-        "smtpd_sasl_exceptions_networks=127.0.0.0/8,[::1]/128 smtpd_sasl_security_options=noanonymous,noplaintext
-         smtpd_sasl_tls_security_options=noanonymous smtpd_tls_wrappermode=yes",
+        "smtpd_sasl_exceptions_networks=127.0.0.0/8,[::1]/128 smtpd_discard_ehlo_keywords=starttls,AUTH
+         smtpd_tls_wrappermode=yes",
     );
+}
+
+#[test]
+fn an_extension_that_the_administrator_has_discarded_is_not_offered_again() {
+    on::<Postfix>(|machine| {
+        machine.sh("postconf -e 'smtpd_discard_ehlo_keywords = chunking, starttls, etrn'");
+        machine.reload();
+        let (_plugin, port) = running(machine, TLS_OPTIONAL);
+        let mut session = Session::open(addresses(port)[0]);
+        assert!(session.offers("STARTTLS") && !session.offers("CHUNKING") && !session.offers("ETRN"));
+    });
+}
+
+#[test]
+fn a_mechanism_that_the_administrator_keeps_out_of_the_clear_stays_out_of_it() {
+    on::<Postfix>(|machine| {
+        machine.sh(
+            "postconf -e 'smtpd_sasl_security_options = noplaintext' smtpd_sasl_tls_security_options=
+             sed -i 's/^auth_mechanisms.*/auth_mechanisms = plain login cram-md5/' /etc/dovecot/dovecot.conf; doveadm reload
+             for n in $(seq 200); do doveadm auth test bob secret && exit; sleep 0.05; done; exit 1",
+        );
+        machine.reload();
+        let (_plugin, port) = running(machine, TLS_OPTIONAL);
+        let mut session = Session::open(addresses(port)[0]);
+        assert_eq!(mechanisms(&mut session), ["CRAM-MD5"]);
+        session.start_tls();
+        assert_eq!(mechanisms(&mut session), ["PLAIN", "LOGIN", "CRAM-MD5"]);
+    });
 }
 
 #[test]
@@ -139,6 +167,14 @@ fn no_process_of_the_listener_answers_in_the_old_mode_after_update() {
         let offers = (0..30).filter(|_| Session::open(addresses(port)[0]).offers("AUTH")).count();
         assert_eq!(offers, 0, "of 30 new sessions");
     });
+}
+
+/// The mechanisms that are offered for AUTH.
+#[track_caller]
+fn mechanisms(session: &mut Session) -> Vec<String> {
+    let (_, lines) = session.say("EHLO client.example.com");
+    let offer = lines.iter().find_map(|line| line.strip_prefix("AUTH "));
+    offer.unwrap_or_default().split(' ').map(str::to_owned).collect()
 }
 
 /// Whether bob, logged in, may send from this address.
