@@ -64,6 +64,8 @@ impl Here<'_> {
             ("smtpd_relay_restrictions", &rules.relay),
             ("smtpd_recipient_restrictions", &rules.recipient),
             ("smtpd_etrn_restrictions", "reject"),
+            // As in Postfix's own sample: filters that sign mail know by it what has come from a mail program.
+            ("milter_macro_daemon_name", "ORIGINATING"),
         ];
         let mut block = String::new();
         for primary in self.primary()? {

@@ -19,6 +19,8 @@ pub(super) struct Service {
     pub(super) chroot: String,
     /// The program, the first word of the command.
     pub(super) program: String,
+    /// The parameters of `main.cf` that its command line overrides.
+    pub(super) overrides: Vec<String>,
     /// Whether it is a service of ours.
     pub(super) ours: bool,
 }
@@ -42,7 +44,9 @@ impl Service {
 pub(super) fn parse(text: &str) -> Vec<Service> {
     let service = |line: &str| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [name, "inet", _private, _unpriv, chroot, _wakeup, _limit, program, ..] = words[..] else {
+        let [name, "inet", _private, _unpriv, chroot, _wakeup, _limit, program, ref arguments @ ..] =
+            words[..]
+        else {
             return None;
         };
         let (address, port) = match name.rsplit_once(':') {
@@ -54,10 +58,20 @@ pub(super) fn parse(text: &str) -> Vec<Service> {
             port: port.to_owned(),
             chroot: chroot.to_owned(),
             program: program.to_owned(),
+            overrides: overrides(arguments),
             ours: is_ours(line),
         })
     };
     text.lines().filter_map(service).collect()
+}
+
+/// The names in `-o name=value` and `-o { name = value }` (master(5)).
+fn overrides(arguments: &[&str]) -> Vec<String> {
+    let named = arguments.iter().enumerate().filter(|(_, word)| **word == "-o").filter_map(|(at, _)| {
+        let words = arguments.get(at + 1..)?;
+        words.iter().map(|word| word.trim_start_matches('{')).find(|word| !word.is_empty())
+    });
+    named.filter_map(|word| Some(word.split('=').next()?.to_owned())).collect()
 }
 
 /// Whether an entry of `master.cf` carries the name by which ours are known, however postconf(1) or somebody else has laid it
@@ -112,7 +126,14 @@ mod tests {
             (services[2].address.as_deref(), services[2].port.as_str()),
             (Some("[::1]"), "submission")
         );
+        assert_eq!(services[1].overrides, ["syslog_name"]);
         assert_eq!((services[0].chroot.as_str(), services[0].program.as_str()), ("y", "smtpd"));
+    }
+
+    #[test]
+    fn what_an_entry_overrides_is_told_in_every_layout() {
+        let text = "587 inet n - y - - smtpd -v -o a=b -o { c = d e } -o {f=g} -o h={ i }\n";
+        assert_eq!(parse(text)[0].overrides, ["a", "c", "f", "h"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::alternate::Here;
-use super::master::words;
+use super::master::{Service, words};
 use crate::mta::{MtaError, is_there};
 use crate::sys::{FileError, tls};
 use crate::wire::text::{chain, foreign};
@@ -48,6 +48,22 @@ impl Here<'_> {
         }
     }
 
+    /// Where another entry has, for itself alone, what `main.cf` lacks: that this is not read, and where it has to stand.
+    fn elsewhere(&self, parameters: &[&str]) -> Result<String, MtaError> {
+        let has =
+            |service: &&Service, parameter: &str| service.overrides.iter().any(|name| name == parameter);
+        for service in self.services()?.iter().filter(|service| !service.ours) {
+            if let Some(parameter) = parameters.iter().find(|parameter| has(&service, parameter)) {
+                return Ok(format!(
+                    "; the entry {} inet has {parameter} in -o of its own, which is not read for this listener: set it in \
+                     main.cf (postconf -e)",
+                    foreign(service.name())
+                ));
+            }
+        }
+        Ok(String::new())
+    }
+
     pub(super) fn certificate(&self) -> Result<(), MtaError> {
         let chains = self.parameter("smtpd_tls_chain_files")?;
         if words(chains).next().is_some() {
@@ -84,16 +100,21 @@ impl Here<'_> {
             }
             return Ok(());
         }
-        let what = "main.cf names no certificate (smtpd_tls_cert_file and smtpd_tls_key_file, or \
-                    smtpd_tls_chain_files); both modes need TLS";
-        Err(MtaError::Precondition(what.to_owned()))
+        Err(MtaError::Precondition(format!(
+            "main.cf names no certificate (smtpd_tls_cert_file and smtpd_tls_key_file, or smtpd_tls_chain_files); both \
+             modes need TLS{}",
+            self.elsewhere(&["smtpd_tls_cert_file", "smtpd_tls_chain_files", "smtpd_tls_eccert_file"])?
+        )))
     }
 
     pub(super) fn sasl(&self) -> Result<(), MtaError> {
         let path = self.parameter("smtpd_sasl_path")?;
+        let elsewhere = self.elsewhere(&["smtpd_sasl_type", "smtpd_sasl_path"])?;
         let nobody = |at: &str, why: &dyn std::fmt::Display| {
             let at = foreign(at);
-            Err(MtaError::Precondition(format!("no SASL mechanism for AUTH: nobody answers at {at}: {why}")))
+            Err(MtaError::Precondition(format!(
+                "no SASL mechanism for AUTH: nobody answers at {at}: {why}{elsewhere}"
+            )))
         };
         let soon = self.desk.deadline.within(BACKEND);
         match (self.parameter("smtpd_sasl_type")?, path.strip_prefix("inet:")) {
@@ -127,7 +148,7 @@ impl Here<'_> {
                 }
                 Err(MtaError::Precondition(format!(
                     "no SASL mechanism for AUTH: smtpd_sasl_type = {}, and there is no {}.conf in {}; set up Dovecot \
-                     (smtpd_sasl_type = dovecot) or Cyrus SASL",
+                     (smtpd_sasl_type = dovecot) or Cyrus SASL{elsewhere}",
                     foreign(kind),
                     foreign(path),
                     foreign(folders.join(" or "))

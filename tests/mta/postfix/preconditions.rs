@@ -53,6 +53,14 @@ fn with_no_certificate_configured_it_is_424() {
 }
 
 #[test]
+fn a_certificate_that_another_entry_has_for_itself_is_told_to_be_missing_in_main_cf() {
+    let damage = "postconf -e smtpd_tls_cert_file= smtpd_tls_key_file=
+        echo '10025 inet n - y - - smtpd -o smtpd_tls_cert_file=/etc/lab/cert.pem' >>/etc/postfix/master.cf";
+    let heal = "postconf -e smtpd_tls_cert_file=/etc/lab/cert.pem smtpd_tls_key_file=/etc/lab/key.pem";
+    is_refused(424, damage, heal, "the entry 10025 inet has smtpd_tls_cert_file in -o of its own");
+}
+
+#[test]
 fn a_certificate_and_key_in_one_chain_file_are_enough() {
     on::<Postfix>(|machine| {
         machine.sh("cat /etc/lab/key.pem /etc/lab/cert.pem >/etc/lab/chain.pem; chmod 600 /etc/lab/chain.pem
@@ -90,6 +98,14 @@ fn with_nobody_behind_the_sasl_socket_it_is_424() {
 fn with_a_sasl_type_that_has_no_mechanism_it_is_424() {
     let damage = "postconf -e smtpd_sasl_type=cyrus smtpd_sasl_path=nothing";
     is_refused(424, damage, "postconf -e smtpd_sasl_type=dovecot smtpd_sasl_path=private/auth", "");
+}
+
+#[test]
+fn a_sasl_type_that_another_entry_has_for_itself_is_told_to_be_missing_in_main_cf() {
+    let damage = "postconf -e smtpd_sasl_type=cyrus smtpd_sasl_path=nothing
+        echo '10025 inet n - y - - smtpd -o { smtpd_sasl_type = dovecot }' >>/etc/postfix/master.cf";
+    let heal = "postconf -e smtpd_sasl_type=dovecot smtpd_sasl_path=private/auth";
+    is_refused(424, damage, heal, "the entry 10025 inet has smtpd_sasl_type in -o of its own");
 }
 
 #[test]

@@ -147,6 +147,50 @@ fn a_table_within_a_restriction_class_is_read_as_postfix_reads_it() {
     });
 }
 
+/// A milter is told `{daemon_name}`: by that value those that sign know mail of one's own.
+#[test]
+fn a_milter_is_told_that_mail_originates_here() {
+    on::<Postfix>(|machine| {
+        machine.sh(&format!(
+            "cat >/etc/lab/milter <<'X'\n{MILTER}X
+             setsid perl /etc/lab/milter >/etc/lab/told 2>&1 </dev/null &
+             until [ -s /etc/lab/told ]; do sleep 0.05; done
+             postconf -e smtpd_milters=inet:127.0.0.1:10040 milter_default_action=accept"
+        ));
+        machine.reload();
+        let (_plugin, port) = running(machine, TLS_OPTIONAL);
+        assert!(bob_sends_as(port, "bob@lab.test"));
+        let told = std::fs::read_to_string(machine.path("/etc/lab/told")).unwrap();
+        assert!(told.contains("{daemon_name}=ORIGINATING"), "{told}");
+    });
+}
+
+/// The least of a milter: it negotiates, prints the macros that it is given, and lets everything pass (libmilter's
+/// protocol, version 6).
+const MILTER: &str = r#"
+use IO::Socket::INET;
+$| = 1; $SIG{CHLD} = 'IGNORE';
+my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1:10040', Listen => 9, ReuseAddr => 1) or die $!;
+print "up\n";
+while (my $c = $s->accept) {
+    next if fork;
+    while (read($c, my $length, 4) == 4) {
+        read($c, my $packet, unpack('N', $length));
+        my ($command, $data) = (substr($packet, 0, 1), substr($packet, 1));
+        exit if $command =~ /[QK]/;
+        next if $command eq 'A';
+        if ($command eq 'D') {
+            my @parts = split /\0/, substr($data, 1), -1;
+            while (@parts > 1) { print shift(@parts), '=', shift(@parts), "\n" }
+            next;
+        }
+        my $body = $command eq 'O' ? 'O' . pack('NNN', 6, 0, 0) : 'c';
+        syswrite $c, pack('N', length $body) . $body;
+    }
+    exit;
+}
+"#;
+
 #[test]
 fn a_listener_that_wraps_in_tls_at_once_is_never_made() {
     on::<Postfix>(|machine| {
