@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::master::{Service, parse};
+use super::master::{INET, PASS, Service, parse};
 use super::rules::LISTS;
 use super::{master, master_of, run};
 use crate::mta::{
@@ -19,7 +19,7 @@ use crate::sys::{Command, Process, Signal};
 use crate::wire::text::foreign;
 
 /// The parameters of `main.cf` that matter here.
-const PARAMETERS: [&str; 27] = [
+const PARAMETERS: [&str; 28] = [
     "cyrus_sasl_config_path",
     "daemon_directory",
     "inet_interfaces",
@@ -42,6 +42,7 @@ const PARAMETERS: [&str; 27] = [
     "smtpd_sasl_type",
     "smtpd_sender_login_maps",
     "smtpd_sender_restrictions",
+    "smtpd_service_name",
     "smtpd_tls_cert_file",
     "smtpd_tls_chain_files",
     "smtpd_tls_eccert_file",
@@ -54,7 +55,8 @@ pub(super) struct Here<'a> {
     pub(super) desk: Desk<'a>,
     pub(super) config: PathBuf,
     parameters: OnceCell<BTreeMap<String, String>>,
-    services: OnceCell<Vec<Service>>,
+    /// Those that listen, and those that are handed their clients.
+    services: OnceCell<[Vec<Service>; 2]>,
 }
 
 impl<'a> Here<'a> {
@@ -108,18 +110,27 @@ impl Here<'_> {
 
     /// The internet services, as Postfix reads them.
     pub(super) fn services(&self) -> Result<&[Service], MtaError> {
-        if self.services.get().is_none() {
-            let output = run(self.desk, self.postconf().arg("-M"))?;
-            let _ = self.services.set(parse(&String::from_utf8_lossy(&output.stdout)));
+        Ok(&self.entries()?[0])
+    }
+
+    /// The services that are handed their clients.
+    pub(super) fn passed(&self) -> Result<&[Service], MtaError> {
+        Ok(&self.entries()?[1])
+    }
+
+    fn entries(&self) -> Result<&[Vec<Service>; 2], MtaError> {
+        if let Some(entries) = self.services.get() {
+            return Ok(entries);
         }
-        Ok(self.services.get().map_or(&[], Vec::as_slice))
+        let text = self.ask(&["-M"])?;
+        Ok(self.services.get_or_init(|| [INET, PASS].map(|kind| parse(&text, kind))))
     }
 
     /// The entries of the primary server: those that listen on port 25.
     pub(super) fn primary(&self) -> Result<Vec<&Service>, MtaError> {
         let mut primary = Vec::new();
         for service in self.services()?.iter().filter(|service| !service.ours) {
-            if self.port(service)? == Some(SMTP) {
+            if self.port(service)? == Some(SMTP) && !self.is_disabled(&service.name())? {
                 primary.push(service);
             }
         }
@@ -173,7 +184,7 @@ impl Alternate for Here<'_> {
         let services = match run(self.desk, self.staged(bytes)?) {
             // A configuration that is broken already is found out by whoever wants to go live with it.
             Err(MtaError::Broken { .. }) => return Ok(Vec::new()),
-            output => parse(&String::from_utf8_lossy(&output?.stdout)),
+            output => parse(&String::from_utf8_lossy(&output?.stdout), INET),
         };
         let mut meant = vec![Meant { port: SMTP, by: By::Primary }];
         for service in services {

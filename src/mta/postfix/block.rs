@@ -70,7 +70,7 @@ impl Here<'_> {
         let mut block = String::new();
         for primary in self.primary()? {
             let service = primary.with_port(listener.port);
-            block.push_str(&format!("{service} inet n - {} - - smtpd\n", primary.chroot));
+            block.push_str(&format!("{service} inet n - {} - - smtpd\n", self.chroot(primary)?));
             for (name, value) in options {
                 block.push_str(&option(name, value));
             }

@@ -1,14 +1,19 @@
-//! `master.cf` as `postconf -M` prints it: its internet services, their ports, and which of them are ours.
+//! `master.cf` as `postconf -M` prints it: its services, their ports, and which of them are ours.
 //!
 //! Answers for: what an entry says, the port that it names, whether it is kept from running. Does not know: which of them
-//! matter to a listener. What is no internet service is left out.
+//! matter to a listener. What is no entry is left out.
 //! Source: master(5), postconf(5).
 
 use super::SYSLOG_NAME;
 use super::alternate::Here;
 use crate::mta::{MtaError, services};
 
-/// An internet service of `master.cf`.
+/// The type of a service that listens on a port.
+pub(super) const INET: &str = "inet";
+/// The type of a service that is handed its clients (postscreen(8)).
+pub(super) const PASS: &str = "pass";
+
+/// A service of `master.cf`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Service {
     /// The first column without its port: the address that it binds, if it names one.
@@ -40,15 +45,17 @@ impl Service {
     }
 }
 
-/// The internet services in what `postconf -M` prints: one a line, seven columns and the command's arguments.
-pub(super) fn parse(text: &str) -> Vec<Service> {
+/// The services of a type in what `postconf -M` prints: one a line, seven columns and the command's arguments.
+pub(super) fn parse(text: &str, wanted: &str) -> Vec<Service> {
     let service = |line: &str| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [name, "inet", _private, _unpriv, chroot, _wakeup, _limit, program, ref arguments @ ..] =
-            words[..]
+        let [name, kind, _private, _unpriv, chroot, _wakeup, _limit, program, ref arguments @ ..] = words[..]
         else {
             return None;
         };
+        if kind != wanted {
+            return None;
+        }
         let (address, port) = match name.rsplit_once(':') {
             Some((address, port)) => (Some(address.to_owned()), port),
             None => (None, name),
@@ -88,24 +95,42 @@ pub(super) fn words(list: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Here<'_> {
-    /// The port that a service names, by number or by name.
+    /// The port that a service names, by number or by name; Postfix's own names come before the machine's.
     pub(super) fn port(&self, service: &Service) -> Result<Option<u16>, MtaError> {
-        let known = || -> Result<Option<u16>, MtaError> {
-            // `smtps=submissions=465`: names of one port (postconf(5)).
-            let entries =
-                words(self.parameter("known_tcp_ports")?).filter_map(|entry| entry.rsplit_once('='));
-            let named = |names: &str| names.split('=').any(|name| name == service.port);
-            Ok(entries.filter(|(names, _)| named(names)).find_map(|(_, port)| port.parse().ok()))
-        };
-        services::number(self.desk.host, &service.port).map_or_else(known, |port| Ok(Some(port)))
+        if service.port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(service.port.parse().ok());
+        }
+        // `smtps=submissions=465`: names of one port (postconf(5)).
+        let mut known = words(self.parameter("known_tcp_ports")?).filter_map(|entry| entry.rsplit_once('='));
+        let named = |names: &str| names.split('=').any(|name| name == service.port);
+        match known.find(|(names, _)| named(names)) {
+            Some((_, port)) => Ok(port.parse().ok()),
+            None => Ok(services::number(self.desk.host, &service.port)),
+        }
     }
 
-    /// Whether `master_service_disable` keeps a service of this name from running (postconf(5)).
+    /// Whether `master_service_disable` keeps an internet service of this name from running.
     pub(super) fn is_disabled(&self, name: &str) -> Result<bool, MtaError> {
-        let all = [format!("{name}/inet"), format!("{name}.inet"), "inet".to_owned()];
-        Ok(words(self.parameter("master_service_disable")?)
-            .any(|entry| all.iter().any(|known| known == entry)))
+        Ok(disables(self.parameter("master_service_disable")?, name))
     }
+
+    /// The column of the primary's that says whether its `smtpd` runs in the chroot: behind a program that hands clients on,
+    /// that of the service which takes them.
+    pub(super) fn chroot(&self, primary: &Service) -> Result<String, MtaError> {
+        let taker = self.parameter("smtpd_service_name")?;
+        let passed = self.passed()?.iter().find(|service| service.port == taker);
+        let runs = if primary.program == "smtpd" { primary } else { passed.unwrap_or(primary) };
+        Ok(runs.chroot.clone())
+    }
+}
+
+/// Whether a list such as `master_service_disable` names an internet service: by its type, or by name and type; the first
+/// entry that does counts, and one with a `!` says that it is not meant (postconf(5)).
+fn disables(list: &str, name: &str) -> bool {
+    let all = [format!("{name}/inet"), format!("{name}.inet"), "inet".to_owned()];
+    let named = |entry: &str| all.iter().any(|known| known == entry);
+    let mut entries = words(list).map(|entry| (entry, entry.trim_start_matches('!')));
+    entries.find(|(_, bare)| named(bare)).is_some_and(|(entry, _)| !entry.starts_with('!'))
 }
 
 #[cfg(test)]
@@ -118,7 +143,7 @@ mod tests {
                     127.0.0.1:587 inet n - n - - smtpd -o syslog_name=postfix/smtp2\n\
                     [::1]:submission inet n - y - - smtpd\n\
                     pickup     unix  n       -       y       60      1       pickup\n";
-        let services = parse(text);
+        let services = parse(text, INET);
         assert_eq!(services.len(), 3);
         assert_eq!((services[0].address.as_deref(), services[0].port.as_str()), (None, "smtp"));
         assert_eq!((services[1].address.as_deref(), services[1].ours), (Some("127.0.0.1"), true));
@@ -131,9 +156,22 @@ mod tests {
     }
 
     #[test]
+    fn the_first_entry_that_names_a_service_says_whether_it_is_disabled() {
+        assert!(disables("submission/inet", "submission") && disables("smtp.inet, inet", "587"));
+        assert!(!disables("", "587") && !disables("!587/inet, inet", "587") && !disables("unix", "587"));
+    }
+
+    #[test]
+    fn a_service_that_is_handed_its_clients_is_told_apart() {
+        let text = "smtp inet n - n - 1 postscreen\nsmtpd pass - - y - - smtpd\n";
+        let passed = parse(text, PASS);
+        assert_eq!((passed.len(), passed[0].port.as_str(), passed[0].chroot.as_str()), (1, "smtpd", "y"));
+    }
+
+    #[test]
     fn what_an_entry_overrides_is_told_in_every_layout() {
         let text = "587 inet n - y - - smtpd -v -o a=b -o { c = d e } -o {f=g} -o h={ i }\n";
-        assert_eq!(parse(text)[0].overrides, ["a", "c", "f", "h"]);
+        assert_eq!(parse(text, INET)[0].overrides, ["a", "c", "f", "h"]);
     }
 
     #[test]

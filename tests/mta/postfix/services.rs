@@ -52,6 +52,48 @@ fn an_entry_that_is_no_listener_means_no_port() {
 }
 
 #[test]
+fn an_entry_that_is_disabled_means_no_port() {
+    on::<Postfix>(|machine| {
+        machine.append(&machine.master_cf(), "submission inet n - y - - smtpd\n10025 inet n - y - - smtpd\n");
+        machine.sh("postconf -e 'master_service_disable = !10025/inet, submission/inet'");
+        let mut plugin = crate::subject::plugin_of(machine);
+        failure(&plugin.call("update", settings(10025, TLS_YES)), 409);
+        crate::subject::start(&mut plugin, 587, TLS_YES);
+        assert!(is_open(587));
+    });
+}
+
+#[test]
+fn postfixs_own_name_of_a_port_comes_before_the_machines() {
+    on::<Postfix>(|machine| {
+        machine.append(&machine.master_cf(), "submission inet n - y - - smtpd\nmx inet n - y - - smtpd\n");
+        machine.sh("postconf -e 'known_tcp_ports = mx=25, submission=10587'; sed -i '/^smtp  *inet/d' /etc/postfix/master.cf");
+        machine.reload();
+        let mut plugin = crate::subject::plugin_of(machine);
+        failure(&plugin.call("update", settings(10587, TLS_YES)), 409);
+        crate::subject::start(&mut plugin, 587, TLS_YES);
+        assert!(is_open(587));
+    });
+}
+
+/// Behind postscreen the entry on port 25 runs no `smtpd`: the one that does says whether it is in the chroot.
+#[test]
+fn behind_postscreen_the_listener_is_in_the_chroot_that_smtpd_is_in() {
+    for (screen, serves) in [("n", "y"), ("y", "n")] {
+        on::<Postfix>(|machine| {
+            machine.sh(&format!(
+                "sed -i 's/^smtp  *inet.*/smtp inet n - {screen} - 1 postscreen\\nsmtpd pass - - {serves} - - smtpd/' \
+                   /etc/postfix/master.cf
+                 postconf -e postscreen_greet_wait=1s; postfix stop; postfix start"
+            ));
+            let (_plugin, port) = running(machine, TLS_YES);
+            let ours = machine.sh(&format!("postconf -F {port}/inet/chroot"));
+            assert!(ours.trim().ends_with(&format!("= {serves}")), "{ours}");
+        });
+    }
+}
+
+#[test]
 fn an_entry_added_after_update_is_a_conflict_of_start_and_restart() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
