@@ -5,7 +5,8 @@
 
 use std::net::IpAddr;
 
-use super::{Alternate, Content, Edit, Goal, Listener, Meant, Mta, MtaError, Staged, Tell, or_loopback};
+use super::machine::or_loopback;
+use super::sheet::{Alternate, Content, Edit, Goal, Listener, Meant, Mta, MtaError, Staged, Tell};
 use crate::sys::{Command, Host};
 
 /// A mail server whose daemon or configuration is missing.

@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence, is_there};
+use super::machine::is_there;
+use super::sheet::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence};
 use crate::sys::{Host, Process};
 
 /// The paths by which a mail server is known.

@@ -2,8 +2,8 @@
 //!
 //! Answers for: the paths by which it is known. Does not know: how a listener of it would be made.
 
-use super::Kind;
 use super::recognised::Recognised;
+use super::sheet::Kind;
 
 /// Sendmail.
 pub const SENDMAIL: Recognised = Recognised {

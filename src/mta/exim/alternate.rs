@@ -12,9 +12,10 @@ use std::rc::Rc;
 use super::conf::{self, ACL_MACRO, ACL_OPTION, ADVERTISE, DATA_ACL, DATA_OPTION, NOTLS};
 use super::read::{self, Printed};
 use super::{Layout, UNIT, UNIT_PATH, VIEW, Whose, daemons, end};
-use crate::mta::{
+use crate::mta::machine::{Words, bound, or_loopback, systemd_runs};
+use crate::mta::services;
+use crate::mta::sheet::{
     Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, MtaError, SMTP, Staged, Tell,
-    Words, bound, or_loopback, services, systemd_runs,
 };
 use crate::sys::{Command, Output, Process};
 use crate::wire::text::foreign;

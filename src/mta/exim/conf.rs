@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::mta::{AuthMode, Listener};
+use crate::mta::sheet::{AuthMode, Listener};
 
 /// Defined while our configuration is read: by it an administrator's own tells whose listener it is read for.
 pub const PORT: &str = "MAIL_SMTP2_PORT";

@@ -12,7 +12,8 @@ pub mod read;
 
 use std::path::{Path, PathBuf};
 
-use super::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence, Tell, Words, is_there, systemd_runs};
+use super::machine::{Words, is_there, systemd_runs};
+use super::sheet::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence, Tell};
 use crate::sys::{Host, Process};
 
 /// Our unit, on machines that systemd runs.

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::alternate::Here;
 use super::conf::NOTLS;
 use super::read;
-use crate::mta::{AuthMode, Listener, MtaError};
+use crate::mta::sheet::{AuthMode, Listener, MtaError};
 use crate::sys::{FileError, tls};
 use crate::wire::text::{chain, foreign};
 

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use super::master::{INET, PASS, Service, parse};
 use super::rules::LISTS;
 use super::{master, master_of, run};
-use crate::mta::{
-    Alternate, By, Content, Desk, Edit, Goal, Listener, Meant, MtaError, SMTP, Staged, Tell, bound,
-    or_loopback, systemd_runs,
+use crate::mta::machine::{bound, or_loopback, systemd_runs};
+use crate::mta::sheet::{
+    Alternate, By, Content, Desk, Edit, Goal, Listener, Meant, MtaError, SMTP, Staged, Tell,
 };
 use crate::sys::{Command, Process, Signal};
 use crate::wire::text::foreign;

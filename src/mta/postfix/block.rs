@@ -7,7 +7,7 @@
 use super::SYSLOG_NAME;
 use super::alternate::Here;
 use super::master::words;
-use crate::mta::{AuthMode, Listener, MtaError};
+use crate::mta::sheet::{AuthMode, Listener, MtaError};
 
 /// The security option without which AUTH is no AUTH.
 const NOANONYMOUS: &str = "noanonymous";

@@ -6,7 +6,8 @@
 
 use super::SYSLOG_NAME;
 use super::alternate::Here;
-use crate::mta::{MtaError, services};
+use crate::mta::services;
+use crate::mta::sheet::MtaError;
 
 /// The type of a service that listens on a port.
 pub(super) const INET: &str = "inet";

@@ -17,7 +17,8 @@ mod rules;
 use std::path::{Path, PathBuf};
 
 use self::alternate::Here;
-use super::{Alternate, AuthMode, Desk, Kind, Listener, Mta, MtaError, Presence, is_there};
+use super::machine::is_there;
+use super::sheet::{Alternate, AuthMode, Desk, Kind, Listener, Mta, MtaError, Presence};
 use crate::sys::{Command, Ended, Host, Output, Process};
 use crate::wire::text::foreign;
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::alternate::Here;
 use super::master::{Service, words};
-use crate::mta::{MtaError, is_there};
+use crate::mta::machine::is_there;
+use crate::mta::sheet::MtaError;
 use crate::sys::{FileError, tls};
 use crate::wire::text::{chain, foreign};
 

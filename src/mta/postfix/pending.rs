@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::alternate::Here;
 use super::master::{Service, words};
-use crate::mta::MtaError;
+use crate::mta::sheet::MtaError;
 use crate::sys::{Command, Ended, Process};
 use crate::wire::text::foreign;
 

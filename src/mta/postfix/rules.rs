@@ -6,7 +6,7 @@
 //! Source: postconf(5), SASL_README, the sample of a submission service in Postfix's `master.cf`.
 
 use super::alternate::Here;
-use crate::mta::MtaError;
+use crate::mta::sheet::MtaError;
 
 /// The restrictions that ask who has logged in.
 const ABOUT_LOGINS: [&str; 5] = [

@@ -13,9 +13,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{
+use super::machine::{is_there, or_loopback};
+use super::sheet::{
     Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, SMTP,
-    Staged, Tell, is_there, or_loopback,
+    Staged, Tell,
 };
 use crate::sys::{Command, EntryKind, Host, Process, SocketError};
 use crate::wire::text::foreign;

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::mta::MtaError;
+use crate::mta::sheet::MtaError;
 use crate::sys::{FileError, Host};
 
 /// Whether what root executes there is root's alone.

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{SUPERVISE, run};
-use crate::mta::MtaError;
+use crate::mta::sheet::MtaError;
 use crate::sys::{EntryKind, Host};
 use crate::wire::text::foreign;
 

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
-use crate::mta::{self, AuthMode};
+use crate::mta;
+use crate::mta::sheet::AuthMode;
 
 /// The name of the configuration file within the sandbox's directory.
 pub const FILE: &str = "sandbox.toml";

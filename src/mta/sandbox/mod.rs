@@ -13,9 +13,9 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use super::{
+use super::machine::Words;
+use super::sheet::{
     Alternate, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell,
-    Words,
 };
 use crate::sys::{Command, Host, Process, SightError};
 

@@ -236,7 +236,7 @@ mod tests {
     use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
     use super::*;
-    use crate::mta::AuthMode;
+    use crate::mta::sheet::AuthMode;
 
     /// A client that has said everything before it listens.
     struct Script {

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use mailin::response::OK;
 use mailin::{Action, AuthMechanism, Handler, Response, Session, SessionBuilder};
 
-use crate::mta::AuthMode;
+use crate::mta::sheet::AuthMode;
 
 /// The account's name, and its password.
 pub const ACCOUNT: &str = "sandbox";

@@ -1,0 +1,60 @@
+//! What several sheets ask of the machine, written once.
+//!
+//! Whether systemd runs it, whether a file is there, where the primary server listens, what is on a process's command
+//! line. What cannot be seen is an error where that would matter, and "no" where it only tells mail servers apart.
+
+use std::ffi::OsStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use super::sheet::{MtaError, SMTP};
+use crate::sys::{Host, Process, SocketError};
+
+/// Whether systemd runs this machine (sd_booted(3)).
+pub(super) fn systemd_runs(host: &dyn Host) -> bool {
+    is_there(host, Path::new("/run/systemd/system"))
+}
+
+/// Whether something is at this path, and may be looked at.
+pub(super) fn is_there(host: &dyn Host, path: &Path) -> bool {
+    matches!(host.meta(path), Ok(Some(_)))
+}
+
+/// The addresses on which one of `pids` has the primary server's port open. They have to be where we are, and whoever else
+/// has it open has to be seen.
+pub(super) fn bound(host: &dyn Host, pids: &[i32], view: &Path) -> Result<Vec<IpAddr>, MtaError> {
+    pids.iter().try_for_each(|pid| host.together(*pid, view))?;
+    let mut addresses = Vec::new();
+    for socket in host.listening(SMTP)? {
+        if host.holder_among(&socket, pids)?.is_some() {
+            addresses.push(socket.address.ip());
+        } else if host.holders(&socket)?.is_empty() && host.listening(SMTP)?.contains(&socket) {
+            return Err(SocketError::Elsewhere { address: socket.address }.into());
+        }
+    }
+    Ok(addresses)
+}
+
+/// The addresses of a primary server. One that is down binds none; what must be closed then is closed where everybody
+/// can see it.
+pub(super) fn or_loopback(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    if addresses.is_empty() {
+        return vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    }
+    addresses
+}
+
+/// The words that a process was started with (proc_pid_cmdline(5)).
+pub(super) struct Words(Vec<u8>);
+
+impl Words {
+    pub(super) fn of(host: &dyn Host, process: &Process) -> Self {
+        let path = PathBuf::from(format!("/proc/{}/cmdline", process.pid));
+        Self(host.read(&path).ok().flatten().unwrap_or_default())
+    }
+
+    /// Whether `word` is one of them.
+    pub(super) fn have(&self, word: impl AsRef<OsStr>) -> bool {
+        self.0.split(|byte| *byte == 0).any(|given| given == word.as_ref().as_encoded_bytes())
+    }
+}

@@ -1,0 +1,469 @@
+//! What a mail server's sheet says, and the words that it says it in.
+//!
+//! The traits [`Mta`] (how it is recognised, what is its own) and [`Alternate`] (what a listener of it is made of, how it is
+//! told), and the types they speak in: a listener, a goal, edits of files, tellings. A sheet writes nothing but the copies
+//! that the mail server's own program is to read, holds no lock and waits for nothing; `change` does, once, for all.
+
+use std::fmt::{self, Debug};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::sys::{
+    Command, CommandError, Deadline, FileError, Host, Process, SightError, Signal, SocketError,
+};
+use crate::wire::status::Status;
+
+/// The primary server's port.
+pub(super) const SMTP: u16 = 25;
+
+/// Which mail server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Postfix.
+    Postfix,
+    /// Exim 4.
+    Exim,
+    /// qmail or one of its heirs, under supervise.
+    Qmail,
+    /// OpenSMTPD.
+    Opensmtpd,
+    /// Sendmail.
+    Sendmail,
+    /// The built-in stand-in.
+    Sandbox,
+}
+
+impl Kind {
+    /// All of them; `auto` looks for them in this order.
+    pub const ALL: [Self; 6] =
+        [Self::Postfix, Self::Exim, Self::Qmail, Self::Opensmtpd, Self::Sendmail, Self::Sandbox];
+
+    /// As it stands in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Postfix => "postfix",
+            Self::Exim => "exim",
+            Self::Qmail => "qmail",
+            Self::Opensmtpd => "opensmtpd",
+            Self::Sendmail => "sendmail",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What the listener asks of a client: AUTH always, TLS before it or optionally (page of the panel, `update`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AuthMode {
+    #[serde(rename = "auth_yes/tls_yes")]
+    #[allow(missing_docs, reason = "a doc comment on one variant turns the published enum into oneOf")]
+    TlsYes,
+    #[serde(rename = "auth_yes/tls_optional")]
+    #[allow(missing_docs, reason = "a doc comment on one variant turns the published enum into oneOf")]
+    TlsOptional,
+}
+
+impl AuthMode {
+    /// As it stands on the page.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TlsYes => "auth_yes/tls_yes",
+            Self::TlsOptional => "auth_yes/tls_optional",
+        }
+    }
+}
+
+/// The alternate listener: what is to be listened on, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// TCP port, 1 to 65535.
+    pub port: u16,
+    /// AUTH and TLS.
+    pub auth_mode: AuthMode,
+}
+
+/// What is to become of the alternate service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// This listener runs, now and after a reboot.
+    Running(Listener),
+    /// None runs, nor after a reboot.
+    Stopped,
+    /// And no byte of ours is left.
+    Removed,
+}
+
+impl Goal {
+    /// The listener that is to run, if any.
+    pub fn listener(&self) -> Option<&Listener> {
+        match self {
+            Self::Running(listener) => Some(listener),
+            Self::Stopped | Self::Removed => None,
+        }
+    }
+}
+
+/// A file of the MTA's configuration and what of ours is to stand in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The file.
+    pub path: PathBuf,
+    /// What of ours.
+    pub content: Content,
+    /// Permission bits, if the file has to be made.
+    pub mode: u32,
+    /// The file whose lock the MTA's own tools take before they write this one.
+    pub lock: Option<PathBuf>,
+}
+
+/// What of ours is to stand in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A marked block of these lines, beside whatever else is there; `None` is no block.
+    Block(Option<String>),
+    /// These bytes and nothing else; `None` is no file. What stood there before our first write is kept.
+    Whole(Option<Vec<u8>>),
+    /// What stood there before our first write.
+    Original,
+}
+
+/// A file as it would stand after the edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// The file.
+    pub path: PathBuf,
+    /// Its bytes; `None` when it would be gone.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// A port that the configuration without our block speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meant {
+    /// The port.
+    pub port: u16,
+    /// Whose it is.
+    pub by: By,
+}
+
+/// Who means a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// The primary server.
+    Primary,
+    /// An entry of the administrator's, as a sentence names it.
+    Entry(String),
+}
+
+/// How an MTA is told that its configuration has changed.
+#[derive(Debug, Clone)]
+pub enum Tell {
+    /// A signal to a process of its own.
+    Signal(Process, Signal),
+    /// What systemd is asked to do with one of its units.
+    Unit {
+        /// `reload`, `start`, `stop` or `restart`.
+        verb: &'static str,
+        /// The unit.
+        unit: String,
+    },
+    /// A control command that ends or starts a daemon of its own and returns when that is done.
+    Daemon(Command),
+    /// A process of its own is to end: it is asked, then made to.
+    End(Process),
+    /// Bytes for whoever supervises it (supervise(8), runsv(8)).
+    Supervise {
+        /// The FIFO that the supervisor reads.
+        control: PathBuf,
+        /// One letter for each command.
+        letters: &'static str,
+        /// The process that ends of them, to be waited for.
+        ends: Option<Process>,
+    },
+    /// Whoever supervises is to end what is supervised and then itself; nobody need be there.
+    Dismiss {
+        /// The FIFO that the supervisor reads.
+        control: PathBuf,
+    },
+}
+
+/// What of an MTA is on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Its daemon's binary or its configuration is missing.
+    Missing,
+    /// Both are there.
+    Installed,
+    /// And it runs.
+    Runs,
+}
+
+/// Why an MTA's part of a change or a read cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum MtaError {
+    /// A listener of this kind cannot be had here.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The MTA itself does not run.
+    #[error("{0}")]
+    Down(String),
+    /// Something is missing that a listener needs.
+    #[error("{0}")]
+    Precondition(String),
+    /// The administrator's configuration is broken already.
+    #[error("the configuration of {kind} is broken: {message}")]
+    Broken {
+        /// Which MTA.
+        kind: Kind,
+        /// What its own program says.
+        message: String,
+    },
+    /// Something that the administrator has changed and not loaded yet would end the mail server.
+    #[error("{0}")]
+    Pending(String),
+    /// One of its programs was killed.
+    #[error("{program} was ended by signal {signal}; try again")]
+    Killed {
+        /// The program.
+        program: String,
+        /// By which signal.
+        signal: i32,
+    },
+    /// One of its programs did not run.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The socket table or a holder could not be read.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// One of its processes could not be looked into, or is somewhere else.
+    #[error(transparent)]
+    Sight(#[from] SightError),
+}
+
+impl MtaError {
+    /// Its number.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Unsupported(_) => Status::Unsupported,
+            Self::Down(_) => Status::Unavailable,
+            Self::Precondition(_) => Status::Precondition,
+            Self::Broken { .. } | Self::Pending(_) | Self::File(FileError::Irregular { .. }) => {
+                Status::Broken
+            }
+            Self::Command(CommandError::TimedOut { .. }) => Status::Deadline,
+            Self::Command(_) | Self::Killed { .. } => Status::Fault,
+            Self::File(e) if e.denied() => Status::Denied,
+            Self::Socket(SocketError::Denied { .. } | SocketError::Elsewhere { .. }) => Status::Denied,
+            Self::Sight(_) => Status::Denied,
+            Self::Socket(SocketError::Untold { .. }) => Status::Unsupported,
+            Self::File(_) | Self::Socket(_) => Status::Fault,
+        }
+    }
+}
+
+/// A mail server: how it is recognised and what is its own.
+pub trait Mta: Debug + Send + Sync {
+    /// Which one.
+    fn kind(&self) -> Kind;
+
+    /// What is looked for on the machine, for the sentence that says that it was not found.
+    fn looked_for(&self) -> String;
+
+    /// What of it is there.
+    fn presence(&self, host: &dyn Host) -> Presence;
+
+    /// The processes that may own the listener's socket, as they are now.
+    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError>;
+
+    /// A file that its processes have to see as we do, or what we change is not what they read.
+    fn view(&self) -> &Path;
+
+    /// Whether its processes are ours, so that whoever cannot be looked into is none of them.
+    fn runs_as_we_do(&self) -> bool {
+        false
+    }
+
+    /// Whether a process that was among the owners and is still the same is still one of them.
+    fn still_owns(&self, _: &dyn Host, _pid: i32) -> bool {
+        true
+    }
+
+    /// Whether a process is one of its programs, which may go on listening when the daemon itself has gone.
+    fn is_own(&self, host: &dyn Host, process: &Process) -> bool;
+
+    /// The primary server's port; `None` where there is no primary server.
+    fn primary_port(&self) -> Option<u16> {
+        Some(SMTP)
+    }
+
+    /// Whether the machine itself brings a wanted listener back after a reboot.
+    fn comes_back(&self, host: &dyn Host) -> bool;
+
+    /// Whether it can be changed here.
+    ///
+    /// # Errors
+    /// The sentence that says why not.
+    fn changeable(&self) -> Result<(), MtaError>;
+
+    /// The files in which a block of ours may stand, where they usually are, the one that tells the listener first.
+    fn blocks(&self) -> Vec<PathBuf>;
+
+    /// How an entry of ours in its configuration is told by what it says; where that cannot be, what stands between our
+    /// marks is ours.
+    fn is_ours(&self) -> Option<fn(&str) -> bool> {
+        None
+    }
+
+    /// Whether its listener is one of the primary server's own sockets, held by the primary server's process.
+    fn shares_its_process(&self) -> bool {
+        false
+    }
+
+    /// The listener that a block of ours describes, if it can be read.
+    fn listener_in(&self, block: &str) -> Option<Listener>;
+
+    /// The folders that go with `remove`, of those that were made for us; `made` are the files that were.
+    fn belongings(&self, made: &[&Path]) -> Vec<PathBuf>;
+
+    /// What to tell what is left of ours where the MTA itself has gone, so that it ends; most listeners go with it.
+    ///
+    /// # Errors
+    /// It cannot be seen.
+    fn remains(&self, _: &dyn Host) -> Result<Vec<Tell>, MtaError> {
+        Ok(Vec::new())
+    }
+
+    /// What stands in the folders that would go with `remove`, and is neither ours nor a supervisor's.
+    ///
+    /// # Errors
+    /// A folder cannot be read.
+    fn strangers(&self, _: &dyn Host, _made: &[&Path]) -> Result<Vec<PathBuf>, MtaError> {
+        Ok(Vec::new())
+    }
+
+    /// What to tell when a folder that goes has been put aside, so that nobody works in it any more.
+    fn dismissal(&self, _aside: &Path) -> Vec<Tell> {
+        Vec::new()
+    }
+
+    /// Its answers about an alternate listener, as they are on the desk's machine now; whatever has to be asked of the
+    /// MTA's own programs is asked only when it is needed.
+    ///
+    /// # Errors
+    /// It cannot be changed here.
+    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError>;
+}
+
+/// What an answer sheet has at hand while it answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Desk<'a> {
+    /// The machine.
+    pub host: &'a dyn Host,
+    /// A folder for copies that the MTA's own programs are to read; it need not exist, and goes afterwards.
+    pub staging: &'a Path,
+    /// Until when the MTA's programs may take.
+    pub deadline: Deadline,
+}
+
+/// How an alternate listener of this MTA is made and taken away.
+pub trait Alternate {
+    /// The addresses that the listener binds.
+    ///
+    /// # Errors
+    /// They cannot be found out.
+    fn addresses(&self) -> Result<Vec<IpAddr>, MtaError>;
+
+    /// Whether the primary server has its sockets open, or does not run: one that is just being reloaded has none.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn is_settled(&self) -> Result<bool, MtaError> {
+        Ok(true)
+    }
+
+    /// The ports that the configuration speaks of; `foreign` are its files without our block.
+    ///
+    /// # Errors
+    /// They cannot be found out.
+    fn meant(&self, foreign: &[Staged]) -> Result<Vec<Meant>, MtaError>;
+
+    /// The port of a listener that runs in our place though no settings of ours ask for it: what a change that fails
+    /// goes back to.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn found(&self) -> Result<Option<u16>, MtaError> {
+        Ok(None)
+    }
+
+    /// What has to stand in which file; a file that is not named stays as it is, but for those that `remove` knows to
+    /// be wholly ours: they become what they were.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError>;
+
+    /// Whether everything is there that this listener will need.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn ready(&self, listener: &Listener) -> Result<(), MtaError>;
+
+    /// The MTA's own check of a configuration that is not live yet: a command that exits with 0 to accept it, and
+    /// whose stderr is the MTA's message. `None` when nobody is going to read that configuration now.
+    ///
+    /// # Errors
+    /// The copies that it is to read cannot be written.
+    fn check(&self, staged: &[Staged], goal: &Goal) -> Result<Option<Command>, MtaError>;
+
+    /// Whether nothing that the administrator has left for later would harm the mail server if it is told something now.
+    ///
+    /// # Errors
+    /// [`MtaError::Pending`] with what would.
+    fn nothing_pending(&self) -> Result<(), MtaError> {
+        Ok(())
+    }
+
+    /// Why this listener, which is still absent, is not going to come, as far as that can be told before the deadline.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn hopeless(&self, _: &Listener) -> Result<Option<String>, MtaError> {
+        Ok(None)
+    }
+
+    /// What to tell, in this order, before the files are written; most MTAs need nothing to be said then.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn tell_before(&self, _: &Goal) -> Result<Vec<Tell>, MtaError> {
+        Ok(Vec::new())
+    }
+
+    /// What to tell, in this order, so that what is configured is what runs, on these addresses. Where that depends on what somebody was told
+    /// before and has not heard yet, it is waited for.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn tell(&self, goal: &Goal, addresses: &[IpAddr]) -> Result<Vec<Tell>, MtaError>;
+
+    /// Whether the primary server runs.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn primary_runs(&self) -> Result<bool, MtaError>;
+
+    /// What to tell so that a primary server runs again that died of a change.
+    fn revive(&self) -> Vec<Tell>;
+}
