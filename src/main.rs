@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
@@ -94,6 +95,12 @@ enum Command {
         #[arg(long, conflicts_with = "page")]
         list: bool,
     },
+    /// Print what a shell needs to complete this command
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
     /// Stop the service and take every byte of ours out of this machine
     Remove,
     #[command(subcommand, hide = true)]
@@ -147,6 +154,9 @@ fn main() -> ExitCode {
     }
     if let Some(Command::Man { page, list }) = &flags.verb {
         return man(page.as_deref(), *list);
+    }
+    if let Some(Command::Completions { shell }) = &flags.verb {
+        return completions(*shell);
     }
     command::seal_inherited();
     if let Err(error) = command::hear_of_children() {
@@ -338,6 +348,19 @@ fn man(page: Option<&str>, list: bool) -> ExitCode {
         }
         Err(error) => complain(&error.to_string(), 2),
     }
+}
+
+fn completions(shell: Shell) -> ExitCode {
+    let ours = Flags::command();
+    // clap_complete would offer what is hidden, too.
+    let mut shown = clap::Command::new("mail-smtp2")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(ours.get_arguments().cloned())
+        .subcommands(ours.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut shown, "mail-smtp2", &mut script);
+    print(&String::from_utf8_lossy(&script));
+    ExitCode::SUCCESS
 }
 
 /// Help and version as asked for, or what is wrong with the flags, never without the usage.

@@ -12,6 +12,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -66,10 +67,38 @@ fn the_version_is_told() {
 fn the_help_names_every_flag_and_subcommand() {
     let run = run(&["--help"]);
     assert_eq!(run.code, Some(0));
-    for word in
-        ["--config", "--mta", "--state-dir", "--log", "--log-format", "--version", "call", "schema", "remove"]
-    {
+    for word in [
+        "--config",
+        "--mta",
+        "--state-dir",
+        "--log",
+        "--log-format",
+        "--version",
+        "call",
+        "schema",
+        "completions",
+        "remove",
+    ] {
         assert!(run.stdout.contains(word), "no {word} in {}", run.stdout);
+    }
+}
+
+#[test]
+fn bash_completes_what_is_begun_and_offers_nothing_that_is_hidden() {
+    let run = run(&["completions", "bash"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    let script = "eval \"$1\"; for begun in sch sand; do COMP_WORDS=(mail-smtp2 $begun) COMP_CWORD=1
+                  _mail__smtp2 mail-smtp2 $begun mail-smtp2; echo \"$begun: ${COMPREPLY[*]}\"; done";
+    let bash = Command::new("bash").args(["-c", script, "bash", &run.stdout]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&bash.stdout), "sch: schema\nsand: \n");
+}
+
+#[test]
+fn zsh_and_fish_have_completions_too() {
+    for (shell, begin) in [("zsh", "#compdef mail-smtp2\n"), ("fish", "# Print an optspec")] {
+        let run = run(&["completions", shell]);
+        assert_eq!(run.code, Some(0));
+        assert!(run.stdout.starts_with(begin), "{shell}: {}", run.stdout);
     }
 }
 

@@ -24,7 +24,7 @@ const FLOORS: [(&str, u8); 12] = [
 ];
 
 /// External crates that are at home on certain floors only.
-const AT_HOME: [(&str, &[&str]); 14] = [
+const AT_HOME: [(&str, &[&str]); 15] = [
     ("jsonrpsee", &["rpc"]),
     ("jsonrpsee_types", &["rpc"]),
     ("jsonschema", &["schema"]),
@@ -34,6 +34,7 @@ const AT_HOME: [(&str, &[&str]); 14] = [
     ("tracing_subscriber", &["main"]),
     ("tracing_appender", &["main"]),
     ("clap", &["main", "manual"]),
+    ("clap_complete", &["main"]),
     ("clap_mangen", &["manual"]),
     ("pulldown_cmark", &["manual"]),
     ("rustls", &["sys", "mta/sandbox"]),
