@@ -1,7 +1,7 @@
 //! Files that are replaced whole and durably, the lock, and what makes a path trustworthy to root.
 //!
 //! Answers for: after `write` returns, the new bytes stand under the name, with owner, mode and extended attributes
-//! of what they replaced, also over a power cut; a link stays a link. Does not know: whose bytes they are. A write
+//! of what they replaced, also over a power cut; a link stays a link, and what has several names is refused. Does not know: whose bytes they are. A write
 //! that is cut short leaves the old file whole and at most one file beside it, whose name [`aside`] tells.
 
 use std::ffi::OsString;
@@ -43,6 +43,14 @@ pub enum FileError {
         /// What it is.
         kind: &'static str,
     },
+    /// What cannot be replaced by another file without harm to whoever made it so.
+    #[error("{} {why}", path.display())]
+    Irreplaceable {
+        /// The file.
+        path: PathBuf,
+        /// What keeps it, and what to do.
+        why: &'static str,
+    },
     /// Root must not follow a path that somebody else can bend.
     #[error("{} {why}", path.display())]
     Untrusted {
@@ -53,6 +61,13 @@ pub enum FileError {
     },
 }
 
+/// A file with several names, which a new file under one of them would part.
+const LINKED: &str = "has other names (hard links), from which a change would part it; make it a file of its own first \
+                      (cp -p it, and mv the copy over it)";
+/// A file over which another is mounted: rename(2) does not go there.
+const MOUNTED: &str = "is a mount of its own (mount --bind), which no new version can replace; mount its folder instead, or \
+                       unmount it";
+
 impl FileError {
     /// The path that it is about.
     pub fn path(&self) -> &Path {
@@ -60,18 +75,19 @@ impl FileError {
             Self::Read { path, .. }
             | Self::Write { path, .. }
             | Self::Irregular { path, .. }
+            | Self::Irreplaceable { path, .. }
             | Self::Untrusted { path, .. } => path,
         }
     }
 
-    /// Whether the system said that we may not: permissions, an immutable file, a read-only file system.
+    /// Whether we may not: permissions, an immutable file, a read-only file system, a file that must stay what it is.
     pub fn denied(&self) -> bool {
         match self {
             Self::Read { source, .. } | Self::Write { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
             }
             Self::Irregular { .. } => false,
-            Self::Untrusted { .. } => true,
+            Self::Irreplaceable { .. } | Self::Untrusted { .. } => true,
         }
     }
 }
@@ -274,6 +290,11 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let target = target(path)?;
     let aside = aside(&target);
     let old = open_regular(&target)?;
+    if let Some(old) = &old
+        && old.metadata().map_err(reading(path))?.nlink() > 1
+    {
+        return Err(FileError::Irreplaceable { path: target, why: LINKED });
+    }
     let new = private().write(true).truncate(true).open(&aside).map_err(writing(&aside))?;
     let result = fill(&new, old.as_ref(), bytes, mode)
         .and_then(|()| fs::rename(&aside, &target))
@@ -282,7 +303,10 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
         // The old file stands; what lies beside it is of no use to anybody.
         let _ = fs::remove_file(&aside);
     }
-    result.map_err(writing(path))
+    result.map_err(|error| match error.kind() {
+        io::ErrorKind::ResourceBusy => FileError::Irreplaceable { path: target, why: MOUNTED },
+        _ => writing(path)(error),
+    })
 }
 
 fn fill(mut new: &File, old: Option<&File>, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -19,7 +19,7 @@ use crate::sys::{Command, Process, Signal};
 use crate::wire::text::foreign;
 
 /// The parameters of `main.cf` that matter here.
-const PARAMETERS: [&str; 28] = [
+const PARAMETERS: [&str; 29] = [
     "cyrus_sasl_config_path",
     "daemon_directory",
     "inet_interfaces",
@@ -48,6 +48,7 @@ const PARAMETERS: [&str; 28] = [
     "smtpd_tls_eccert_file",
     "smtpd_tls_eckey_file",
     "smtpd_tls_key_file",
+    "smtpd_tls_req_ccert",
 ];
 
 /// The default instance on a machine.
@@ -224,6 +225,7 @@ impl Alternate for Here<'_> {
             }
         }
         self.certificate()?;
+        self.client_certificates(listener)?;
         self.sasl()
     }
 

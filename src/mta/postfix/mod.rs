@@ -71,11 +71,18 @@ impl Mta for Postfix {
     fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
         // An smtpd with a session outlives its master, and keeps the socket that it was given. One whose master lives is
         // that master's.
-        let is_in = |exe: Option<&Path>| {
-            let folder = exe.and_then(Path::parent);
-            MASTERS.iter().any(|master| folder.is_some() && folder == Path::new(master).parent())
+        let same = |one: &Path, other: &Path| {
+            let stamp = |path| host.stamp(path).ok().flatten();
+            one == other || stamp(one).is_some_and(|one| Some(one) == stamp(other))
         };
-        let is_master = |exe: Option<&Path>| MASTERS.iter().any(|master| exe == Some(Path::new(master)));
+        // Its folder may be known by a link to it.
+        let is_in = |exe: Option<&Path>| {
+            let beside = exe.and_then(Path::parent).map(|folder| folder.join("master"));
+            beside.is_some_and(|beside| MASTERS.iter().any(|master| same(&beside, Path::new(master))))
+        };
+        let is_master = |exe: Option<&Path>| {
+            exe.is_some_and(|exe| MASTERS.iter().any(|master| same(exe, Path::new(master))))
+        };
         let exe = process.exe.as_deref();
         let parent = host.parent(process.pid).and_then(|pid| host.process(pid));
         is_in(exe) && !is_master(exe) && !parent.is_some_and(|parent| is_master(parent.exe.as_deref()))

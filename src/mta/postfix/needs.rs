@@ -1,6 +1,6 @@
 //! What Postfix has to have before an alternate listener of it can be begun with.
 //!
-//! Answers for: certificate and key, and somebody behind AUTH; what is missing is named. Does not know: whether it works,
+//! Answers for: certificate and key, what is asked of clients' own, and somebody behind AUTH; what is missing is named. Does not know: whether it works,
 //! which the proof finds out.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::alternate::Here;
 use super::master::{Service, words};
 use crate::mta::machine::is_there;
-use crate::mta::sheet::MtaError;
+use crate::mta::sheet::{AuthMode, Listener, MtaError};
 use crate::sys::{FileError, tls};
 use crate::wire::text::{chain, foreign};
 
@@ -63,6 +63,18 @@ impl Here<'_> {
             }
         }
         Ok(String::new())
+    }
+
+    /// Whether a client may come without a certificate of its own: where TLS is optional, Postfix asks for none.
+    pub(super) fn client_certificates(&self, listener: &Listener) -> Result<(), MtaError> {
+        if listener.auth_mode == AuthMode::TlsOptional || self.parameter("smtpd_tls_req_ccert")? != "yes" {
+            return Ok(());
+        }
+        Err(MtaError::Precondition(
+            "smtpd_tls_req_ccert = yes lets in only clients with a certificate of their own, and this listener is for all \
+             who log in; take it out of main.cf, and set it with -o in the entries that need it"
+                .to_owned(),
+        ))
     }
 
     pub(super) fn certificate(&self) -> Result<(), MtaError> {

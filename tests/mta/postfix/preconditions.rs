@@ -180,6 +180,67 @@ fn on_a_read_only_file_system_it_is_403() {
 }
 
 #[test]
+fn with_a_bind_mount_on_master_cf_it_is_403_that_says_so() {
+    let damage =
+        "cp -p /etc/postfix/master.cf /etc/lab/away; mount --bind /etc/lab/away /etc/postfix/master.cf";
+    is_refused(403, damage, "umount /etc/postfix/master.cf", "is a mount of its own");
+}
+
+#[test]
+fn with_hard_links_of_master_cf_it_is_403_and_all_names_are_kept() {
+    let damage = "ln /etc/postfix/master.cf /etc/lab/linked";
+    let heal = "[ /etc/postfix/master.cf -ef /etc/lab/linked ]; rm /etc/lab/linked";
+    is_refused(403, damage, heal, "/etc/postfix/master.cf has other names (hard links)");
+}
+
+#[test]
+fn where_clients_need_a_certificate_of_their_own_it_is_424_that_names_the_parameter() {
+    let damage = "postconf -e smtpd_tls_req_ccert=yes";
+    is_refused(424, damage, "postconf -e smtpd_tls_req_ccert=no", "smtpd_tls_req_ccert = yes");
+}
+
+#[test]
+fn an_ehlo_that_is_refused_is_told_as_that() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, port) = stopped(machine, TLS_YES);
+        machine.sh(
+            "echo '/^EHLO/ NONE' >/etc/lab/filter; postconf -e smtpd_command_filter=regexp:/etc/lab/filter",
+        );
+        let answer = plugin.call("start", Value::Null);
+        assert!(failure(&answer, 520).contains("EHLO is refused: 502"), "{answer}");
+        assert!(is_closed(port) && is_open(25));
+    });
+}
+
+/// Where Red Hat's Postfix has its daemons, and where the usual folder is a link: what has been an `smtpd` of ours is told
+/// while it ends.
+#[test]
+fn daemons_that_live_elsewhere_are_known_by_it() {
+    for (folder, usual) in [
+        ("/usr/libexec/postfix", "postconf -e daemon_directory=/usr/libexec/postfix"),
+        ("/opt/postfix/sbin", "ln -s /opt/postfix/sbin /usr/lib/postfix/sbin"),
+        (
+            "/usr/libexec/postfix",
+            "ln -s /usr/libexec/postfix /etc/lab/link; postconf -e daemon_directory=/etc/lab/link",
+        ),
+    ] {
+        on::<Postfix>(|machine| {
+            machine.sh(&format!(
+                "postfix stop; mkdir -p {folder}; cp -a /usr/lib/postfix/sbin/. {folder}/; rm -r /usr/lib/postfix/sbin
+                 {usual}; postfix start"
+            ));
+            let (mut plugin, port) = running(machine, TLS_YES);
+            let held = crate::support::smtp::Session::open(crate::support::sandbox::addresses(port)[0]);
+            for method in ["restart", "stop", "start", "stop"] {
+                plugin.succeed(method, Value::Null);
+            }
+            drop(held);
+            assert!(is_closed(port) && is_open(25), "{usual}");
+        });
+    }
+}
+
+#[test]
 fn an_update_of_a_running_service_meets_the_same_refusals() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);

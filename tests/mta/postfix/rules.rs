@@ -82,8 +82,8 @@ fn an_account_that_the_administrator_has_suspended_sends_nothing() {
         on::<Postfix>(|machine| {
             machine.sh(&format!(
                 "echo 'bob REJECT suspended' >/etc/lab/suspended
-                 postconf -e 'smtpd_{list}_restrictions = permit_mynetworks, check_sasl_access texthash:/etc/lab/suspended,
-                     permit_sasl_authenticated, reject_unauth_destination'"
+                 postconf -e 'smtpd_{list}_restrictions = permit_mynetworks, check_sasl_access texthash:/etc/lab/suspended, \
+                   permit_sasl_authenticated, reject_unauth_destination'"
             ));
             machine.reload();
             let (_plugin, port) = running(machine, TLS_OPTIONAL);
@@ -110,8 +110,8 @@ fn what_postfix_has_for_mail_programs_by_convention_applies() {
         on::<Postfix>(|machine| {
             machine.sh(&format!(
                 "echo 'eve@lab.test REJECT' >/etc/lab/senders
-                 postconf -e 'mua_{list}_restrictions = check_sender_access texthash:/etc/lab/senders,
-                     permit_sasl_authenticated, reject'"
+                 postconf -e 'mua_{list}_restrictions = check_sender_access texthash:/etc/lab/senders, \
+                   permit_sasl_authenticated, reject'"
             ));
             machine.reload();
             let (_plugin, port) = running(machine, TLS_OPTIONAL);
