@@ -347,6 +347,7 @@ mod tests {
     use nix::sys::signal::{SigSet, Signal as NixSignal};
 
     use super::super::process;
+    use super::super::signal::{Signal, signal};
     use super::*;
 
     fn soon() -> Deadline {
@@ -441,7 +442,7 @@ mod tests {
         let output = run(&sh("sleep 60 & echo $!"), soon()).unwrap();
         assert!(begun.elapsed() < Duration::from_secs(10));
         let daemon = process::process(pid(&output.stdout)).unwrap();
-        process::signal(&daemon, process::Signal::Kill).unwrap();
+        signal(&daemon, Signal::Kill).unwrap();
     }
 
     #[test]

@@ -13,9 +13,11 @@ use std::time::{Duration, SystemTime};
 use super::command::{Command, CommandError, Output};
 use super::deadline::Deadline;
 use super::files::{self, EditLock, Entry, FileError, Lock, LockError, Meta, Stamp};
-use super::process::{Process, SightError, Signal};
+use super::net::Socket;
+use super::process::{Process, SightError};
+use super::signal::Signal;
 use super::smtp::{Dialogue, Question, Reply, SmtpError};
-use super::sockets::{Held, Socket, SocketError};
+use super::sockets::{Held, SocketError};
 
 /// The machine. [`Local`](super::Local) is the real one; a recorded one answers what was seen on a real one.
 pub trait Host: Debug + Send + Sync {

@@ -11,9 +11,11 @@ use super::command::{self, Command, CommandError, Output};
 use super::deadline::Deadline;
 use super::files::{self, EditLock, Entry, FileError, Lock, LockError, Meta, Stamp};
 use super::host::Host;
-use super::process::{self, Process, SightError, Signal};
+use super::net::Socket;
+use super::process::{self, Process, SightError};
+use super::signal::{self, Signal};
 use super::smtp::{self, Dialogue, Question, Reply, SmtpError};
-use super::sockets::{self, Held, Socket, SocketError};
+use super::sockets::{self, Held, SocketError};
 
 /// This machine.
 #[derive(Debug, Default)]
@@ -152,7 +154,7 @@ impl Host for Local {
     }
 
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()> {
-        process::signal(process, signal)
+        signal::signal(process, signal)
     }
 
     fn reaches(&self, path: &Path, deadline: Deadline) -> io::Result<()> {

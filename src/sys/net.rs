@@ -9,7 +9,22 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::sockets::Socket;
+use serde::{Deserialize, Serialize};
+
+/// A TCP socket that listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Socket {
+    /// Where. The scope id is set for link-local addresses only.
+    pub address: SocketAddr,
+    /// The index of the one interface that it is bound to (`SO_BINDTODEVICE`, or a link-local address), 0 for none.
+    pub interface: u32,
+    /// The inode that names it in `/proc/PID/fd`.
+    pub inode: u32,
+    /// The user that made it.
+    pub uid: u32,
+    /// Whether an IPv6 socket leaves IPv4 alone (`IPV6_V6ONLY`); false for an IPv4 socket.
+    pub only_v6: bool,
+}
 
 /// How often a table is read until it has been the same twice.
 const ATTEMPTS: usize = 5;

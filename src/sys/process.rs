@@ -1,9 +1,8 @@
-//! Processes as `/proc` shows them, and a signal that reaches exactly the process that was looked at.
+//! Processes as `/proc` shows them.
 //!
-//! Answers for: who a pid is (start time, executable, name), which processes run a given program, and signals that
-//! cannot hit a stranger who inherited the pid. Does not know: what an MTA is, whose child a process is, whether a
-//! signal had the wished effect. A process that vanishes while it is looked at is simply not there; only a signal can
-//! fail.
+//! Who a pid is (start time, executable, name), which processes run a given program, and whether one sees the same machine
+//! as we do. A process that vanishes while it is looked at is simply not there; what may not be looked into is an error
+//! that says so. It knows no mail server.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,11 +10,6 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use rustix::io::Errno;
-use rustix::process::{Pid, kill_process, pidfd_send_signal};
-
-use super::pidfd;
 
 /// A process, as `proc_pid_stat(5)` and `proc_pid_exe(5)` show it. Pid and start time together name it for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,17 +23,6 @@ pub struct Process {
     pub exe: Option<PathBuf>,
     /// Its name (`comm`), at most 15 bytes that it chose itself: any byte may be in it. Escape it before showing it.
     pub name: String,
-}
-
-/// The signals that we ever send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// `SIGHUP`: read your configuration again.
-    Hangup,
-    /// `SIGTERM`: please end.
-    Terminate,
-    /// `SIGKILL`: end.
-    Kill,
 }
 
 /// What the process `pid` is. `None` if it is gone, which a zombie is too.
@@ -186,40 +169,6 @@ pub fn together(pid: i32, file: &Path) -> Result<(), SightError> {
     Ok(())
 }
 
-/// Sends `signal` to exactly this process.
-///
-/// # Errors
-///
-/// `ESRCH` if it is gone (a zombie too) or its pid is another's now: then nobody was signalled. `EPERM` if we may not.
-/// Otherwise what `pidfd_open(2)` and `kill(2)` say.
-pub fn signal(process: &Process, signal: Signal) -> io::Result<()> {
-    let pid = Pid::from_raw(process.pid).ok_or(Errno::SRCH)?;
-    let pidfd = pidfd::open(pid)?;
-    // The descriptor is taken before the start time is read again: what the two agree on cannot change any more.
-    if self::process(process.pid).is_none_or(|now| now.started != process.started) {
-        return Err(Errno::SRCH.into());
-    }
-    let sent = match &pidfd {
-        Some(pidfd) => pidfd_send_signal(pidfd, signal.into()),
-        None => Err(Errno::NOSYS),
-    };
-    match sent {
-        // All that an old kernel can do: a pid is not given out again for as long as this takes.
-        Err(Errno::NOSYS | Errno::PERM) => Ok(kill_process(pid, signal.into())?),
-        sent => Ok(sent?),
-    }
-}
-
-impl From<Signal> for rustix::process::Signal {
-    fn from(signal: Signal) -> Self {
-        match signal {
-            Signal::Hangup => Self::HUP,
-            Signal::Terminate => Self::TERM,
-            Signal::Kill => Self::KILL,
-        }
-    }
-}
-
 /// The pids of all processes that `/proc` shows us.
 pub(super) fn pids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten();
@@ -260,7 +209,9 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
+    use super::super::signal::{Signal, signal};
     use super::*;
+    use rustix::io::Errno;
 
     /// A process that any signal ends, also where the tests were started with one ignored (nohup(1)).
     fn sleeper() -> Child {

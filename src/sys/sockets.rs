@@ -31,7 +31,7 @@ use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
 use super::deadline::Deadline;
-use super::net;
+use super::net::{self, Socket};
 use super::process::{IT_TAKES, Process, pids, process};
 
 /// How often a question is asked anew, each time on a fresh netlink socket, before its failure is believed.
@@ -45,21 +45,6 @@ const PATIENCE: TimeVal = TimeVal::new(1, 0);
 
 /// Room for one netlink datagram. The kernel fills up to 32 KiB of what the reader offers.
 const DATAGRAM: usize = 32 * 1024;
-
-/// A TCP socket that listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Socket {
-    /// Where. The scope id is set for link-local addresses only.
-    pub address: SocketAddr,
-    /// The index of the one interface that it is bound to (`SO_BINDTODEVICE`, or a link-local address), 0 for none.
-    pub interface: u32,
-    /// The inode that names it in `/proc/PID/fd`.
-    pub inode: u32,
-    /// The user that made it.
-    pub uid: u32,
-    /// Whether an IPv6 socket leaves IPv4 alone (`IPV6_V6ONLY`); false for an IPv4 socket.
-    pub only_v6: bool,
-}
 
 /// A socket and one who holds it open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::conf::{self, ACL_MACRO, ACL_OPTION, ADVERTISE, DATA_ACL, DATA_OPTION, NOTLS};
+use super::daemons::{Layout, UNIT, UNIT_PATH, VIEW, Whose, daemons, end};
 use super::read::{self, Printed};
-use super::{Layout, UNIT, UNIT_PATH, VIEW, Whose, daemons, end};
 use crate::mta::machine::{Words, bound, or_loopback, systemd_runs};
 use crate::mta::services;
 use crate::mta::sheet::{

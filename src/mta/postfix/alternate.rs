@@ -8,16 +8,23 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::master::{INET, PASS, Service, parse};
-use super::rules::LISTS;
-use super::{master, master_of, run};
+use super::instance::{master, master_of, run};
+use super::master::{INET, PASS, Service, disables, parse, words};
 use crate::mta::machine::{bound, or_loopback, systemd_runs};
+use crate::mta::services;
 use crate::mta::sheet::{
     Alternate, By, Content, Desk, Edit, Goal, Listener, Meant, MtaError, SMTP, Staged, Tell,
 };
 use crate::sys::{Command, Process, Signal};
 use crate::wire::text::foreign;
 
+/// The lists that are asked before somebody may send, with what mail programs have in their place by Postfix's convention,
+/// and the parameter under which that is read: `postconf` knows the convention's names only where they are used.
+pub(super) const LISTS: [(&str, &str, &str); 3] = [
+    ("smtpd_client_restrictions", "mua_client_restrictions", "smtpd_data_restrictions"),
+    ("smtpd_helo_restrictions", "mua_helo_restrictions", "smtpd_end_of_data_restrictions"),
+    ("smtpd_sender_restrictions", "mua_sender_restrictions", "smtpd_etrn_restrictions"),
+];
 /// The parameters of `main.cf` that matter here.
 const PARAMETERS: [&str; 29] = [
     "cyrus_sasl_config_path",
@@ -68,6 +75,34 @@ impl<'a> Here<'a> {
 }
 
 impl Here<'_> {
+    /// The port that a service names, by number or by name; Postfix's own names come before the machine's.
+    pub(super) fn port(&self, service: &Service) -> Result<Option<u16>, MtaError> {
+        if service.port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(service.port.parse().ok());
+        }
+        // `smtps=submissions=465`: names of one port (postconf(5)).
+        let mut known = words(self.parameter("known_tcp_ports")?).filter_map(|entry| entry.rsplit_once('='));
+        let named = |names: &str| names.split('=').any(|name| name == service.port);
+        match known.find(|(names, _)| named(names)) {
+            Some((_, port)) => Ok(port.parse().ok()),
+            None => Ok(services::number(self.desk.host, &service.port)),
+        }
+    }
+
+    /// Whether `master_service_disable` keeps an internet service of this name from running.
+    pub(super) fn is_disabled(&self, name: &str) -> Result<bool, MtaError> {
+        Ok(disables(self.parameter("master_service_disable")?, name))
+    }
+
+    /// The column of the primary's that says whether its `smtpd` runs in the chroot: behind a program that hands clients on,
+    /// that of the service which takes them.
+    pub(super) fn chroot(&self, primary: &Service) -> Result<String, MtaError> {
+        let taker = self.parameter("smtpd_service_name")?;
+        let passed = self.passed()?.iter().find(|service| service.port == taker);
+        let runs = if primary.program == "smtpd" { primary } else { passed.unwrap_or(primary) };
+        Ok(runs.chroot.clone())
+    }
+
     pub(super) fn master_cf(&self) -> PathBuf {
         self.config.join("master.cf")
     }

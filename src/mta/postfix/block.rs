@@ -4,8 +4,8 @@
 //! needs. Does not know: the marks around them, and who writes them.
 //! Source: postconf(5).
 
-use super::SYSLOG_NAME;
 use super::alternate::Here;
+use super::instance::SYSLOG_NAME;
 use super::master::words;
 use crate::mta::sheet::{AuthMode, Listener, MtaError};
 

@@ -4,10 +4,7 @@
 //! matter to a listener. What is no entry is left out.
 //! Source: master(5), postconf(5).
 
-use super::SYSLOG_NAME;
-use super::alternate::Here;
-use crate::mta::services;
-use crate::mta::sheet::MtaError;
+use super::instance::SYSLOG_NAME;
 
 /// The type of a service that listens on a port.
 pub(super) const INET: &str = "inet";
@@ -95,39 +92,9 @@ pub(super) fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
 }
 
-impl Here<'_> {
-    /// The port that a service names, by number or by name; Postfix's own names come before the machine's.
-    pub(super) fn port(&self, service: &Service) -> Result<Option<u16>, MtaError> {
-        if service.port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(service.port.parse().ok());
-        }
-        // `smtps=submissions=465`: names of one port (postconf(5)).
-        let mut known = words(self.parameter("known_tcp_ports")?).filter_map(|entry| entry.rsplit_once('='));
-        let named = |names: &str| names.split('=').any(|name| name == service.port);
-        match known.find(|(names, _)| named(names)) {
-            Some((_, port)) => Ok(port.parse().ok()),
-            None => Ok(services::number(self.desk.host, &service.port)),
-        }
-    }
-
-    /// Whether `master_service_disable` keeps an internet service of this name from running.
-    pub(super) fn is_disabled(&self, name: &str) -> Result<bool, MtaError> {
-        Ok(disables(self.parameter("master_service_disable")?, name))
-    }
-
-    /// The column of the primary's that says whether its `smtpd` runs in the chroot: behind a program that hands clients on,
-    /// that of the service which takes them.
-    pub(super) fn chroot(&self, primary: &Service) -> Result<String, MtaError> {
-        let taker = self.parameter("smtpd_service_name")?;
-        let passed = self.passed()?.iter().find(|service| service.port == taker);
-        let runs = if primary.program == "smtpd" { primary } else { passed.unwrap_or(primary) };
-        Ok(runs.chroot.clone())
-    }
-}
-
 /// Whether a list such as `master_service_disable` names an internet service: by its type, or by name and type; the first
 /// entry that does counts, and one with a `!` says that it is not meant (postconf(5)).
-fn disables(list: &str, name: &str) -> bool {
+pub(super) fn disables(list: &str, name: &str) -> bool {
     let all = [format!("{name}/inet"), format!("{name}.inet"), "inet".to_owned()];
     let named = |entry: &str| all.iter().any(|known| known == entry);
     let mut entries = words(list).map(|entry| (entry, entry.trim_start_matches('!')));

@@ -9,6 +9,7 @@
 
 mod alternate;
 mod block;
+mod instance;
 mod master;
 mod needs;
 mod pending;
@@ -17,24 +18,10 @@ mod rules;
 use std::path::{Path, PathBuf};
 
 use self::alternate::Here;
+use self::instance::{MASTERS, USUAL, master, run};
 use super::machine::is_there;
 use super::sheet::{Alternate, AuthMode, Desk, Kind, Listener, Mta, MtaError, Presence};
-use crate::sys::{Command, Ended, Host, Output, Process};
-use crate::wire::text::foreign;
-
-/// Where master's binary may be.
-const MASTERS: [&str; 4] = [
-    "/usr/lib/postfix/sbin/master",
-    "/usr/libexec/postfix/master",
-    "/usr/lib/postfix/master",
-    "/usr/lib/postfix/bin/master",
-];
-/// Where the default instance usually keeps its configuration.
-const USUAL: &str = "/etc/postfix";
-/// Where the default instance usually keeps its queue.
-const USUAL_QUEUE: &str = "/var/spool/postfix";
-/// By this a service of ours is known, in `master.cf` and in the log.
-const SYSLOG_NAME: &str = "postfix/smtp2";
+use crate::sys::{Command, Host, Process};
 
 /// Postfix.
 #[derive(Debug, Clone, Copy)]
@@ -130,50 +117,6 @@ impl Mta for Postfix {
         };
         Ok(Box::new(Here::new(desk, config)))
     }
-}
-
-/// The default instance's master, if it runs: the one that its pid file names. Any other is another instance's.
-///
-/// # Errors
-/// It cannot be looked into, or the pid file cannot be read.
-fn master_of(host: &dyn Host, queue: &Path, programs: &[&Path]) -> Result<Option<Process>, MtaError> {
-    let masters = host.processes(programs, &[])?;
-    let Some(text) = host.read(&queue.join("pid/master.pid"))? else { return Ok(None) };
-    // The file is padded with blanks, and outlives its master; the pid may be anybody's by now.
-    let pid: Option<i32> = String::from_utf8_lossy(&text).trim().parse().ok();
-    Ok(masters.into_iter().find(|master| Some(master.pid) == pid))
-}
-
-/// Where the default instance keeps its queue, as its `main.cf` has it (postconf(5)): the last line that says so. What
-/// cannot be told without postconf(1) is taken to be where it usually is; a change asks postconf.
-fn usual_queue(host: &dyn Host) -> PathBuf {
-    let main_cf = host.read(&Path::new(USUAL).join("main.cf")).ok().flatten().unwrap_or_default();
-    let text = String::from_utf8_lossy(&main_cf).into_owned();
-    let value = |line: &str| {
-        let (name, value) = line.split_once('=')?;
-        (name.trim_end() == "queue_directory").then(|| value.trim().to_owned())
-    };
-    let named = text.lines().filter_map(value).next_back();
-    named.filter(|path| path.starts_with('/')).map_or_else(|| PathBuf::from(USUAL_QUEUE), PathBuf::from)
-}
-
-/// The default instance's master, without asking postconf(1).
-fn master(host: &dyn Host) -> Result<Option<Process>, MtaError> {
-    master_of(host, &usual_queue(host), &MASTERS.map(Path::new))
-}
-
-fn run(desk: Desk<'_>, command: Command) -> Result<Output, MtaError> {
-    let output = desk.host.run(&command, desk.deadline)?;
-    match output.ended {
-        Ended::Exited(0) => return Ok(output),
-        Ended::Exited(_) => {}
-        // It had no opinion about the configuration.
-        Ended::Signalled(signal) => {
-            return Err(MtaError::Killed { program: "postconf".to_owned(), signal });
-        }
-    }
-    let said = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
-    Err(MtaError::Broken { kind: Kind::Postfix, message: foreign(said) })
 }
 
 #[cfg(test)]

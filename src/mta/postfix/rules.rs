@@ -5,7 +5,7 @@
 //! somebody who has logged in never comes to.
 //! Source: postconf(5), SASL_README, the sample of a submission service in Postfix's `master.cf`.
 
-use super::alternate::Here;
+use super::alternate::{Here, LISTS};
 use crate::mta::sheet::MtaError;
 
 /// The restrictions that ask who has logged in.
@@ -24,13 +24,6 @@ const MISMATCH: &str = "reject_sender_login_mismatch";
 const WARN: &str = "warn_if_reject";
 /// Nobody who has logged in comes past one of these.
 const LAST: [&str; 4] = ["permit_sasl_authenticated", "permit", "reject", "defer"];
-/// The lists that are asked before somebody may send, with what mail programs have in their place by Postfix's convention,
-/// and the parameter under which that is read: `postconf` knows the convention's names only where they are used.
-pub(super) const LISTS: [(&str, &str, &str); 3] = [
-    ("smtpd_client_restrictions", "mua_client_restrictions", "smtpd_data_restrictions"),
-    ("smtpd_helo_restrictions", "mua_helo_restrictions", "smtpd_end_of_data_restrictions"),
-    ("smtpd_sender_restrictions", "mua_sender_restrictions", "smtpd_etrn_restrictions"),
-];
 /// How deep a restriction class may hold another.
 const DEPTH: usize = 8;
 

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use self::run::SUPERVISE;
 use super::machine::{is_there, or_loopback};
 use super::sheet::{
     Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, SMTP,
@@ -31,8 +32,6 @@ const CONTROL: &str = "/var/qmail/control";
 const PLACES: [&str; 3] = ["/service/smtp2", "/etc/service/smtp2", "/var/qmail/supervise/smtp2"];
 /// How long a service that runs may take to listen.
 const PATIENCE: Duration = Duration::from_secs(6);
-/// The folder of a service directory that its supervisor writes.
-const SUPERVISE: &str = "supervise";
 /// How often is looked whether the supervisor has read what it was told.
 const PAUSE: Duration = Duration::from_millis(3);
 

@@ -9,6 +9,9 @@ use std::path::Path;
 use crate::mta::sheet::MtaError;
 use crate::sys::{FileError, Host};
 
+/// The folder of a service directory that its supervisor writes.
+pub(super) const SUPERVISE: &str = "supervise";
+
 /// Whether what root executes there is root's alone.
 ///
 /// # Errors

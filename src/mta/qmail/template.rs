@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{SUPERVISE, run};
+use super::run::{self, SUPERVISE};
 use crate::mta::sheet::MtaError;
 use crate::sys::{EntryKind, Host};
 use crate::wire::text::foreign;
