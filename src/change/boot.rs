@@ -39,6 +39,28 @@ pub(super) fn has_ended(site: &Site) -> bool {
     differs(&*site.host, &site.options.state_dir) && wanted()
 }
 
+/// What is noted now, as text.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn noted(host: &dyn Host, state_dir: &Path) -> Result<Option<String>, FileError> {
+    Ok(host.read(&path(state_dir))?.map(|noted| String::from_utf8_lossy(&noted).into_owned()))
+}
+
+/// Notes what was noted before.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn restore(host: &dyn Host, state_dir: &Path, before: Option<&str>) -> Result<(), FileError> {
+    if noted(host, state_dir)?.as_deref() == before {
+        return Ok(());
+    }
+    match before {
+        Some(before) => host.write(&path(state_dir), before.as_bytes(), 0o600),
+        None => host.remove(&path(state_dir)),
+    }
+}
+
 /// Notes under which boot a listener of these settings runs, or that nobody needs to know.
 ///
 /// # Errors

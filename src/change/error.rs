@@ -268,6 +268,11 @@ impl Failure {
         }
     }
 
+    /// Whether the input was refused, of which nothing is written down.
+    pub fn is_refusal(&self) -> bool {
+        matches!(&*self.error, ChangeError::Refused(_))
+    }
+
     /// Whether nothing was written because a file was not as it had been read.
     pub fn moved(&self) -> bool {
         matches!((&*self.error, &self.undone), (ChangeError::Moved { .. }, Undone::Nothing))

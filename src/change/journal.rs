@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::error::ChangeError;
 use super::settings::Settings;
 use crate::sys::Host;
+use crate::wire::text::chain;
 
 /// The version of the intent's format.
 pub(super) const FORMAT: u32 = 1;
@@ -49,6 +50,12 @@ pub(super) struct Intent {
     pub(super) folders: Vec<PathBuf>,
     /// The files that are changed.
     pub(super) files: Vec<Planned>,
+    /// The noted boot before, as its file had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) boot: Option<String>,
+    /// Whether its rollback has begun: then it is not made, whatever the settings say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) undoing: bool,
     /// When it was last tried to end it, to no avail: seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tried: Option<u64>,
@@ -186,12 +193,11 @@ impl Intent {
         Ok(host.write(&Self::path(state_dir), &bytes, 0o600)?)
     }
 
-    /// The change is over.
-    ///
-    /// # Errors
-    /// It cannot be removed.
-    pub(super) fn remove(host: &dyn Host, state_dir: &Path) -> Result<(), ChangeError> {
-        Ok(host.remove(&Self::path(state_dir))?)
+    /// The change is over. A record that cannot be removed says nothing that is not so, and whoever meets it ends it.
+    pub(super) fn remove(host: &dyn Host, state_dir: &Path) {
+        if let Err(error) = host.remove(&Self::path(state_dir)) {
+            tracing::warn!(error = chain(&error), "the record of a change that is over is left");
+        }
     }
 }
 

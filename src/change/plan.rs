@@ -15,7 +15,7 @@ use super::journal::{self, Intent, Was};
 use super::settings::{self, Settings, Wanted};
 use super::site::Site;
 use super::verb::Verb;
-use super::{live, ports, prove};
+use super::{boot, live, ports, prove};
 use crate::mta::{Alternate, AuthMode, Desk, Goal, Listener, Meant, Mta};
 use crate::sys::{Deadline, Host};
 
@@ -105,7 +105,7 @@ impl<'s> Plan<'s> {
         }
         refuse_what_cannot_be(&asked, &found, &steps, after.as_ref(), desk.host)?;
         let files = std::mem::take(&mut steps.files);
-        let intent = intent(&asked, &found, &files, after.clone(), settings_only, desk)?;
+        let intent = intent(site, &asked, &found, &files, after.clone(), settings_only, desk)?;
         let Found { alternate, addresses, .. } = found;
         let Steps { phases, claims, .. } = steps;
         Ok(Some(Self {
@@ -261,6 +261,7 @@ fn with_saved(mut after: Option<Settings>, files: &[File]) -> Option<Settings> {
 
 /// What undoes it.
 fn intent(
+    site: &Site,
     asked: &Asked<'_>,
     found: &Found<'_>,
     files: &[File],
@@ -268,6 +269,7 @@ fn intent(
     settings_only: bool,
     Desk { host, deadline, .. }: Desk<'_>,
 ) -> Result<Intent, ChangeError> {
+    let state_dir = &site.options.state_dir;
     let (mta, alternate, was) = (asked.mta, &*found.alternate, found.was);
     let orphaned = match asked.port_before().filter(|_| was == Was::Absent) {
         Some(port) => live::orphaned(host, mta, port)? && live::owned(host, mta, port)?.is_empty(),
@@ -293,6 +295,8 @@ fn intent(
         primary_ran: alternate.primary_runs()?,
         folders: folders(host, mta, files),
         files: files.iter().map(|file| file.planned(mta.is_ours())).collect::<Result<_, _>>()?,
+        boot: boot::noted(host, state_dir)?,
+        undoing: false,
         tried: None,
     })
 }

@@ -12,6 +12,7 @@ use super::journal::{self, Intent};
 use super::site::Site;
 use super::{remove, settings, undo};
 use crate::sys::{Lock, LockError};
+use crate::wire::text::chain;
 
 /// How long a lock may outlive its owner in a process that has not begun to be another program yet.
 const FORKED: Duration = Duration::from_secs(1);
@@ -65,6 +66,12 @@ pub(super) fn end_interrupted(site: &Site, _: &Lock) -> Result<(), Failure> {
     let Some(intent) = Intent::read(&*site.host, &site.options.state_dir)? else { return Ok(()) };
     let began = site.host.now();
     let done = end(site, &intent);
+    if let Err(error) = remove::leftovers(site) {
+        tracing::warn!(
+            error = chain(&error),
+            "what the interrupted change has left in the state directory stays"
+        );
+    }
     let (status, outcome) = match &done {
         Ok(outcome) => (0, (*outcome).to_owned()),
         Err(failure) => (failure.status().number(), failure.sentence()),
@@ -97,11 +104,11 @@ pub(super) fn try_to_end(site: &Site, lock: &Lock) -> bool {
 fn end(site: &Site, intent: &Intent) -> Result<&'static str, Failure> {
     let host = &*site.host;
     let path = settings::path(&site.options.state_dir);
-    if intent.before != intent.after && settings::read(host, &path)? == intent.after {
+    if !intent.undoing && intent.before != intent.after && settings::read(host, &path)? == intent.after {
         if intent.after.is_none() {
             remove::folders(site, intent)?;
         }
-        Intent::remove(host, &site.options.state_dir)?;
+        Intent::remove(host, &site.options.state_dir);
         return Ok("the interrupted change had been made");
     }
     match undo::take_back(site, intent) {

@@ -23,11 +23,10 @@ pub(super) fn forget(site: &Site, lock: Lock, before: Option<&Settings>) -> Resu
             site.host.remove_dir(&path)?;
         }
     }
+    leftovers(site)?;
     for name in FILES {
-        site.host.remove_aside(&state_dir.join(name))?;
         site.host.remove(&state_dir.join(name))?;
     }
-    site.host.remove_dir(&site.staging())?;
     site.host.remove_dir(&state_dir.join(EDITED))?;
     let holds_lock = site.options.lock.starts_with(state_dir);
     if !holds_lock {
@@ -41,6 +40,23 @@ pub(super) fn forget(site: &Site, lock: Lock, before: Option<&Settings>) -> Resu
         leave(site, state_dir);
     }
     Ok(())
+}
+
+/// What a plugin that died in the middle of a write may have left in the state directory.
+///
+/// # Errors
+/// It cannot be removed.
+pub(super) fn leftovers(site: &Site) -> Result<(), FileError> {
+    for name in FILES {
+        site.host.remove_aside(&site.options.state_dir.join(name))?;
+    }
+    site.host.remove_dir(&site.staging())
+}
+
+/// Under the lock: a state directory in which nothing is written down goes.
+pub(super) fn empty_state(site: &Site) {
+    // One with something in it says so by an error.
+    site.host.remove_empty_dir(&site.options.state_dir).ok();
 }
 
 /// Takes a folder away if nobody else has put anything into it.

@@ -76,6 +76,17 @@ pub fn read(host: &dyn Host, path: &Path) -> Result<Option<Settings>, ChangeErro
         .map_err(|source| ChangeError::Unreadable { path: path.to_owned(), source })
 }
 
+/// Makes the file say this, or nothing.
+///
+/// # Errors
+/// The file cannot be written or removed; it may say this all the same.
+pub(super) fn put(host: &dyn Host, path: &Path, settings: Option<&Settings>) -> Result<(), ChangeError> {
+    match settings {
+        Some(settings) => write(host, path, settings),
+        None => Ok(host.remove(path)?),
+    }
+}
+
 /// Writes them, durably.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ use super::site::Site;
 use super::verb::Verb;
 use super::{boot, edits, perform, recover, remove, undo};
 use crate::sys::{Deadline, Lock};
+use crate::wire::text::chain;
 
 /// Makes one change.
 ///
@@ -32,7 +33,7 @@ pub(super) fn run(site: &Site, verb: Verb) -> Result<(), Failure> {
     under_lock(site, verb, &lock)?;
     if verb.ends() {
         // One that could not be ended before is over now.
-        Intent::remove(&*site.host, &site.options.state_dir)?;
+        Intent::remove(&*site.host, &site.options.state_dir);
     }
     if verb != Verb::Remove {
         return Ok(());
@@ -48,8 +49,7 @@ pub(super) fn run(site: &Site, verb: Verb) -> Result<(), Failure> {
 pub(super) fn under_lock(site: &Site, verb: Verb, _: &Lock) -> Result<(), Failure> {
     let deadline = Deadline::after(site.options.change);
     let staging = site.staging();
-    // What a plugin that died here may have left.
-    site.host.remove_dir(&staging)?;
+    remove::leftovers(site)?;
     let result = loop {
         let plan = match Plan::make(site, verb, site.desk(&staging, deadline)) {
             Ok(Some(plan)) => plan,
@@ -65,6 +65,9 @@ pub(super) fn under_lock(site: &Site, verb: Verb, _: &Lock) -> Result<(), Failur
     if let Err(error) = site.host.remove_dir(&staging) {
         tracing::warn!(%error, "copies for the mail server's programs are left");
     }
+    if result.as_ref().is_err_and(Failure::is_refusal) {
+        remove::empty_state(site);
+    }
     result
 }
 
@@ -72,7 +75,7 @@ pub(super) fn under_lock(site: &Site, verb: Verb, _: &Lock) -> Result<(), Failur
 fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Failure> {
     let (host, state_dir) = (&*site.host, &site.options.state_dir);
     if plan.settings_only {
-        return Ok(settle(site, &plan)?);
+        return Ok(settle(site, &plan).or_else(|error| unsettle(site, &plan, error))?);
     }
     perform::check(host, &plan, deadline)?;
     edits::keep_edited(
@@ -83,20 +86,22 @@ fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Fail
         plan.intent.before.as_ref(),
         state_dir,
     )?;
-    plan.intent.write(host, state_dir)?;
+    if let Err(error) = plan.intent.write(host, state_dir) {
+        // It may stand all the same.
+        Intent::remove(host, state_dir);
+        return Err(error.into());
+    }
     let mut wrote = Wrote::Nothing;
     let result = perform::phases(host, &plan, deadline, &mut wrote).and_then(|()| settle(site, &plan));
     let Err(error) = result else {
         if plan.after.is_none() {
             remove::folders(site, &plan.intent).map_err(|error| ChangeError::Left(Box::new(error)))?;
         }
-        if let Err(error) = Intent::remove(host, state_dir) {
-            tracing::warn!(%error, action = plan.intent.action, "the intent of an ended change is left");
-        }
+        Intent::remove(host, state_dir);
         return Ok(());
     };
     if wrote == Wrote::Nothing {
-        Intent::remove(host, state_dir)?;
+        Intent::remove(host, state_dir);
         return Err(error.into());
     }
     let undone = match undo::take_back(site, &plan.intent) {
@@ -110,8 +115,28 @@ fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Fail
 fn settle(site: &Site, plan: &Plan<'_>) -> Result<(), ChangeError> {
     let (host, path) = (&*site.host, settings::path(&site.options.state_dir));
     boot::note(site, plan.after.as_ref())?;
-    match &plan.after {
-        Some(after) => settings::write(host, &path, after),
-        None => Ok(host.remove(&path)?),
+    settings::put(host, &path, plan.after.as_ref())
+}
+
+/// Settings that could not be written for certain are as they were again, and the error stands; or they cannot be put back,
+/// and the change is made.
+fn unsettle(site: &Site, plan: &Plan<'_>, error: ChangeError) -> Result<(), ChangeError> {
+    let (host, state_dir) = (&*site.host, &site.options.state_dir);
+    let path = settings::path(state_dir);
+    let stand = || settings::read(host, &path).is_ok_and(|now| now == plan.after);
+    if !stand() {
+        return Err(error);
     }
+    let back = settings::put(host, &path, plan.intent.before.as_ref());
+    if back.is_err() && stand() {
+        tracing::warn!(
+            error = chain(&error),
+            "the settings are written, and may be lost if the power fails now"
+        );
+        return Ok(());
+    }
+    if let Err(error) = boot::restore(host, state_dir, plan.intent.boot.as_deref()) {
+        tracing::warn!(error = chain(&error), "the noted boot is not as it was");
+    }
+    Err(error)
 }

@@ -7,10 +7,10 @@
 use super::edits::{edit_lock, put};
 use super::error::ChangeError;
 use super::journal::{Intent, OldBlock, Planned, Was, hash};
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::site::Site;
 use super::tell::tell;
-use super::{block, ports, prove, remove};
+use super::{block, boot, ports, prove, remove};
 use crate::mta::{Goal, Listener};
 use crate::sys::{Deadline, Host};
 use crate::wire::text::chain;
@@ -23,8 +23,10 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
     let host = &*site.host;
     // A deadline of its own, and never cut short by the change's.
     let deadline = Deadline::after(site.options.change);
+    unsettle(site, intent)?;
     let Some(settings) = intent.before.as_ref().or(intent.after.as_ref()) else {
-        return Intent::remove(host, &site.options.state_dir);
+        Intent::remove(host, &site.options.state_dir);
+        return Ok(());
     };
     let mta = site.mta(settings.mta);
     let was = intent.before.as_ref().and_then(Settings::target);
@@ -80,7 +82,19 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
         remove::discard(host, mta, folder, deadline)?;
     }
     host.remove_dir(&staging)?;
-    Intent::remove(host, &site.options.state_dir)
+    Intent::remove(host, &site.options.state_dir);
+    Ok(())
+}
+
+/// The settings and the noted boot are as they were. Whoever dies from here on has begun to undo, and has not made it.
+fn unsettle(site: &Site, intent: &Intent) -> Result<(), ChangeError> {
+    let (host, state_dir) = (&*site.host, &site.options.state_dir);
+    let path = settings::path(state_dir);
+    if !matches!(settings::read(host, &path), Ok(now) if now == intent.before) {
+        Intent { undoing: true, ..intent.clone() }.write(host, state_dir)?;
+        settings::put(host, &path, intent.before.as_ref())?;
+    }
+    Ok(boot::restore(host, state_dir, intent.boot.as_deref())?)
 }
 
 /// Puts one file back.

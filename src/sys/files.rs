@@ -397,13 +397,19 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 /// See [`Host::make_dir`](super::Host::make_dir).
 pub fn make_dir(path: &Path) -> Result<(), FileError> {
     let vanished = || path.symlink_metadata().is_err() && path.parent().is_some_and(Path::is_dir);
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     loop {
         match DirBuilder::new().recursive(true).mode(0o700).create(path) {
             // It was there, and was removed before it could be looked at.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && vanished() => {}
-            made => return made.map_err(writing(path)),
+            made => {
+                made.map_err(writing(path))?;
+                break;
+            }
         }
     }
+    // A folder that a power cut takes away takes away all that was written into it.
+    missing.into_iter().rev().try_for_each(sync_dir).map_err(writing(path))
 }
 
 /// See [`Host::make_room`](super::Host::make_room).
@@ -505,8 +511,15 @@ fn is_named(file: &File, path: &Path) -> Result<bool, FileError> {
 pub fn edit_lock(path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError> {
     let until = Instant::now() + wait;
     loop {
-        let open = private().write(true).truncate(false).open(path);
-        match open.and_then(Locked::take).map_err(writing(path))? {
+        let is_made = optional(fs::symlink_metadata(path)).map_err(reading(path))?.is_none();
+        let file = private().write(true).truncate(false).open(path).map_err(writing(path))?;
+        let taken = Locked::take(file).inspect_err(|_| {
+            // Nobody keeps it, and whoever finds it takes it for somebody's work.
+            if is_made {
+                let _ = fs::remove_file(path);
+            }
+        });
+        match taken.map_err(writing(path))? {
             Ok(held) => {
                 // Its last holder may have removed or renamed the file between our opening and our locking it.
                 if is_named(&held.0, path)? {

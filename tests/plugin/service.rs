@@ -939,7 +939,7 @@ fn a_history_that_cannot_be_written_holds_nothing_up_and_the_log_says_why() {
     fs::create_dir(sandbox.state().join("history.jsonl")).unwrap();
     let mut plugin = sandbox.plugin();
     sandbox.configure(&mut plugin, TLS_YES);
-    let says_why = || plugin.stderr().contains("history.jsonl: Is a directory");
+    let says_why = || plugin.stderr().contains("history.jsonl is a directory");
     eventually(PATIENCE, "the log says why", says_why);
 }
 
