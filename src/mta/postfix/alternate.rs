@@ -18,12 +18,12 @@ use crate::mta::sheet::{
 use crate::sys::{Command, Process, Signal};
 use crate::wire::text::foreign;
 
-/// The lists that are asked before somebody may send, with what mail programs have in their place by Postfix's convention,
-/// and the parameter under which that is read: `postconf` knows the convention's names only where they are used.
-pub(super) const LISTS: [(&str, &str, &str); 3] = [
-    ("smtpd_client_restrictions", "mua_client_restrictions", "smtpd_data_restrictions"),
-    ("smtpd_helo_restrictions", "mua_helo_restrictions", "smtpd_end_of_data_restrictions"),
-    ("smtpd_sender_restrictions", "mua_sender_restrictions", "smtpd_etrn_restrictions"),
+/// What mail programs have in place of the lists for clients, HELO and senders, by Postfix's convention, and the parameter
+/// under which it is read: `postconf` knows the convention's names only where they are used.
+pub(super) const CONVENTION: [(&str, &str); 3] = [
+    ("mua_client_restrictions", "smtpd_data_restrictions"),
+    ("mua_helo_restrictions", "smtpd_end_of_data_restrictions"),
+    ("mua_sender_restrictions", "smtpd_etrn_restrictions"),
 ];
 /// The parameters of `main.cf` that matter here.
 const PARAMETERS: [&str; 29] = [
@@ -133,7 +133,7 @@ impl Here<'_> {
     pub(super) fn parameter(&self, name: &str) -> Result<&str, MtaError> {
         if self.parameters.get().is_none() {
             let carried =
-                LISTS.map(|(_, convention, carrier)| ["-o".into(), format!("{carrier}=${convention}")]);
+                CONVENTION.map(|(convention, carrier)| ["-o".into(), format!("{carrier}=${convention}")]);
             let command = self.postconf().arg("-x").args(carried.concat()).args(PARAMETERS);
             let output = run(self.desk, command)?;
             let text = String::from_utf8_lossy(&output.stdout);

@@ -40,7 +40,6 @@ impl Here<'_> {
             AuthMode::TlsOptional => ("may", "no"),
         };
         let rules = self.rules()?;
-        let delay_reject = if rules.wait_for_recipients() { "yes" } else { "no" };
         let discarded = without(self.parameter("smtpd_discard_ehlo_keywords")?, &["starttls", "auth"]);
         let options_of = |name: &str| Ok::<_, MtaError>(with_noanonymous(self.parameter(name)?));
         let options = [
@@ -57,9 +56,9 @@ impl Here<'_> {
             ("smtpd_upstream_proxy_protocol", ""),
             ("smtpd_authorized_xclient_hosts", ""),
             ("smtpd_authorized_xforward_hosts", ""),
-            ("smtpd_delay_reject", delay_reject),
-            ("smtpd_client_restrictions", &rules.client),
-            ("smtpd_helo_restrictions", &rules.helo),
+            ("smtpd_delay_reject", "no"),
+            ("smtpd_client_restrictions", ""),
+            ("smtpd_helo_restrictions", ""),
             ("smtpd_sender_restrictions", &rules.sender),
             ("smtpd_relay_restrictions", &rules.relay),
             ("smtpd_recipient_restrictions", &rules.recipient),

@@ -5,7 +5,7 @@
 //! somebody who has logged in never comes to.
 //! Source: postconf(5), SASL_README, the sample of a submission service in Postfix's `master.cf`.
 
-use super::alternate::{Here, LISTS};
+use super::alternate::{CONVENTION, Here};
 use crate::mta::sheet::MtaError;
 
 /// The restrictions that ask who has logged in.
@@ -22,26 +22,22 @@ const CHECK_SASL_ACCESS: &str = "check_sasl_access";
 const MISMATCH: &str = "reject_sender_login_mismatch";
 /// What stands before a restriction that only warns.
 const WARN: &str = "warn_if_reject";
-/// Nobody who has logged in comes past one of these.
-const LAST: [&str; 4] = ["permit_sasl_authenticated", "permit", "reject", "defer"];
+/// Who has logged in is let in by one of these.
+const LETS_IN: [&str; 2] = ["permit_sasl_authenticated", "permit"];
+/// Nobody comes past one of these.
+const KEEPS_OUT: [&str; 2] = ["reject", "defer"];
+/// Restrictions that let in and are followed by a list's name.
+const LETS_IN_BY_LIST: [&str; 2] = ["permit_dnswl_client", "permit_rhswl_client"];
 /// How deep a restriction class may hold another.
 const DEPTH: usize = 8;
 
-/// The values of the five lists on the alternate listener.
+/// The values of the lists that are asked once somebody has had the time to log in. Postfix takes mail for `postmaster`
+/// whatever is said at RCPT, so that AUTH is asked for at MAIL, and nothing that is not about logins stands before it there.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rules {
-    pub(super) client: String,
-    pub(super) helo: String,
     pub(super) sender: String,
     pub(super) relay: String,
     pub(super) recipient: String,
-}
-
-impl Rules {
-    /// Whether they can be asked only once somebody has had the time to log in.
-    pub(super) fn wait_for_recipients(&self) -> bool {
-        !self.client.is_empty() || !self.helo.is_empty()
-    }
 }
 
 /// The entries of a list in `main.cf`, set apart by commas or blanks; what stands in braces is one (postconf(5)).
@@ -74,7 +70,7 @@ fn kept(
     let (mut entries, mut warns) = (entries(list).into_iter(), false);
     while let Some(entry) = entries.next() {
         let name = entry.to_ascii_lowercase();
-        if LAST.contains(&name.as_str()) {
+        if LETS_IN.contains(&name.as_str()) || KEEPS_OUT.contains(&name.as_str()) {
             return Ok((kept, false));
         }
         if ABOUT_LOGINS.contains(&name.as_str()) {
@@ -96,9 +92,32 @@ fn kept(
     Ok((kept, true))
 }
 
+/// What of a list by convention somebody who has logged in comes to. What lets others in besides matters only where the list
+/// ends in letting nobody in.
+fn conventional(list: &str) -> Vec<String> {
+    let (mut asked, mut letting) = (Vec::new(), Vec::new());
+    let mut entries = entries(list).into_iter().map(|entry| entry.replace('$', "$$"));
+    while let Some(entry) = entries.next() {
+        let name = entry.to_ascii_lowercase();
+        if LETS_IN.contains(&name.as_str()) {
+            break;
+        }
+        let lets_in = name.starts_with("permit_");
+        letting.push(entry.clone());
+        if LETS_IN_BY_LIST.contains(&name.as_str()) {
+            letting.extend(entries.next());
+        }
+        if KEEPS_OUT.contains(&name.as_str()) {
+            return letting;
+        }
+        asked.extend((!lets_in).then_some(entry));
+    }
+    asked
+}
+
 impl Here<'_> {
-    /// The lists of the alternate listener: by convention what mail programs have, then what the administrator's own say
-    /// of those who have logged in, and at last that nobody else sends.
+    /// The lists of the alternate listener: what mail programs have by convention, what the administrator's own say of those
+    /// who have logged in, and at last that nobody else sends.
     pub(super) fn rules(&self) -> Result<Rules, MtaError> {
         let classes = entries(self.parameter("smtpd_restriction_classes")?);
         let class = |name: &str| match classes.iter().any(|class| class == name) {
@@ -106,31 +125,28 @@ impl Here<'_> {
             false => Ok(None),
         };
         let of = |list: &str| Ok::<_, MtaError>(kept(self.parameter(list)?, 0, &class)?.0);
-        let mut lists = Vec::new();
-        for (list, convention, carrier) in LISTS {
-            let defined = !self.parameter(carrier)?.is_empty();
-            let first = defined.then(|| format!("${convention}"));
-            lists.push(first.into_iter().chain(of(list)?).collect::<Vec<_>>());
+        let mut sender = of("smtpd_sender_restrictions")?;
+        let mut relay = Vec::new();
+        for (_, carrier) in CONVENTION {
+            relay.extend(conventional(self.parameter(carrier)?));
         }
-        let mut relay = of("smtpd_relay_restrictions")?;
-        let mut recipient = of("smtpd_recipient_restrictions")?;
-        let [client, helo, mut sender] = <[_; 3]>::try_from(lists).unwrap_or_default();
-        let all = [&client, &helo, &sender, &relay, &recipient];
-        let by_convention = LISTS.iter().try_fold(String::new(), |all, (.., carrier)| {
-            Ok::<_, MtaError>(all + self.parameter(carrier)? + " ")
-        })?;
-        let says_who = all.iter().any(|list| list.iter().any(|entry| entry.ends_with("login_mismatch")))
-            || by_convention.contains("login_mismatch");
-        if !says_who && !self.parameter("smtpd_sender_login_maps")?.is_empty() {
+        // A list of their own: what lets in by convention ends none of these.
+        let mut recipient = Vec::new();
+        for list in ["client", "helo", "relay", "recipient"] {
+            recipient.extend(of(&format!("smtpd_{list}_restrictions"))?);
+        }
+        let says_who = |list: &[String]| list.iter().any(|entry| entry.ends_with("login_mismatch"));
+        if ![&sender, &relay, &recipient].into_iter().any(|list| says_who(list))
+            && !self.parameter("smtpd_sender_login_maps")?.is_empty()
+        {
             // Who may send as whom is written down, and nowhere else is it asked for.
             sender.push(MISMATCH.to_owned());
         }
-        for list in [&mut sender, &mut relay, &mut recipient] {
+        let [sender, relay, recipient] = [sender, relay, recipient].map(|mut list| {
             list.extend(["permit_sasl_authenticated", "reject"].map(str::to_owned));
-        }
-        let [client, helo, sender, relay, recipient] =
-            [client, helo, sender, relay, recipient].map(|list| list.join(","));
-        Ok(Rules { client, helo, sender, relay, recipient })
+            list.join(",")
+        });
+        Ok(Rules { sender, relay, recipient })
     }
 }
 
@@ -176,5 +192,16 @@ mod tests {
             kept_of("vip, reject_sender_login_mismatch"),
             "check_sasl_access,hash:/vip,reject_sender_login_mismatch"
         );
+    }
+
+    #[test]
+    fn what_lets_others_in_by_convention_matters_only_before_a_rejection_of_all() {
+        let of = |list: &str| conventional(list).join(",");
+        let list = "permit_mynetworks, permit_dnswl_client a.b, reject_non_fqdn_sender permit_sasl_authenticated, reject";
+        assert_eq!(of(list), "reject_non_fqdn_sender");
+        assert_eq!(of("permit_mynetworks, Reject"), "permit_mynetworks,Reject");
+        assert_eq!(of("permit_dnswl_client a.b reject"), "permit_dnswl_client,a.b,reject");
+        assert_eq!(of("check_sender_access texthash:/a"), "check_sender_access,texthash:/a");
+        assert_eq!(of(""), "");
     }
 }

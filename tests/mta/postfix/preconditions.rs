@@ -207,7 +207,7 @@ fn an_ehlo_that_is_refused_is_told_as_that() {
             "echo '/^EHLO/ NONE' >/etc/lab/filter; postconf -e smtpd_command_filter=regexp:/etc/lab/filter",
         );
         let answer = plugin.call("start", Value::Null);
-        assert!(failure(&answer, 520).contains("EHLO is refused: 502"), "{answer}");
+        assert!(failure(&answer, 520).contains("EHLO is refused: 500"), "{answer}");
         assert!(is_closed(port) && is_open(25));
     });
 }

@@ -77,7 +77,7 @@ fn the_administrators_check_of_senders_logins_still_holds() {
 
 #[test]
 fn an_account_that_the_administrator_has_suspended_sends_nothing() {
-    // Asked by the client list, it is asked too early for anybody to have logged in, unless refusals wait.
+    // The client list and that for HELO are asked too early for anybody to have logged in.
     for list in ["client", "helo", "sender", "relay", "recipient"] {
         on::<Postfix>(|machine| {
             machine.sh(&format!(
