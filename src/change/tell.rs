@@ -65,6 +65,14 @@ fn supervise(host: &dyn Host, control: &Path, letters: &str, deadline: Deadline)
         }
         host.sleep(PAUSE);
     }
+    // What is done next may depend on it: what ends before `d` was read would be started anew.
+    while host.unread(control)? {
+        if deadline.passed() {
+            let step = format!("waiting for the supervisor at {} to read", control.display());
+            return Err(ChangeError::Deadline { step });
+        }
+        host.sleep(PAUSE);
+    }
     Ok(())
 }
 

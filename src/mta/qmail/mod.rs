@@ -1,10 +1,11 @@
 //! qmail under supervise: a second service directory, `smtp2`, whose `env/` holds port and mode.
 //!
 //! Answers for: where that directory is, whether its `run` script may be relied on, which files make the listener, what
-//! supervise is told, which processes are its own. Does not know: writing, waiting, proving; nor what `run` starts. No
+//! supervise is told, which processes are its own. Does not know: writing, waiting, proving; nor what `run` serves. No
 //! command is ever run: a supervisor is asked and told through its FIFOs. The address is bound by `run`, not by us.
 //! Source: supervise(8), svc(8), runsv(8), and how daemontools 0.76 and runit 2.1.2 were seen to behave.
 
+mod family;
 pub mod run;
 pub mod status;
 pub mod template;
@@ -130,11 +131,10 @@ impl Mta for Qmail {
         let Some(pid) = self.service(host, dir)?.and_then(|service| service.pid) else {
             return Ok(Vec::new());
         };
-        // A script that does not exec has what listens for a child.
-        let children = host.read(&PathBuf::from(format!("/proc/{pid}/task/{pid}/children")))?;
-        let children = String::from_utf8_lossy(&children.unwrap_or_default()).into_owned();
-        let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
-        Ok(std::iter::once(pid).chain(children).collect())
+        // A script that does not exec has what listens for a child, or for a child of its child.
+        let children = family::children(host, pid).into_iter();
+        let family = children.flat_map(|child| [family::started_by(host, &child), vec![child]].concat());
+        Ok(std::iter::once(pid).chain(family.map(|process| process.pid)).collect())
     }
 
     fn view(&self) -> &Path {
@@ -297,6 +297,16 @@ impl Here<'_> {
         let control = dir.join(SUPERVISE).join("control");
         vec![Tell::Supervise { control, letters, ends }]
     }
+
+    /// Ends what is supervised, and `started`, which it has started and nobody else would end.
+    fn down(&self, dir: &Path, process: Option<Process>, started: Vec<Process>) -> Vec<Tell> {
+        if started.is_empty() {
+            return self.control(dir, "d", process);
+        }
+        // One that waits for its children ends only after them.
+        let children = started.into_iter().map(Tell::End).collect();
+        [self.control(dir, "d", None), children, self.control(dir, "", process)].concat()
+    }
 }
 
 /// An edit of a file that is wholly ours and that everybody may read, as the rest of a service directory.
@@ -427,10 +437,15 @@ impl Alternate for Here<'_> {
         }
         let service = self.qmail.service(host, dir)?;
         let process = service.as_ref().and_then(|service| service.pid).and_then(|pid| host.process(pid));
+        let started = process.as_ref().map(|process| family::started_by(host, process)).unwrap_or_default();
         Ok(match (goal.listener(), service) {
             // Nobody is there who could be told; who comes later reads `down` first.
             (None, None) => Vec::new(),
-            (None, Some(_)) => self.control(dir, "d", process),
+            (None, Some(_)) => self.down(dir, process, started),
+            // What it has started has to be gone before it is started anew.
+            (Some(_), Some(_)) if !started.is_empty() => {
+                [self.down(dir, process, started), self.control(dir, "u", None)].concat()
+            }
             // TERM reaches a process that is paused only when it goes on.
             (Some(_), Some(_)) if process.is_some() => self.control(dir, "tcu", process),
             // Never `t` here: it would hit what `u` has just started, which then waits out its second.

@@ -4,7 +4,9 @@ use super::{Qmail, SMTP2, Supervisor};
 use crate::subject::{Subject, kill_plugin, on, on_configured, plugin_of, running, start, stopped};
 use crate::support::process::state;
 use crate::support::smtp::{is_closed, is_open};
-use crate::support::{PATIENCE, TLS_YES, eventually, failure, names_number, status, success, within};
+use crate::support::{
+    PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure, names_number, status, success, within,
+};
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,6 +22,9 @@ under_both!(
     what_a_killed_plugin_has_said_is_acted_on_before_anything_else_is_said,
     a_paused_service_is_started_stopped_and_restarted,
     a_script_that_does_not_exec_is_its_childs_parent,
+    what_a_script_waits_for_is_ended_with_it,
+    what_a_script_of_a_script_pipes_into_a_logger_is_ended_with_it,
+    a_script_that_waits_for_its_child_before_it_heeds_a_signal_is_ended,
     a_listener_that_a_script_leaves_behind_is_never_taken_for_stopped,
 );
 
@@ -211,10 +216,53 @@ fn a_script_that_does_not_exec_is_its_childs_parent<S: Supervisor>() {
     });
 }
 
+/// The whole life of a listener whose script stays: it moves, is asked for again, and is stopped.
+#[track_caller]
+fn lives_and_ends<S: Supervisor>(machine: &Qmail<S>) {
+    let (mut plugin, port) = running(machine, TLS_YES);
+    assert_eq!(plugin.payload("isRunning", Value::Null), true);
+    let next = machine.port();
+    plugin.succeed("update", json!({"alternate_smtp_port": next, "auth_mode": TLS_OPTIONAL}));
+    assert!(is_open(next) && is_closed(port), "both ports are served");
+    plugin.succeed("restart", Value::Null);
+    plugin.succeed("stop", Value::Null);
+    assert!(is_closed(next));
+}
+
+fn what_a_script_waits_for_is_ended_with_it<S: Supervisor>() {
+    on::<Qmail<S>>(|machine| {
+        // Neither the script nor the shell in it becomes the server.
+        machine.sh(&format!(
+            "cd {SMTP2}; sed -i -e 's/^exec \\(envdir\\|chpst\\)/\\1/' -e \"s/ *exec tcpserver \\(.*\\)'/ tcpserver \\1; true'/\" run"
+        ));
+        lives_and_ends(machine);
+    });
+}
+
+fn what_a_script_of_a_script_pipes_into_a_logger_is_ended_with_it<S: Supervisor>() {
+    on::<Qmail<S>>(|machine| {
+        machine.sh(&format!(
+            "cd {SMTP2}; sed -i \"s/ *exec tcpserver \\(.*\\)'/ (tcpserver \\1; true) | (cat >log.txt; true)'/\" run"
+        ));
+        lives_and_ends(machine);
+    });
+}
+
+fn a_script_that_waits_for_its_child_before_it_heeds_a_signal_is_ended<S: Supervisor>() {
+    on::<Qmail<S>>(|machine| {
+        machine.sh(&format!(
+            "cd {SMTP2}; sed -i \"s/ *exec tcpserver \\(.*\\)'/ trap exit TERM; tcpserver \\1; true'/\" run"
+        ));
+        lives_and_ends(machine);
+    });
+}
+
 fn a_listener_that_a_script_leaves_behind_is_never_taken_for_stopped<S: Supervisor>() {
     on_configured::<Qmail<S>>("[deadlines]\nchange = 3\n", |machine| {
-        machine
-            .sh(&format!("cd {SMTP2}; sed -i \"s/ *exec tcpserver \\(.*\\)'/ tcpserver \\1; true'/\" run"));
+        // The shell becomes another program than the server, which is its child.
+        machine.sh(&format!(
+            "cd {SMTP2}; sed -i \"s/ *exec tcpserver \\(.*\\)'/ tcpserver \\1 \\& exec sleep 1000'/\" run"
+        ));
         let mut plugin = plugin_of(machine);
         let port = machine.port();
         start(&mut plugin, port, TLS_YES);
