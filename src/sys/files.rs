@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -227,6 +227,23 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     let Some(mut file) = open_regular(path)? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(reading(path))?;
+    Ok(Some(bytes))
+}
+
+/// See [`super::Host::end_of`].
+pub fn end_of(path: &Path, most: usize) -> Result<Option<Vec<u8>>, FileError> {
+    // A log belongs to whoever writes it: root must not be led to another file by it.
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY | nix::libc::O_NOFOLLOW;
+    let Ok(mut file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else { return Ok(None) };
+    let state = file.metadata().map_err(reading(path))?;
+    if !state.file_type().is_file() || state.nlink() != 1 {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let from = state.len().saturating_sub(most as u64);
+    file.seek(io::SeekFrom::Start(from))
+        .and_then(|_| file.take(most as u64).read_to_end(&mut bytes))
+        .map_err(reading(path))?;
     Ok(Some(bytes))
 }
 
@@ -639,6 +656,19 @@ mod tests {
                 assert_eq!(error.to_string(), why);
             }
         }
+    }
+
+    #[test]
+    fn the_end_of_a_file_is_read_through_no_link_and_by_no_second_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let [log, link, name] = ["log", "link", "name"].map(|name| dir.path().join(name));
+        fs::write(&log, "one\ntwo\n").unwrap();
+        symlink(&log, &link).unwrap();
+        assert_eq!(end_of(&log, 4).unwrap(), Some(b"two\n".to_vec()));
+        assert_eq!(end_of(&log, 400).unwrap(), Some(b"one\ntwo\n".to_vec()));
+        assert_eq!([end_of(&link, 4).unwrap(), end_of(dir.path(), 4).unwrap()], [None, None]);
+        fs::hard_link(&log, &name).unwrap();
+        assert_eq!([end_of(&log, 4).unwrap(), end_of(&name, 4).unwrap()], [None, None]);
     }
 
     #[test]

@@ -30,6 +30,12 @@ pub trait Host: Debug + Send + Sync {
     // Files: see `files` for what "durable" and "trusted" mean.
     /// The bytes of a file, `None` where there is none. Follows links.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError>;
+    /// The last bytes of a file that others than root may have put there, at most `most`: a regular one, by no other name
+    /// and through no link. `None` where there is no such file.
+    fn end_of(&self, path: &Path, most: usize) -> Result<Option<Vec<u8>>, FileError> {
+        let bytes = self.read(path)?;
+        Ok(bytes.map(|bytes| bytes[bytes.len().saturating_sub(most)..].to_vec()))
+    }
     /// Cheap identity of a file's content, `None` where there is none. Follows links.
     fn stamp(&self, path: &Path) -> Result<Option<Stamp>, FileError>;
     /// Owner and permission bits of a file, `None` where there is none. Follows links.

@@ -36,6 +36,10 @@ impl Host for Local {
         files::read(path)
     }
 
+    fn end_of(&self, path: &Path, most: usize) -> Result<Option<Vec<u8>>, FileError> {
+        files::end_of(path, most)
+    }
+
     fn stamp(&self, path: &Path) -> Result<Option<Stamp>, FileError> {
         Ok(files::state(path)?.map(|state| Stamp::of(&state)))
     }
