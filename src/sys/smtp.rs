@@ -510,6 +510,7 @@ impl Talk {
             Err(error) => match broke(address, Step::Handshake, error) {
                 error @ (SmtpError::TimedOut { .. } | SmtpError::TooMuch { .. }) => Err(error),
                 SmtpError::Io { source, .. } => Ok(Err(source.to_string())),
+                SmtpError::Closed { .. } => Ok(Err("the server hung up".to_owned())),
                 error => Ok(Err(error.to_string())),
             },
         }
