@@ -61,6 +61,9 @@ struct QmailKeys {
     tls: Option<Variable>,
     tls_required: Option<Value>,
     tls_optional: Option<Value>,
+    second_tls: Option<Variable>,
+    second_tls_required: Option<Value>,
+    second_tls_optional: Option<Value>,
 }
 
 impl TryFrom<QmailKeys> for Qmail {
@@ -77,10 +80,22 @@ impl TryFrom<QmailKeys> for Qmail {
             tls: name(keys.tls, default.tls),
             tls_required: value(keys.tls_required, default.tls_required),
             tls_optional: value(keys.tls_optional, default.tls_optional),
+            second_tls: match (keys.second_tls, keys.second_tls_required, keys.second_tls_optional) {
+                (None, None, None) => None,
+                (Some(Variable(name)), Some(Value(required)), Some(Value(optional))) => {
+                    Some((name, required, optional))
+                }
+                _ => {
+                    return Err("second_tls, second_tls_required and second_tls_optional are given together"
+                        .to_owned());
+                }
+            },
         };
-        let Variables { port, auth, tls, .. } = &variables;
-        if port == auth || port == tls || auth == tls {
-            return Err("port, auth and tls have to name three different variables".to_owned());
+        let Variables { port, auth, tls, second_tls, .. } = &variables;
+        let second = second_tls.as_ref().map(|(name, ..)| name);
+        let names: Vec<&String> = [port, auth, tls].into_iter().chain(second).collect();
+        if names.iter().enumerate().any(|(at, name)| names[..at].contains(name)) {
+            return Err("port, auth, tls and second_tls have to name different variables".to_owned());
         }
         Ok(Self(qmail::Qmail { service_dir: keys.service_dir, template: keys.template, variables }))
     }

@@ -213,7 +213,7 @@ fn an_unknown_kind_of_mta_in_the_configuration_is_told() {
 fn a_variable_of_qmail_that_is_no_name_is_told_with_key_value_and_line() {
     assert_bad_config("[mta.qmail]\nport = \"PORT!\"\n", &["mta.qmail", "PORT!", "line 2"]);
     let twice = "[mta.qmail]\nport = \"ONE\"\nauth = \"ONE\"\n";
-    assert_bad_config(twice, &["mta.qmail", "three different"]);
+    assert_bad_config(twice, &["mta.qmail", "different variables"]);
 }
 
 #[test]

@@ -62,6 +62,24 @@ pub struct Variables {
     pub tls_required: String,
     /// Its value for AUTH in clear, too.
     pub tls_optional: String,
+    /// A second one for TLS, with its two values, where the program behind `run` needs it.
+    pub second_tls: Option<(String, String, String)>,
+}
+
+impl Variables {
+    /// The variables that make the mode, with their values; an empty one is to be unset.
+    fn mode(&self, mode: AuthMode) -> Vec<(&str, &str)> {
+        let value = |required, optional| match mode {
+            AuthMode::TlsYes => required,
+            AuthMode::TlsOptional => optional,
+        };
+        let tls = (self.tls.as_str(), value(self.tls_required.as_str(), self.tls_optional.as_str()));
+        let second = self
+            .second_tls
+            .as_ref()
+            .map(|(name, required, optional)| (name.as_str(), value(required.as_str(), optional.as_str())));
+        [(self.auth.as_str(), self.auth_required.as_str()), tls].into_iter().chain(second).collect()
+    }
 }
 
 impl Default for Variables {
@@ -74,6 +92,7 @@ impl Default for Variables {
             tls: "FORCETLS".to_owned(),
             tls_required: "1".to_owned(),
             tls_optional: "0".to_owned(),
+            second_tls: None,
         }
     }
 }
@@ -283,14 +302,15 @@ impl Here<'_> {
     /// The variables of this listener, a file for each.
     fn values(&self, dir: &Path, listener: &Listener) -> Vec<Edit> {
         let variables = &self.qmail.variables;
-        let tls = match listener.auth_mode {
-            AuthMode::TlsYes => &variables.tls_required,
-            AuthMode::TlsOptional => &variables.tls_optional,
-        };
         let port = listener.port.to_string();
-        [(&variables.port, &port), (&variables.auth, &variables.auth_required), (&variables.tls, tls)]
-            .map(|(name, value)| whole(dir.join("env").join(name), Some(format!("{value}\n").into_bytes())))
-            .into()
+        let all = std::iter::once((variables.port.as_str(), port.as_str()));
+        let all = all.chain(variables.mode(listener.auth_mode));
+        all.map(|(name, value)| {
+            // An empty file unsets the variable, an empty line sets it (envdir(8), chpst(8)).
+            let line = if value.is_empty() { String::new() } else { format!("{value}\n") };
+            whole(dir.join("env").join(name), Some(line.into_bytes()))
+        })
+        .collect()
     }
 
     fn control(&self, dir: &Path, letters: &'static str, ends: Option<Process>) -> Vec<Tell> {

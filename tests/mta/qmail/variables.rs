@@ -9,6 +9,8 @@ use std::fs;
 
 under_both!(
     other_names_and_values_are_written,
+    an_empty_value_unsets_its_variable,
+    two_variables_for_tls_are_written_and_given_back,
     another_place_is_taken,
     what_cannot_be_meant_ends_the_program
 );
@@ -30,6 +32,37 @@ fn other_names_and_values_are_written<S: Supervisor>() {
         assert_eq!(value("PORT"), "5870", "a variable that is not ours was written");
         plugin.succeed("update", json!({"auth_mode": TLS_OPTIONAL}));
         assert_eq!(value("TLS_FIRST"), "0\n");
+    });
+}
+
+fn an_empty_value_unsets_its_variable<S: Supervisor>() {
+    on_configured::<Qmail<S>>("[mta.qmail]\ntls_optional = \"\"\n", |machine| {
+        // As programs do that only look whether it is set.
+        machine.sh(&format!(
+            "cd {SMTP2}; sed -i 's/exec tcpserver/FORCETLS=${{FORCETLS+1}} FORCETLS=${{FORCETLS:-0}} exec tcpserver/' run; cat run"
+        ));
+        let (mut plugin, _) = running(machine, TLS_YES);
+        plugin.succeed("update", json!({"auth_mode": TLS_OPTIONAL}));
+        assert_eq!(fs::read(machine.smtp2("env/FORCETLS")).unwrap(), b"");
+        plugin.succeed("update", json!({"auth_mode": TLS_YES}));
+    });
+}
+
+fn two_variables_for_tls_are_written_and_given_back<S: Supervisor>() {
+    let second = "[mta.qmail]\nsecond_tls = \"DENYPLAIN\"\nsecond_tls_required = \"yes\"\nsecond_tls_optional = \"\"\n";
+    on_configured::<Qmail<S>>(second, |machine| {
+        // AUTH in clear is offered unless both say no.
+        machine.sh(&format!(
+            "cd {SMTP2}; sed -i 's/exec tcpserver/[ \"$DENYPLAIN\" = yes ] || export FORCETLS=0; exec tcpserver/' run"
+        ));
+        let (mut plugin, _) = running(machine, TLS_YES);
+        let value = |name: &str| fs::read_to_string(machine.smtp2(&format!("env/{name}"))).unwrap();
+        assert_eq!([value("FORCETLS"), value("DENYPLAIN")], ["1\n", "yes\n"]);
+        plugin.succeed("update", json!({"auth_mode": TLS_OPTIONAL}));
+        assert_eq!([value("FORCETLS"), value("DENYPLAIN")], ["0\n", ""]);
+        plugin.end();
+        assert_eq!(machine.launch().arg("remove").run().code, Some(0));
+        assert!(!machine.smtp2("env/DENYPLAIN").exists());
     });
 }
 
@@ -56,12 +89,17 @@ fn what_cannot_be_meant_ends_the_program<S: Supervisor>() {
             ("port = \"2PORT\"", "mta.qmail.port"),
             ("port = \"../PORT\"", "mta.qmail.port"),
             ("auth = \"\"", "mta.qmail.auth"),
-            ("auth = \"PORT\"", "three different"),
+            ("auth = \"PORT\"", "different variables"),
             ("tls_required = \"1\\n2\"", "one line"),
             ("tls_required = \"1\\u0000\"", "one line"),
             ("service_dir = \"service/smtp2\"", "absolute"),
             ("template = \"templates/smtp2\"", "absolute"),
             ("ports = 1", "unknown field"),
+            ("second_tls = \"DENYPLAIN\"", "given together"),
+            (
+                "second_tls = \"PORT\"\nsecond_tls_required = \"1\"\nsecond_tls_optional = \"\"",
+                "different variables",
+            ),
         ] {
             fs::write(machine.path("/etc/mail-smtp2.toml"), format!("[mta.qmail]\n{line}\n")).unwrap();
             let run = machine.launch().args(&["call", "isRunning"]).run();
