@@ -35,11 +35,16 @@ pub(super) struct Client<'a> {
 
 impl Client<'_> {
     /// Asks everything that the mode says something of, all at once: some servers take their time to greet. The first answer
-    /// that does not fit counts.
+    /// that does not fit counts, and is the suspect from then on: it is asked for alone until it fits.
     ///
     /// # Errors
     /// A dialogue could not be held.
-    pub(super) fn hear(&self, at: SocketAddr, deadline: Deadline) -> Result<Verdict, SmtpError> {
+    pub(super) fn hear(
+        &self,
+        at: SocketAddr,
+        suspect: &mut Option<usize>,
+        deadline: Deadline,
+    ) -> Result<Verdict, SmtpError> {
         type Check<'c> = Box<dyn Fn() -> Result<Verdict, SmtpError> + Sync + 'c>;
         let auth = |layer| -> Check<'_> { Box::new(move || self.auth(at, layer, deadline)) };
         let mail = |layer| -> Check<'_> { Box::new(move || self.mail(at, layer, deadline)) };
@@ -47,13 +52,20 @@ impl Client<'_> {
         if self.mode == AuthMode::TlsYes {
             checks.insert(0, auth(Layer::Clear));
         }
-        for verdict in at_once(&checks, |check| check()) {
-            match verdict? {
-                Verdict::Fits => {}
-                other => return Ok(other),
+        if let Some(check) = suspect.and_then(|nth| checks.get(nth)) {
+            match check() {
+                Ok(Verdict::Fits) => *suspect = None,
+                other => return other,
             }
         }
-        Ok(Verdict::Fits)
+        let mut verdicts = at_once(&checks, |check| check()).into_iter().enumerate();
+        match verdicts.find(|(_, verdict)| !matches!(verdict, Ok(Verdict::Fits))) {
+            Some((nth, verdict)) => {
+                *suspect = Some(nth);
+                verdict
+            }
+            None => Ok(Verdict::Fits),
+        }
     }
 
     /// AUTH is begun and given up: before TLS it has to be refused, after TLS somebody has to be able to log in.

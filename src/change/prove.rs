@@ -17,8 +17,10 @@ use crate::wire::text::chain;
 
 /// How often is looked again.
 const PAUSE: Duration = Duration::from_millis(3);
-/// How long a listener that does not behave is left alone, at first and at the most: each look is a session in its log.
-const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(640));
+/// How long a listener that does not behave is left alone, at first and at the most, and how much longer each time: each
+/// look is a session in its log.
+const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
+const LONGER: u32 = 3;
 /// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it, and a
 /// primary server that is just being reloaded shows half of its addresses.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -44,11 +46,12 @@ pub(super) fn up(
     let mut lives = patience;
     let mut retry = RETRY.0;
     let mut put_off = None;
+    let mut suspect = None;
     loop {
         if let (true, Some(what)) = (deadline.passed(), put_off.take()) {
             return Err(ChangeError::Deadline { step: what });
         }
-        match glance(host, mta, listener, &addresses()?, deadline)? {
+        match look(host, mta, listener, &addresses()?, &mut suspect, deadline)? {
             Glance::Up => return Ok(()),
             Glance::Absent if deadline.passed() => {
                 return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
@@ -73,7 +76,7 @@ pub(super) fn up(
                     put_off = Some(what);
                 }
                 host.sleep(retry.min(deadline.left()));
-                retry = (retry * 2).min(RETRY.1);
+                retry = (retry * LONGER).min(RETRY.1);
             }
         }
     }
@@ -118,6 +121,18 @@ pub(super) fn glance(
     addresses: &[IpAddr],
     deadline: Deadline,
 ) -> Result<Glance, ChangeError> {
+    look(host, mta, listener, addresses, &mut None, deadline)
+}
+
+/// Looks again, first at what did not fit the last time.
+fn look(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    listener: &Listener,
+    addresses: &[IpAddr],
+    suspect: &mut Option<usize>,
+    deadline: Deadline,
+) -> Result<Glance, ChangeError> {
     let held = live::owned(host, mta, listener.port)?;
     if !on_all(&held, addresses) {
         return Ok(Glance::Absent);
@@ -130,7 +145,7 @@ pub(super) fn glance(
     for (nth, place) in places.iter().enumerate() {
         // One address that takes its time leaves some for the others.
         let share = deadline.within(deadline.left() / u32::try_from(places.len() - nth).unwrap_or(1));
-        match client.hear(SocketAddr::new(place.address, listener.port), share) {
+        match client.hear(SocketAddr::new(place.address, listener.port), suspect, share) {
             Ok(Verdict::Fits) => heard += 1,
             Ok(Verdict::Wrong(what)) => return Ok(Glance::Odd(what)),
             Ok(Verdict::PutOff(what)) => return Ok(Glance::PutOff(what)),
@@ -194,7 +209,7 @@ pub(super) fn greets(host: &dyn Host, places: &[SocketAddr], deadline: Deadline)
                 return Err(ChangeError::Primary { at: *at, source });
             }
             host.sleep(retry);
-            retry = (retry * 2).min(RETRY.1);
+            retry = (retry * LONGER).min(RETRY.1);
         }
         Ok(())
     });
