@@ -246,12 +246,27 @@ pub(super) fn keep_edited(
     for file in files {
         let ours = expected.iter().find(|edit| edit.path == file.path).map(|edit| &edit.content);
         if let Some(edited) = file.edited(ours, before, is_ours)? {
-            let folder = state_dir.join(EDITED);
-            host.make_dir(&folder)?;
-            let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-            let stamp = humantime::format_rfc3339_millis(host.now()).to_string().replace(':', "");
-            host.write(&folder.join(format!("{stamp}-{name}")), &edited, 0o600)?;
+            keep(host, state_dir, &file.path, &edited)?;
         }
     }
     Ok(())
+}
+
+/// Keeps bytes of a file that is going to be written or taken away, and says where.
+///
+/// # Errors
+/// They cannot be written.
+pub(super) fn keep(
+    host: &dyn Host,
+    state_dir: &Path,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<PathBuf, ChangeError> {
+    let folder = state_dir.join(EDITED);
+    host.make_dir(&folder)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stamp = humantime::format_rfc3339_millis(host.now()).to_string().replace(':', "");
+    let kept = folder.join(format!("{stamp}-{name}"));
+    host.write(&kept, bytes, 0o600)?;
+    Ok(kept)
 }

@@ -135,6 +135,9 @@ pub enum ChangeError {
     /// It runs, but does not do what the mode promises.
     #[error("the listener could not be proven: {0}")]
     Unproven(String),
+    /// It listens, but a client is not answered as the mode promises.
+    #[error("the listener could not be proven: {0}")]
+    Unfit(String),
     /// The primary server does not answer as it did before.
     #[error("the mail server does not answer at {at} as it did before")]
     Primary {
@@ -203,9 +206,11 @@ impl ChangeError {
             | Self::Garbled { .. }
             | Self::Check { .. }
             | Self::File(FileError::Irregular { .. }) => Status::Broken,
-            Self::Unproven(_) | Self::Primary { .. } | Self::Tell { .. } | Self::Signal { .. } => {
-                Status::Unproven
-            }
+            Self::Unproven(_)
+            | Self::Unfit(_)
+            | Self::Primary { .. }
+            | Self::Tell { .. }
+            | Self::Signal { .. } => Status::Unproven,
             Self::Deadline { .. } | Self::EditLock { .. } | Self::Command(CommandError::TimedOut { .. }) => {
                 Status::Deadline
             }
@@ -248,11 +253,13 @@ pub struct Failure {
     pub error: Box<ChangeError>,
     /// What became of it.
     pub undone: Undone,
+    /// Which log says more, and what it says last.
+    pub log: Option<String>,
 }
 
 impl<E: Into<ChangeError>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: Box::new(error.into()), undone: Undone::Nothing }
+        Self { error: Box::new(error.into()), undone: Undone::Nothing, log: None }
     }
 }
 
@@ -280,11 +287,15 @@ impl Failure {
 
     /// What is wrong.
     pub fn sentence(&self) -> String {
+        let mut what = chain(&*self.error);
+        if let Some(log) = &self.log {
+            what = format!("{what}; {log}");
+        }
         match &self.undone {
-            Undone::Nothing => format!("{}; nothing was changed", chain(&*self.error)),
-            Undone::All => format!("{}; the change was rolled back", chain(&*self.error)),
+            Undone::Nothing => format!("{what}; nothing was changed"),
+            Undone::All => format!("{what}; the change was rolled back"),
             Undone::Stuck(error) => {
-                format!("{}; and it could not be rolled back: {}", chain(&*self.error), chain(&**error))
+                format!("{what}; and it could not be rolled back: {}", chain(&**error))
             }
         }
     }

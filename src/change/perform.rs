@@ -13,7 +13,7 @@ use super::plan::Plan;
 use super::settings::Settings;
 use super::tell::{message, run, tell};
 use super::{ports, prove};
-use crate::mta::{Listener, Staged};
+use crate::mta::{Doubt, Listener, Staged};
 use crate::sys::{Deadline, Ended, Host};
 
 /// How long an MTA that keeps a socket is given to be rid of the processes that still serve it as before; one that is
@@ -78,6 +78,19 @@ fn keeps_socket(plan: &Plan<'_>, goal: Option<&Listener>) -> bool {
     plan.phases.len() == 1 && was.map(|was| was.port) == goal.map(|goal| goal.port) && goal.is_some()
 }
 
+/// What is wrong with a listener that is there, and what the mail server's sheet knows that helps.
+fn advised(plan: &Plan<'_>, goal: &Listener, error: ChangeError) -> ChangeError {
+    let with = |what: String, doubt| match plan.alternate.advice(goal, doubt) {
+        Ok(Some(advice)) => format!("{what}; {advice}"),
+        Ok(None) | Err(_) => what,
+    };
+    match error {
+        ChangeError::Unfit(what) => ChangeError::Unfit(with(what, Doubt::Unfit)),
+        ChangeError::Deadline { step } => ChangeError::Deadline { step: with(step, Doubt::Slow) },
+        other => other,
+    }
+}
+
 fn proof(
     host: &dyn Host,
     plan: &Plan<'_>,
@@ -87,7 +100,8 @@ fn proof(
     if let Some(goal) = goal {
         let alive = || prove::alive(&*plan.alternate, goal, plan.intent.primary_ran);
         let addresses = || Ok(plan.alternate.addresses()?);
-        prove::up(host, plan.mta, goal, &addresses, &alive, deadline)?;
+        prove::up(host, plan.mta, goal, &addresses, &alive, deadline)
+            .map_err(|error| advised(plan, goal, error))?;
     }
     let old = plan.intent.before.as_ref().map(|before| before.listener.port);
     let leaves =

@@ -148,7 +148,7 @@ fn found<'s>(site: &Site, asked: &Asked<'s>, desk: Desk<'s>) -> Result<Found<'s>
     let was = match asked.was_wanted() {
         Some(wanted) => match prove::glance(host, asked.mta, wanted, &addresses, hearing(deadline))? {
             prove::Glance::Up => Was::Up,
-            prove::Glance::Odd(_) | prove::Glance::PutOff(_) => Was::Odd,
+            prove::Glance::Unfit(_) | prove::Glance::Odd(_) | prove::Glance::PutOff(_) => Was::Odd,
             prove::Glance::Absent => Was::Absent,
         },
         None => Was::Absent,

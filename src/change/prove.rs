@@ -33,7 +33,8 @@ pub(super) type Addresses<'a> = dyn Fn() -> Result<Vec<IpAddr>, ChangeError> + '
 /// Waits until `listener` runs on all `addresses` and behaves, as long as it is `alive` to come.
 ///
 /// # Errors
-/// [`ChangeError::Unproven`] with what does not fit, [`ChangeError::Deadline`].
+/// [`ChangeError::Unfit`] with what does not fit, [`ChangeError::Unproven`] with why it does not come,
+/// [`ChangeError::Deadline`].
 pub(super) fn up(
     host: &dyn Host,
     mta: &dyn Mta,
@@ -56,6 +57,7 @@ pub(super) fn up(
             Glance::Absent if deadline.passed() => {
                 return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
             }
+            Glance::Unfit(what) if patience.passed() => return Err(ChangeError::Unfit(what)),
             Glance::Odd(what) if patience.passed() => return Err(ChangeError::Unproven(what)),
             Glance::Absent if patience.passed() && !live::owned(host, mta, listener.port)?.is_empty() => {
                 let what = "it does not listen on all addresses of the primary server";
@@ -71,7 +73,7 @@ pub(super) fn up(
                 }
                 host.sleep(PAUSE);
             }
-            glance @ (Glance::Odd(_) | Glance::PutOff(_)) => {
+            glance @ (Glance::Unfit(_) | Glance::Odd(_) | Glance::PutOff(_)) => {
                 if let Glance::PutOff(what) = glance {
                     put_off = Some(what);
                 }
@@ -104,7 +106,9 @@ pub(super) enum Glance {
     Up,
     /// Not on every address.
     Absent,
-    /// It answers, but not as it should.
+    /// It answers, but not as its mode promises.
+    Unfit(String),
+    /// It does not do otherwise what a listener does.
     Odd(String),
     /// It did not answer in time, or said that it would another time: to be asked again.
     PutOff(String),
@@ -147,7 +151,7 @@ fn look(
         let share = deadline.within(deadline.left() / u32::try_from(places.len() - nth).unwrap_or(1));
         match client.hear(SocketAddr::new(place.address, listener.port), suspect, share) {
             Ok(Verdict::Fits) => heard += 1,
-            Ok(Verdict::Wrong(what)) => return Ok(Glance::Odd(what)),
+            Ok(Verdict::Wrong(what)) => return Ok(Glance::Unfit(what)),
             Ok(Verdict::PutOff(what)) => return Ok(Glance::PutOff(what)),
             // A machine on which a family is switched off still lets a server bind all of it; no client is there.
             Err(error) if place.is_one_of_all && no_such_address(&error) => {}
@@ -259,9 +263,7 @@ pub(super) fn down(
 ) -> Result<(), ChangeError> {
     let closed = || is_down(host, mta, port, addresses, deadline);
     let step = || match live::stranger(host, mta, port) {
-        Ok(Some(holders)) => {
-            format!("waiting for {} to close port {port}", live::name(host, mta, &holders))
-        }
+        Ok(Some(holders)) => format!("port {port} is still held by {}", live::name(host, mta, &holders)),
         _ => format!("waiting for port {port} to close"),
     };
     wait(host, &step, deadline, closed)

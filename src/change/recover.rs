@@ -115,7 +115,7 @@ fn end(site: &Site, intent: &Intent) -> Result<&'static str, Failure> {
         Ok(()) => Ok("the interrupted change was taken back"),
         Err(error) => {
             let interrupted = ChangeError::Unproven(format!("an interrupted {} was found", intent.action));
-            Err(Failure { error: Box::new(interrupted), undone: Undone::Stuck(Box::new(error)) })
+            Err(Failure { error: Box::new(interrupted), undone: Undone::Stuck(Box::new(error)), log: None })
         }
     }
 }

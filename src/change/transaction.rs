@@ -104,11 +104,25 @@ fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Fail
         Intent::remove(host, state_dir);
         return Err(error.into());
     }
+    let log = log(site, &plan);
     let undone = match undo::take_back(site, &plan.intent) {
         Ok(()) => Undone::All,
         Err(stuck) => Undone::Stuck(Box::new(stuck)),
     };
-    Err(Failure { error: Box::new(error), undone })
+    Err(Failure { error: Box::new(error), undone, log })
+}
+
+/// What the listener's own log says last; one that goes with the way back is kept.
+fn log(site: &Site, plan: &Plan<'_>) -> Option<String> {
+    let log = plan.alternate.log()?;
+    let mut path = log.path.clone();
+    if plan.intent.folders.iter().any(|folder| path.starts_with(folder)) {
+        match edits::keep(&*site.host, &site.options.state_dir, &path, &log.end) {
+            Ok(kept) => path = kept,
+            Err(error) => tracing::warn!(error = %chain(&error), "the listener's log is not kept"),
+        }
+    }
+    Some(format!("the last line of {}: {}", path.display(), log.last_line()))
 }
 
 /// The settings are written, or gone: from here on the change is made.

@@ -15,6 +15,7 @@ use crate::sys::{
     Command, CommandError, Deadline, FileError, Host, Process, SightError, Signal, SocketError,
 };
 use crate::wire::status::Status;
+use crate::wire::text::foreign;
 
 /// The primary server's port.
 pub(super) const SMTP: u16 = 25;
@@ -161,6 +162,31 @@ pub enum By {
     Primary,
     /// An entry of the administrator's, as a sentence names it.
     Entry(String),
+}
+
+/// What is wrong with a listener that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// It does not answer as its mode promises.
+    Unfit,
+    /// It does not answer in time.
+    Slow,
+}
+
+/// The end of a log that is the listener's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The file.
+    pub path: PathBuf,
+    /// Its last bytes.
+    pub end: Vec<u8>,
+}
+
+impl Log {
+    /// Its last line, as it may stand in a sentence.
+    pub fn last_line(&self) -> String {
+        foreign(self.end.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default())
+    }
 }
 
 /// How an MTA is told that its configuration has changed.
@@ -441,6 +467,19 @@ pub trait Alternate {
     /// It cannot be found out.
     fn hopeless(&self, _: &Listener) -> Result<Option<String>, MtaError> {
         Ok(None)
+    }
+
+    /// What helps with a listener that is there and is not as it should be: where its mode is written, why it may be slow.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn advice(&self, _: &Listener, _: Doubt) -> Result<Option<String>, MtaError> {
+        Ok(None)
+    }
+
+    /// The end of the listener's own log, if something was written to it since it was asked whether it is ready.
+    fn log(&self) -> Option<Log> {
+        None
     }
 
     /// What to tell, in this order, before the files are written; most MTAs need nothing to be said then.
