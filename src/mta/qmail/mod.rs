@@ -6,10 +6,13 @@
 //! Source: supervise(8), svc(8), runsv(8), and how daemontools 0.76 and runit 2.1.2 were seen to behave.
 
 mod family;
+mod log;
 pub mod run;
 pub mod status;
 pub mod template;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,8 +20,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use self::run::SUPERVISE;
 use super::machine::{is_there, or_loopback};
 use super::sheet::{
-    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, SMTP,
-    Staged, Tell,
+    Alternate, AuthMode, By, Content, Desk, Doubt, Edit, Goal, Kind, Listener, Log, Meant, Mta, MtaError,
+    Presence, SMTP, Staged, Tell,
 };
 use crate::sys::{Command, EntryKind, Host, Process, SocketError};
 use crate::wire::text::foreign;
@@ -31,8 +34,14 @@ const HOMES: [&str; 1] = ["/var/qmail/queue/bounce"];
 const CONTROL: &str = "/var/qmail/control";
 /// Where the service directory may be; often they are links to one another.
 const PLACES: [&str; 3] = ["/service/smtp2", "/etc/service/smtp2", "/var/qmail/supervise/smtp2"];
-/// How long a service that runs may take to listen.
+/// How long a service that runs may take to listen; and one that listens, to do so where the primary server does, which may
+/// just be starting itself.
 const PATIENCE: Duration = Duration::from_secs(6);
+const SETTLED: Duration = Duration::from_secs(3);
+/// How often a service that ends is started before it is given up; a supervisor does so once a second.
+const STARTS: usize = 3;
+/// Where supervisors look for services.
+const SCANNED: [&str; 3] = ["/service", "/etc/service", "/var/service"];
 /// How often is looked whether the supervisor has read what it was told.
 const PAUSE: Duration = Duration::from_millis(3);
 
@@ -226,7 +235,7 @@ impl Mta for Qmail {
     }
 
     fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
-        Ok(Box::new(Here { qmail: self, desk }))
+        Ok(Box::new(Here { qmail: self, desk, downs: RefCell::default(), logged: RefCell::default() }))
     }
 }
 
@@ -252,6 +261,10 @@ fn users(host: &dyn Host) -> Vec<u32> {
 struct Here<'a> {
     qmail: &'a Qmail,
     desk: Desk<'a>,
+    /// Since when the service was seen to be down, one for each time that it ended.
+    downs: RefCell<BTreeSet<u64>>,
+    /// Its log when it was asked whether it is ready.
+    logged: RefCell<Option<Log>>,
 }
 
 impl Here<'_> {
@@ -280,6 +293,12 @@ impl Here<'_> {
     fn relies_on(&self, dir: &Path) -> Result<(), MtaError> {
         let (host, path) = (self.desk.host, dir.join("run"));
         run::trusted(host, &path)?;
+        if let Some(meta) = host.meta(&path)?.filter(|meta| !run::is_executable(meta.mode)) {
+            let (path, mode) = (path.display(), meta.mode);
+            return Err(MtaError::Unsupported(format!(
+                "{path} cannot be executed, its mode is {mode:o}: chmod 755 {path}"
+            )));
+        }
         let bytes = host.read(&path)?.unwrap_or_default();
         if self.qmail.template.as_ref().is_some_and(
             |template| matches!(host.read(&template.join("run")), Ok(Some(made)) if made == bytes),
@@ -292,9 +311,10 @@ impl Here<'_> {
         };
         run::reads(&String::from_utf8_lossy(&bytes), &self.qmail.variables.port, &same).map_err(|lacks| {
             MtaError::Unsupported(format!(
-                "{} is not relied on: it {lacks}; have it read its variables from env/, or name a template in \
-                 [mta.qmail]",
-                path.display()
+                "{} is not relied on: it {lacks}; have it read its variables from env/ (exec envdir ./env sh -c 'exec \
+                 tcpserver … \"${}\" …'), or name a template in [mta.qmail]",
+                path.display(),
+                self.qmail.variables.port
             ))
         })
     }
@@ -313,6 +333,46 @@ impl Here<'_> {
         .collect()
     }
 
+    /// The addresses on which the service itself listens on this port.
+    fn bound(&self, port: u16) -> Result<Vec<IpAddr>, MtaError> {
+        let host = self.desk.host;
+        let owners = self.qmail.owners(host)?;
+        let mut bound = Vec::new();
+        for socket in host.listening(port)? {
+            if host.holder_among(&socket, &owners)?.is_some() {
+                bound.push(socket.address.ip());
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Why nobody is there who could be told: not started, not asked to look here, or somebody whom we do not know.
+    fn unsupervised(&self, dir: &Path) -> Result<MtaError, MtaError> {
+        let host = self.desk.host;
+        let shown = dir.display();
+        // s6-supervise(8) reads the same FIFO, but has no other.
+        if host.feed(&dir.join(SUPERVISE).join("control"), b"")? {
+            return Ok(MtaError::Unsupported(format!(
+                "{shown} is not supervised by daemontools or runit, which are all that is known here; s6 is not supported"
+            )));
+        }
+        let stamp = |path: &Path| host.stamp(path).ok().flatten();
+        let is_linked = |folder: &&Path| {
+            let link = dir.file_name().map(|name| folder.join(name));
+            dir.parent() == Some(*folder) || link.and_then(|link| stamp(&link)) == stamp(dir)
+        };
+        let scanned: Vec<&Path> = SCANNED.iter().map(Path::new).filter(|path| is_there(host, path)).collect();
+        Ok(MtaError::Down(match scanned.first() {
+            Some(folder) if !scanned.iter().any(is_linked) => format!(
+                "nobody supervises {shown}, since no link to it is where services are looked for: ln -s {shown} {}/",
+                folder.display()
+            ),
+            _ => format!(
+                "nobody supervises {shown}; start svscan or runsvdir, which run supervise or runsv for it"
+            ),
+        }))
+    }
+
     fn control(&self, dir: &Path, letters: &'static str, ends: Option<Process>) -> Vec<Tell> {
         let control = dir.join(SUPERVISE).join("control");
         vec![Tell::Supervise { control, letters, ends }]
@@ -327,6 +387,11 @@ impl Here<'_> {
         let children = started.into_iter().map(Tell::End).collect();
         [self.control(dir, "d", None), children, self.control(dir, "", process)].concat()
     }
+}
+
+/// Addresses, as a sentence names them.
+fn listed(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 /// An edit of a file that is wholly ours and that everybody may read, as the rest of a service directory.
@@ -355,20 +420,11 @@ impl Alternate for Here<'_> {
 
     fn found(&self) -> Result<Option<u16>, MtaError> {
         let (host, Some(dir)) = (self.desk.host, self.service_dir()) else { return Ok(None) };
-        let owners = self.qmail.owners(host)?;
-        if owners.is_empty() {
-            return Ok(None);
-        }
         let value = host.read(&dir.join("env").join(&self.qmail.variables.port))?.unwrap_or_default();
         // envdir(8): the first line.
         let line = value.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let Ok(port) = String::from_utf8_lossy(line).trim().parse() else { return Ok(None) };
-        for socket in host.listening(port)? {
-            if host.holder_among(&socket, &owners)?.is_some() {
-                return Ok(Some(port));
-            }
-        }
-        Ok(None)
+        Ok((!self.bound(port)?.is_empty()).then_some(port))
     }
 
     fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
@@ -416,30 +472,77 @@ impl Alternate for Here<'_> {
             ));
         }
         if self.service_dir().is_some() && self.qmail.service(host, dir)?.is_none() {
-            return Err(MtaError::Down(format!(
-                "nobody supervises {}; start svscan or runsvdir, which run supervise or runsv for it",
-                dir.display()
-            )));
+            return Err(self.unsupervised(dir)?);
         }
+        *self.logged.borrow_mut() = log::end(host, dir);
         Ok(())
     }
 
     fn hopeless(&self, listener: &Listener) -> Result<Option<String>, MtaError> {
         let (host, Some(dir)) = (self.desk.host, self.service_dir()) else { return Ok(None) };
-        let Some(status::Service { pid: Some(pid), since }) = self.qmail.service(host, dir)? else {
-            return Ok(None);
+        let Some(service) = self.qmail.service(host, dir)? else { return Ok(None) };
+        let run = dir.join("run");
+        let run = run.display();
+        let Some(process) = service.pid.and_then(|pid| host.process(pid)) else {
+            let mut downs = self.downs.borrow_mut();
+            downs.insert(service.since);
+            // It was down before it was told, too.
+            let ends = format!("{run} ends at once, however often it is started");
+            return Ok((downs.len() > STARTS).then_some(ends));
         };
         let now = host.now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (Some(process), true) = (host.process(pid), now >= Duration::from_secs(since) + PATIENCE) else {
-            return Ok(None);
-        };
-        Ok(Some(format!(
-            "{} (pid {pid}) runs, but does not listen on port {}: {} does not act on {}",
-            foreign(&process.name),
-            listener.port,
-            dir.join("run").display(),
-            self.qmail.variables.port
-        )))
+        let runs_for = now.saturating_sub(Duration::from_secs(service.since));
+        let who = format!("{} (pid {})", foreign(&process.name), process.pid);
+        let bound = self.bound(listener.port)?;
+        Ok(if bound.is_empty() {
+            let port = &self.qmail.variables.port;
+            let deaf = format!(
+                "{who} runs, but does not listen on port {}: {run} does not act on {port}",
+                listener.port
+            );
+            (runs_for >= PATIENCE).then_some(deaf)
+        } else {
+            let elsewhere = format!(
+                "{who} listens on {}, the primary server on {}: {run} names the address, which has to be the same",
+                listed(&bound),
+                listed(&self.addresses()?)
+            );
+            (runs_for >= SETTLED).then_some(elsewhere)
+        })
+    }
+
+    fn advice(&self, listener: &Listener, doubt: Doubt) -> Result<Option<String>, MtaError> {
+        let (host, Some(dir)) = (self.desk.host, self.service_dir()) else { return Ok(None) };
+        let run = dir.join("run");
+        Ok(match doubt {
+            Doubt::Unfit => {
+                let mode = self.qmail.variables.mode(listener.auth_mode).into_iter();
+                let written = mode.map(|(name, value)| {
+                    let file = dir.join("env").join(name);
+                    match value {
+                        "" => format!("{name} is unset by {}", file.display()),
+                        value => format!("{name} is {value} in {}", file.display()),
+                    }
+                });
+                let written: Vec<String> = written.collect();
+                Some(format!("{}, which the program in {} has to act on", written.join(", "), run.display()))
+            }
+            Doubt::Slow => {
+                let script = host.read(&run)?.unwrap_or_default();
+                run::asks_for_names(&String::from_utf8_lossy(&script)).then(|| {
+                    format!(
+                        "{} starts tcpserver without -H, which asks DNS for the name of each client before it greets: \
+                         give it -H and -R, or DNS that answers",
+                        run.display()
+                    )
+                })
+            }
+        })
+    }
+
+    fn log(&self) -> Option<Log> {
+        let dir = self.service_dir()?;
+        log::end(self.desk.host, dir).filter(|log| self.logged.borrow().as_ref() != Some(log))
     }
 
     fn check(&self, _: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {

@@ -1,8 +1,9 @@
 //! Whether a `run` script reads its variables from `env/`.
 //!
 //! Answers for: a script that names envdir(8), or chpst(8) with `-e`, together with the service's own `env`, and that
-//! uses the variable of the port. Does not know: what the script does with them; that is the proof's business. Whatever
-//! stands in a comment does not count. Root runs it, so that it has to be root's.
+//! uses the variable of the port; and whether it lets tcpserver(1) ask DNS for names. Does not know: what the script does
+//! with its variables; that is the proof's business. Whatever stands in a comment does not count. Root runs it, so that it
+//! has to be root's, and somebody has to be able to.
 
 use std::path::Path;
 
@@ -25,25 +26,37 @@ pub fn trusted(host: &dyn Host, path: &Path) -> Result<(), MtaError> {
     Err(FileError::Untrusted { path: path.to_owned(), why }.into())
 }
 
+/// Whether a file with these permission bits can be executed.
+pub fn is_executable(mode: u32) -> bool {
+    mode & 0o100 != 0
+}
+
+/// Whether `script` starts a tcpserver that asks DNS for the name of each client before it says anything.
+pub fn asks_for_names(script: &str) -> bool {
+    let text = without_comments(script);
+    let words = words(&text);
+    let Some(at) = words.iter().position(|word| is_program(word, "tcpserver")) else { return false };
+    !words[at..].iter().any(|word| word.starts_with('-') && word.contains('H'))
+}
+
 /// Whether `script` reads the variable `port` from the service directory's `env`; `is_inside` tells whether a path leads
 /// into the service directory.
 ///
 /// # Errors
 /// What it lacks, as a sentence goes on after "it".
 pub fn reads(script: &str, port: &str, is_inside: &dyn Fn(&Path) -> bool) -> Result<(), String> {
-    let text: String = script.lines().map(|line| without_comment(line).to_owned() + "\n").collect();
-    let words: Vec<&str> = text.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
+    let text = without_comments(script);
+    let words = words(&text);
     let is_env = |word: &&str| {
         let path = Path::new(word);
         matches!(word.trim_end_matches('/'), "env" | "./env")
             || path.is_absolute() && path.ends_with("env") && is_inside(path)
     };
-    let program = |word: &str, name: &str| Path::new(word).file_name().is_some_and(|file| file == name);
     let reads_env = words.iter().enumerate().any(|(at, word)| {
         let behind = &words[at + 1..];
         let option = behind.iter().position(|word| *word == "-e").map_or(behind.len(), |e| e + 1);
-        program(word, "envdir") && behind.first().is_some_and(is_env)
-            || program(word, "chpst") && behind.get(option).is_some_and(is_env)
+        is_program(word, "envdir") && behind.first().is_some_and(is_env)
+            || is_program(word, "chpst") && behind.get(option).is_some_and(is_env)
     });
     if !reads_env {
         return Err("has neither envdir nor chpst -e with its directory env".to_owned());
@@ -52,6 +65,21 @@ pub fn reads(script: &str, port: &str, is_inside: &dyn Fn(&Path) -> bool) -> Res
         return Err(format!("does not use ${port}"));
     }
     Ok(())
+}
+
+/// A script without what a shell takes for comments.
+pub fn without_comments(script: &str) -> String {
+    script.lines().map(|line| without_comment(line).to_owned() + "\n").collect()
+}
+
+/// The words of a script, without quotes around them.
+pub fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect()
+}
+
+/// Whether a word names this program.
+fn is_program(word: &str, name: &str) -> bool {
+    Path::new(word).file_name().is_some_and(|file| file == name)
 }
 
 /// A line without what a shell takes for a comment.
@@ -100,6 +128,19 @@ mod tests {
             "",
         ] {
             assert!(read(script).is_err(), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_tcpserver_asks_for_names_unless_it_is_told_not_to() {
+        for (script, asks) in [
+            ("exec tcpserver 0 $PORT x", true),
+            ("exec tcpserver -v -R -l 0 0 $PORT x # -H", true),
+            ("exec /usr/bin/tcpserver -vRHl0 0 $PORT x", false),
+            ("exec tcpserver -R -H 0 $PORT x", false),
+            ("exec sslserver 0 $PORT x", false),
+        ] {
+            assert_eq!(asks_for_names(script), asks, "{script}");
         }
     }
 

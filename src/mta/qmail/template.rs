@@ -64,7 +64,9 @@ pub fn read(host: &dyn Host, template: &Path) -> Result<Vec<File>, MtaError> {
     }
     match files.iter().find(|file| file.path == Path::new("run")) {
         None => Err(unfit("has no file run".to_owned())),
-        Some(run) if run.mode & 0o100 == 0 => Err(unfit("has a file run that cannot be executed".to_owned())),
+        Some(run) if !run::is_executable(run.mode) => {
+            Err(unfit("has a file run that cannot be executed".to_owned()))
+        }
         Some(_) => Ok(files),
     }
 }

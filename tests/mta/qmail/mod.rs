@@ -22,6 +22,7 @@ macro_rules! under_both {
 }
 
 pub(crate) mod adopted;
+pub(crate) mod failures;
 pub(crate) mod supervisors;
 pub(crate) mod template;
 pub(crate) mod variables;
@@ -198,6 +199,11 @@ impl<S: Supervisor> Qmail<S> {
     #[track_caller]
     pub(crate) fn sh(&self, script: &str) -> String {
         self.machine.sh(script)
+    }
+
+    /// The addresses on which somebody listens on the port.
+    pub(crate) fn bound(&self, port: u16) -> Vec<String> {
+        self.machine.bound(port)
     }
 
     /// The processes of the node with this name.
