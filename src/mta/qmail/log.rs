@@ -1,18 +1,23 @@
 //! The log that a service's own logger writes.
 //!
 //! Answers for: where it is, as far as the scripts of the service tell (multilog(8) and svlogd(8) write a file `current`
-//! into each folder that they are given), and its end. Does not know: what stands in it. It only ever explains something else, so that one that cannot be read is none.
+//! into each folder that they are given), its end, and which files of a folder are a logger's. Does not know: what stands
+//! in it. It only ever explains something else, so that one that cannot be read is none.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::run;
 use crate::mta::sheet::Log;
-use crate::sys::Host;
+use crate::sys::{Entry, Host};
 
 /// What a logger writes into.
 const CURRENT: &str = "current";
 /// Where the folder of a service's log is, by the service's name, where no script says so.
 const USUAL: [&str; 2] = ["/var/log", "/var/log/qmail"];
+/// What a logger has besides, and what it begins the names of old logs with.
+const KEPT: [&str; 7] = [CURRENT, "lock", "state", "newstate", "previous", "processed", "newprocessed"];
+const OLD: u8 = b'@';
 /// How much of its end is read, in bytes.
 const END: usize = 64 << 10;
 
@@ -37,6 +42,16 @@ fn folders(script: &str, dir: &Path) -> Vec<PathBuf> {
     let text = run::without_comments(script);
     let words = run::words(&text).into_iter();
     words.filter(|word| word.starts_with(['/', '.'])).map(|word| dir.join(word)).collect()
+}
+
+/// Whether these entries are those of a folder that a logger writes into.
+pub(super) fn is_logs(entries: &[Entry]) -> bool {
+    ["lock", CURRENT].iter().all(|name| entries.iter().any(|entry| entry.name == *name))
+}
+
+/// Whether a file of such a folder is the logger's.
+pub(super) fn is_loggers(name: &OsStr) -> bool {
+    KEPT.iter().any(|kept| name == *kept) || name.as_encoded_bytes().first() == Some(&OLD)
 }
 
 #[cfg(test)]

@@ -216,11 +216,14 @@ impl Mta for Qmail {
         let mut strangers = Vec::new();
         let mut folders = self.belongings(made);
         while let Some(folder) = folders.pop() {
-            for entry in host.list(&folder)? {
+            let entries = host.list(&folder)?;
+            let is_logs = log::is_logs(&entries);
+            for entry in entries {
                 let path = folder.join(&entry.name);
                 match entry.kind {
                     EntryKind::Folder if entry.name == SUPERVISE => {}
                     EntryKind::Folder => folders.push(path),
+                    EntryKind::File if is_logs && log::is_loggers(&entry.name) => {}
                     _ if made.contains(&path.as_path()) => {}
                     _ => strangers.push(path),
                 }

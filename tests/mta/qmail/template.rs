@@ -14,6 +14,8 @@ use std::time::Duration;
 under_both!(
     it_is_made_supervised_and_taken_away,
     one_that_does_not_work_leaves_nothing,
+    what_its_logger_has_written_goes_with_it,
+    the_log_of_one_that_does_not_work_is_kept,
     a_plugin_that_dies_over_it_is_finished_or_undone,
     what_somebody_else_has_put_into_it_is_not_taken_away,
     one_that_is_no_template_is_501_and_says_why,
@@ -91,6 +93,50 @@ fn one_that_does_not_work_leaves_nothing<S: Supervisor>() {
         assert!(is_closed(port));
         machine.sh(&format!("sed -i 's/unset SMTPAUTH; //' {TEMPLATE}/run"));
         plugin.succeed("start", Value::Null);
+    });
+}
+
+/// The template's script pipes its words into a logger of its own.
+#[track_caller]
+fn with_logger<S: Supervisor>(machine: &Qmail<S>) {
+    let logger = super::failures::logger::<S>("./logs/main");
+    machine.sh(&format!(
+        "cd {TEMPLATE}; sed -i -e 's/^exec 2.*/mkdir -p logs\\/main/' -e \"\\$s,\\$, 2>\\&1 | {logger},\" run; cat run"
+    ));
+}
+
+fn what_its_logger_has_written_goes_with_it<S: Supervisor>() {
+    on::<S>(|machine| {
+        let before = services(machine);
+        with_logger(machine);
+        let mut plugin = plugin_of(machine);
+        start(&mut plugin, machine.port(), TLS_YES);
+        let written = machine.sh(&format!("ls {}/logs/main", dir::<S>()));
+        assert!(written.contains("current"), "{written}");
+        plugin.end();
+        let run = machine.launch().arg("remove").run();
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert_eq!(services(machine), before);
+    });
+}
+
+fn the_log_of_one_that_does_not_work_is_kept<S: Supervisor>() {
+    on::<S>(|machine| {
+        let before = services(machine);
+        with_logger(machine);
+        machine.sh(&format!("sed -i 's/exec tcpserver/exec tcp-server/' {TEMPLATE}/run"));
+        let (mut plugin, _) = stopped(machine, TLS_YES);
+        let answer = plugin.call("start", Value::Null);
+        let told = failure(&answer, 520);
+        assert_eq!(services(machine), before);
+        let kept: Vec<_> = std::fs::read_dir(machine.state().join("edited")).unwrap().collect();
+        let kept = kept.into_iter().next().unwrap().unwrap();
+        assert!(told.contains(kept.file_name().to_str().unwrap()), "{told}");
+        let log = std::fs::read_to_string(kept.path()).unwrap();
+        assert!(
+            log.contains("tcp-server: not found") && told.contains("tcp-server: not found"),
+            "{told}: {log}"
+        );
     });
 }
 
