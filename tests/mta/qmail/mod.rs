@@ -23,6 +23,7 @@ macro_rules! under_both {
 
 pub(crate) mod adopted;
 pub(crate) mod failures;
+pub(crate) mod recipe;
 pub(crate) mod supervisors;
 pub(crate) mod template;
 pub(crate) mod variables;

@@ -49,20 +49,20 @@ fn an_empty_value_unsets_its_variable<S: Supervisor>() {
 }
 
 fn two_variables_for_tls_are_written_and_given_back<S: Supervisor>() {
-    let second = "[mta.qmail]\nsecond_tls = \"DENYPLAIN\"\nsecond_tls_required = \"yes\"\nsecond_tls_optional = \"\"\n";
+    let second = "[mta.qmail]\nsecond_tls = \"REQUIRETLS\"\nsecond_tls_required = \"yes\"\nsecond_tls_optional = \"\"\n";
     on_configured::<Qmail<S>>(second, |machine| {
         // AUTH in clear is offered unless both say no.
         machine.sh(&format!(
-            "cd {SMTP2}; sed -i 's/exec tcpserver/[ \"$DENYPLAIN\" = yes ] || export FORCETLS=0; exec tcpserver/' run"
+            "cd {SMTP2}; sed -i 's/exec tcpserver/[ \"$REQUIRETLS\" = yes ] || export FORCETLS=0; exec tcpserver/' run"
         ));
         let (mut plugin, _) = running(machine, TLS_YES);
         let value = |name: &str| fs::read_to_string(machine.smtp2(&format!("env/{name}"))).unwrap();
-        assert_eq!([value("FORCETLS"), value("DENYPLAIN")], ["1\n", "yes\n"]);
+        assert_eq!([value("FORCETLS"), value("REQUIRETLS")], ["1\n", "yes\n"]);
         plugin.succeed("update", json!({"auth_mode": TLS_OPTIONAL}));
-        assert_eq!([value("FORCETLS"), value("DENYPLAIN")], ["0\n", ""]);
+        assert_eq!([value("FORCETLS"), value("REQUIRETLS")], ["0\n", ""]);
         plugin.end();
         assert_eq!(machine.launch().arg("remove").run().code, Some(0));
-        assert!(!machine.smtp2("env/DENYPLAIN").exists());
+        assert!(!machine.smtp2("env/REQUIRETLS").exists());
     });
 }
 
@@ -95,7 +95,7 @@ fn what_cannot_be_meant_ends_the_program<S: Supervisor>() {
             ("service_dir = \"service/smtp2\"", "absolute"),
             ("template = \"templates/smtp2\"", "absolute"),
             ("ports = 1", "unknown field"),
-            ("second_tls = \"DENYPLAIN\"", "given together"),
+            ("second_tls = \"REQUIRETLS\"", "given together"),
             (
                 "second_tls = \"PORT\"\nsecond_tls_required = \"1\"\nsecond_tls_optional = \"\"",
                 "different variables",
