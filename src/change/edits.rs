@@ -11,7 +11,7 @@ use super::error::ChangeError;
 use super::journal::{OldBlock, OldFile, Planned, decode, hash};
 use super::settings::Settings;
 use crate::mta::{Alternate, Content, Edit, Goal, Staged};
-use crate::sys::{Deadline, EditLock, Host};
+use crate::sys::{Deadline, EditLock, Host, Meta};
 use crate::wire::status::Status;
 
 /// Where blocks are kept that somebody else had edited, below the state directory.
@@ -24,6 +24,8 @@ pub(super) struct File {
     pub(super) path: PathBuf,
     mode: u32,
     lock: Option<PathBuf>,
+    /// Whose it was before us and with which mode, where one of ours would have others.
+    pub(super) owner: Option<Meta>,
     /// Whether all of it is ours, or a marked block.
     pub(super) whole: bool,
     /// Its bytes now.
@@ -66,17 +68,17 @@ impl File {
     /// [`ChangeError::Marks`].
     pub(super) fn planned(&self, is_ours: Option<block::IsOurs>) -> Result<Planned, ChangeError> {
         let old = self.old.as_deref();
-        let (path, lock, mode) = (self.path.clone(), self.lock.clone(), self.mode);
+        let (path, lock, mode, owner) = (self.path.clone(), self.lock.clone(), self.mode, self.owner);
         let new = self.new.iter().map(|new| hash(new.as_deref())).collect();
         if self.whole {
             let whole = Some(OldFile::new(old));
-            return Ok(Planned { path, lock, old: hash(old), new, blocks: Vec::new(), whole, mode });
+            return Ok(Planned { path, lock, old: hash(old), new, blocks: Vec::new(), whole, mode, owner });
         }
         let bytes = old.unwrap_or_default();
         let found = block::find(bytes, is_ours).map_err(|source| self.marks(source))?;
         let pieces = found.into_iter().flat_map(|found| found.pieces);
         let blocks = pieces.map(|piece| OldBlock::new(piece.start, &bytes[piece])).collect();
-        Ok(Planned { path, lock, old: hash(old), new, blocks, whole: None, mode })
+        Ok(Planned { path, lock, old: hash(old), new, blocks, whole: None, mode, owner })
     }
 
     fn marks(&self, source: block::Unpaired) -> ChangeError {
@@ -133,7 +135,7 @@ impl File {
         if host.read(&self.path)? != *believed {
             return Err(ChangeError::Moved { path: self.path.clone() });
         }
-        let result = put(host, &self.path, new.as_deref(), self.mode);
+        let result = put(host, &self.path, new.as_deref(), self.mode, self.owner);
         // A write that failed before the file was replaced has changed nothing.
         if result.is_ok() || host.read(&self.path)? != *believed {
             *wrote = Wrote::Something;
@@ -162,7 +164,8 @@ pub(super) fn files(
                 None => {
                     let old = host.read(&path)?;
                     let whole = !matches!(content, Content::Block(_));
-                    files.push(File { path, mode, lock, whole, old, new: Vec::new() });
+                    let owner = if whole { owner(host, before, &path, mode)? } else { None };
+                    files.push(File { path, mode, lock, owner, whole, old, new: Vec::new() });
                     files.len() - 1
                 }
             };
@@ -214,15 +217,32 @@ pub(super) fn edit_lock(
     }
 }
 
-/// Writes a file, or removes it.
-pub(super) fn put(host: &dyn Host, path: &Path, bytes: Option<&[u8]>, mode: u32) -> Result<(), ChangeError> {
-    match bytes {
-        Some(bytes) => {
-            host.make_room(path, mode)?;
-            Ok(host.write(path, bytes, mode)?)
-        }
-        None => Ok(host.remove(path)?),
+/// Whose a file was before us, and with which mode, where one that is made with `mode` would have others.
+fn owner(
+    host: &dyn Host,
+    before: Option<&Settings>,
+    path: &Path,
+    mode: u32,
+) -> Result<Option<Meta>, ChangeError> {
+    match before {
+        Some(before) if before.saved.contains_key(path) => Ok(before.owners.get(path).copied()),
+        _ => Ok(host.meta(path)?.filter(|meta| *meta != Meta { uid: 0, gid: 0, mode })),
     }
+}
+
+/// Writes a file, or removes it; one that is made anew is given back to its owner.
+pub(super) fn put(
+    host: &dyn Host,
+    path: &Path,
+    bytes: Option<&[u8]>,
+    mode: u32,
+    owner: Option<Meta>,
+) -> Result<(), ChangeError> {
+    let Some(bytes) = bytes else { return Ok(host.remove(path)?) };
+    host.make_room(path, mode)?;
+    let lost = owner.filter(|_| matches!(host.meta(path), Ok(None)));
+    host.write(path, bytes, mode)?;
+    lost.map_or(Ok(()), |owner| Ok(host.give(path, owner)?))
 }
 
 /// What is ours and was edited by somebody else is rewritten, but not lost.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::ChangeError;
 use super::settings::Settings;
-use crate::sys::Host;
+use crate::sys::{Host, Meta};
 use crate::wire::text::chain;
 
 /// The version of the intent's format.
@@ -92,6 +92,9 @@ pub(super) struct Planned {
     pub(super) whole: Option<OldFile>,
     /// Permission bits, if the file has to be made again.
     pub(super) mode: u32,
+    /// Owner and mode, if it has to be made again and was somebody's before us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<Meta>,
     /// The lock that the MTA's own tools take before they write it.
     pub(super) lock: Option<PathBuf>,
 }

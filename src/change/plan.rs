@@ -243,17 +243,19 @@ fn settings_after(
                 listener: Listener { port, auth_mode },
                 wanted: before.map_or(Wanted::Stopped, |before| before.wanted),
                 saved: before.map(|before| before.saved.clone()).unwrap_or_default(),
+                owners: before.map(|before| before.owners.clone()).unwrap_or_default(),
             })
         }
     })
 }
 
-/// The settings, with what stood before in files that become wholly ours.
+/// The settings, with what stood before in files that become wholly ours, and whose they were.
 fn with_saved(mut after: Option<Settings>, files: &[File]) -> Option<Settings> {
     if let Some(after) = &mut after {
         for file in files.iter().filter(|file| file.whole && file.changes()) {
             let old = || file.old.as_deref().map(journal::encode);
             after.saved.entry(file.path.clone()).or_insert_with(old);
+            after.owners.extend(file.owner.map(|owner| (file.path.clone(), owner)));
         }
     }
     after

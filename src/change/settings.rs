@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ChangeError;
 use crate::mta::{Goal, Kind, Listener};
-use crate::sys::Host;
+use crate::sys::{Host, Meta};
 
 /// The version of the format that this program writes.
 pub const FORMAT: u32 = 1;
@@ -41,6 +41,9 @@ pub struct Settings {
     /// there was no file.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub saved: BTreeMap<PathBuf, Option<String>>,
+    /// Of those that were there before: owner and mode, where ours would have others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub owners: BTreeMap<PathBuf, Meta>,
 }
 
 impl Settings {
@@ -110,6 +113,7 @@ mod tests {
             listener: Listener { port: 2587, auth_mode: AuthMode::TlsYes },
             wanted: Wanted::Running,
             saved: BTreeMap::new(),
+            owners: BTreeMap::new(),
         };
         let text =
             r#"{"format":1,"mta":"sandbox","port":2587,"auth_mode":"auth_yes/tls_yes","wanted":"running"}"#;

@@ -4,7 +4,6 @@
 //! change acts on. Decides nothing and writes nothing but the lock and the state directory. Fails with what cannot be
 //! read, with the lock's holder, or with the mail server that is missing or another one.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -96,8 +95,8 @@ impl Site {
                     return Err(ChangeError::Garbled { path });
                 };
                 let (format, wanted) = (settings::FORMAT, settings::Wanted::Running);
-                let saved = BTreeMap::new();
-                return Ok(Some(Settings { format, mta: mta.kind(), listener, wanted, saved }));
+                let (saved, owners) = Default::default();
+                return Ok(Some(Settings { format, mta: mta.kind(), listener, wanted, saved, owners }));
             }
         }
         Ok(None)

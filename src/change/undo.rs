@@ -120,17 +120,17 @@ fn restore(
         return ours
             .then_some(())
             .ok_or_else(foreign)
-            .and_then(|()| put(host, path, whole.decode().as_deref(), planned.mode));
+            .and_then(|()| put(host, path, whole.decode().as_deref(), planned.mode, planned.owner));
     }
     let marks = |source| ChangeError::Marks { path: path.clone(), source };
     let old: Vec<_> = planned.blocks.iter().filter_map(OldBlock::decode).collect();
     if planned.new.contains(&found) {
         let back = block::restore(now.as_deref(), &old, is_ours).map_err(marks)?;
-        return put(host, path, back.as_deref(), planned.mode);
+        return put(host, path, back.as_deref(), planned.mode, planned.owner);
     }
     // Somebody else has written since: their bytes stay, and only our block is put back as it was.
     let old: Vec<u8> = old.into_iter().flat_map(|(_, bytes)| bytes).collect();
     let ours = block::find(&old, is_ours).map_err(marks)?.map(|found| found.text(&old));
     let back = block::set(now.as_deref(), ours.as_deref(), is_ours).map_err(marks)?;
-    put(host, path, back.as_deref(), planned.mode)
+    put(host, path, back.as_deref(), planned.mode, planned.owner)
 }

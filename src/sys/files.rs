@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
 
 /// Which operation failed on which path.
 #[derive(Debug, thiserror::Error)]
@@ -107,10 +108,12 @@ pub enum LockError {
 }
 
 /// Owner and permission bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// The owner's user id.
     pub uid: u32,
+    /// The group's id.
+    pub gid: u32,
     /// The twelve permission bits.
     pub mode: u32,
 }
@@ -230,7 +233,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     Ok(Some(bytes))
 }
 
-/// See [`super::Host::end_of`].
+/// See [`Host::end_of`](super::Host::end_of).
 pub fn end_of(path: &Path, most: usize) -> Result<Option<Vec<u8>>, FileError> {
     // A log belongs to whoever writes it: root must not be led to another file by it.
     let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY | nix::libc::O_NOFOLLOW;
@@ -372,6 +375,16 @@ fn sync_dir(path: &Path) -> io::Result<()> {
 /// See [`Host::remove_aside`](super::Host::remove_aside).
 pub fn remove_aside(path: &Path) -> Result<(), FileError> {
     remove(&aside(&target(path)?))
+}
+
+/// See [`Host::give`](super::Host::give).
+pub fn give(path: &Path, meta: Meta) -> Result<(), FileError> {
+    let file = File::open(path).map_err(writing(path))?;
+    // chown(2) may take bits of the mode away.
+    fchown(&file, Some(meta.uid), Some(meta.gid))
+        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(meta.mode)))
+        .and_then(|()| file.sync_all())
+        .map_err(writing(path))
 }
 
 /// See [`Host::append`](super::Host::append).
@@ -712,6 +725,16 @@ mod tests {
         write(&link, b"new", 0o600).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
         assert_eq!(fs::read(&real).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_file_is_given_its_owner_and_mode_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write(&path, b"x", 0o644).unwrap();
+        let state = fs::metadata(&path).unwrap();
+        give(&path, Meta { uid: state.uid(), gid: state.gid(), mode: 0o2604 }).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"x".to_vec(), 0o2604));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub trait Host: Debug + Send + Sync {
     fn stamp(&self, path: &Path) -> Result<Option<Stamp>, FileError>;
     /// Owner and permission bits of a file, `None` where there is none. Follows links.
     fn meta(&self, path: &Path) -> Result<Option<Meta>, FileError>;
+    /// Gives a file this owner and these permission bits. Follows links.
+    fn give(&self, path: &Path, meta: Meta) -> Result<(), FileError>;
     /// Replaces a file durably and atomically, in the directory of what `path` finally points at; owner, mode and
     /// extended attributes of the file that it replaces are kept, a new file gets `mode`.
     fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError>;

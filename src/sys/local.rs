@@ -46,7 +46,16 @@ impl Host for Local {
 
     fn meta(&self, path: &Path) -> Result<Option<Meta>, FileError> {
         use std::os::unix::fs::MetadataExt;
-        Ok(files::state(path)?.map(|state| Meta { uid: state.uid(), mode: state.mode() & 0o7777 }))
+        let meta = |state: std::fs::Metadata| Meta {
+            uid: state.uid(),
+            gid: state.gid(),
+            mode: state.mode() & 0o7777,
+        };
+        Ok(files::state(path)?.map(meta))
+    }
+
+    fn give(&self, path: &Path, meta: Meta) -> Result<(), FileError> {
+        files::give(path, meta)
     }
 
     fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {

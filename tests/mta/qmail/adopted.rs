@@ -12,6 +12,7 @@ use std::fs;
 under_both!(
     values_are_written_one_a_line_and_a_down_file_stands_while_stopped,
     remove_puts_every_byte_back_as_it_was,
+    remove_gives_back_the_file_that_keeps_it_down_as_it_was,
     a_value_behind_a_link_is_written_where_it_lies,
     a_value_that_was_edited_is_kept_when_it_is_rewritten,
     the_first_update_leaves_a_service_that_runs_as_it_is,
@@ -65,6 +66,23 @@ fn remove_puts_every_byte_back_as_it_was<S: Supervisor>() {
         assert_eq!(run.code, Some(0), "{}", run.stderr);
         assert_eq!(bytes(machine), before);
         assert!(is_closed(port) && is_open(25));
+    });
+}
+
+fn remove_gives_back_the_file_that_keeps_it_down_as_it_was<S: Supervisor>() {
+    on::<Qmail<S>>(|machine| {
+        machine.sh(&format!("cd {SMTP2}; echo switched off by hand >down; chown 7:8 down; chmod 640 down"));
+        let look = || machine.sh(&format!("stat -c '%u %g %a' {SMTP2}/down; cat {SMTP2}/down"));
+        let before = look();
+        // Once where the service runs, once where it is stopped, and once where it never started.
+        for verbs in [&["start"][..], &["start", "stop"], &[]] {
+            let (mut plugin, _) = stopped(machine, TLS_YES);
+            verbs.iter().for_each(|verb| plugin.succeed(verb, Value::Null));
+            plugin.end();
+            let run = machine.launch().arg("remove").run();
+            assert_eq!(run.code, Some(0), "{}", run.stderr);
+            assert_eq!(look(), before, "{verbs:?}");
+        }
     });
 }
 
