@@ -22,6 +22,7 @@ macro_rules! under_both {
 }
 
 pub(crate) mod adopted;
+pub(crate) mod corpus;
 pub(crate) mod failures;
 pub(crate) mod recipe;
 pub(crate) mod supervisors;
