@@ -14,12 +14,12 @@ const SHELLS: [&str; 8] = ["sh", "ash", "bash", "busybox", "dash", "ksh", "mksh"
 /// What the kernel calls a script of that file's name while it has not become another program (execve(2)).
 const SCRIPT: &str = "run";
 
-/// The children of a process.
-pub(super) fn children(host: &dyn Host, pid: i32) -> Vec<Process> {
+/// The children of a process. A server has one for each session: what they are is not looked at.
+pub(super) fn children(host: &dyn Host, pid: i32) -> Vec<i32> {
     let path = PathBuf::from(format!("/proc/{pid}/task/{pid}/children"));
     let text = host.read(&path).ok().flatten().unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
-    text.split_ascii_whitespace().filter_map(|pid| host.process(pid.parse().ok()?)).collect()
+    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// What a process has started, if it is a script, and what scripts among that have; each before its own children.
@@ -28,7 +28,7 @@ pub(super) fn started_by(host: &dyn Host, process: &Process) -> Vec<Process> {
         return Vec::new();
     }
     let mut started = Vec::new();
-    for child in children(host, process.pid) {
+    for child in children(host, process.pid).into_iter().filter_map(|child| host.process(child)) {
         let below = started_by(host, &child);
         started.push(child);
         started.extend(below);

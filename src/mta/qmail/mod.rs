@@ -160,9 +160,9 @@ impl Mta for Qmail {
             return Ok(Vec::new());
         };
         // A script that does not exec has what listens for a child, or for a child of its child.
-        let children = family::children(host, pid).into_iter();
-        let family = children.flat_map(|child| [family::started_by(host, &child), vec![child]].concat());
-        Ok(std::iter::once(pid).chain(family.map(|process| process.pid)).collect())
+        let started = host.process(pid).map(|process| family::started_by(host, &process)).unwrap_or_default();
+        let family = family::children(host, pid).into_iter().chain(started.iter().map(|process| process.pid));
+        Ok(std::iter::once(pid).chain(family).collect())
     }
 
     fn view(&self) -> &Path {
@@ -171,7 +171,9 @@ impl Mta for Qmail {
 
     fn still_owns(&self, host: &dyn Host, pid: i32) -> bool {
         // It outlives whoever supervises it.
-        self.owners(host).is_ok_and(|owners| owners.contains(&pid))
+        let supervised = self.dir(host).and_then(|dir| self.service(host, dir).ok().flatten());
+        supervised.is_some_and(|service| service.pid == Some(pid))
+            || self.owners(host).is_ok_and(|owners| owners.contains(&pid))
     }
 
     fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
