@@ -113,13 +113,19 @@ fn no_word_of_a_page_gets_lost() {
     };
     for (file, text) in written() {
         let lines: Vec<&str> = text.lines().collect();
-        // What is no word: the languages of blocks, what stands for a part, the heads of tables of two columns, which
-        // become tagged paragraphs; and where links lead.
-        let is_head = |at: usize| lines.get(at + 1) == Some(&"| --- | --- |");
-        let is_text = |(at, line): &(usize, &&str)| {
-            !line.trim_start().starts_with("```") && !line.starts_with("<!--") && !is_head(*at)
+        // What is no word: the languages of blocks, what stands for a part, of tables, which become tagged paragraphs, the
+        // heads of two columns and the first head of more; and where links lead.
+        let heads = |at: usize| {
+            lines.get(at + 1).filter(|line| line.starts_with("| ---")).map(|line| line.matches("---").count())
         };
-        let text: Vec<&str> = lines.iter().enumerate().filter(is_text).map(|(_, line)| *line).collect();
+        let text = lines.iter().enumerate().filter_map(|(at, line)| match heads(at) {
+            Some(2) => None,
+            Some(_) => {
+                line.split_once("| ").and_then(|(_, heads)| heads.split_once('|')).map(|(_, heads)| heads)
+            }
+            None => (!line.trim_start().starts_with("```") && !line.starts_with("<!--")).then_some(*line),
+        });
+        let text: Vec<&str> = text.collect();
         let text = text.join("\n");
         let mut parts = text.split("](");
         let first = parts.next().unwrap_or_default().to_owned();
