@@ -6,8 +6,9 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::PERMISSION;
-use super::payload::{CONTROLLER, Current, GENERAL_NAME, PAGE, SERVICE, ServiceInfo, UNCONFIGURED};
+use super::payload::{
+    CONTROLLER, Current, GENERAL_NAME, PAGE, PERMISSION, SERVICE, ServiceInfo, UNCONFIGURED,
+};
 use crate::change::settings::Settings;
 use crate::change::{ChangeError, Service};
 use crate::wire::envelope::Envelope;

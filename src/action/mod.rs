@@ -13,11 +13,10 @@ pub mod settings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
+pub use payload::PERMISSION;
+
 use crate::change::Service;
 use crate::wire::envelope::Envelope;
-
-/// What the host has to check of its caller before it passes a request on (page of the panel).
-pub const PERMISSION: &str = "EMAIL";
 
 /// Where an action waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,10 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use super::PERMISSION;
 use crate::mta::AuthMode;
 
+/// What the host has to check of its caller before it passes a request on (page of the panel).
+pub const PERMISSION: &str = "EMAIL";
 /// What the panel translates into "Alternate inbound SMTP server".
 pub const GENERAL_NAME: &str = "##LG_ALTERNATE_INBOUND_SMTP_SERVER##";
 /// The service's own id.

@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
-use crate::mta;
-use crate::mta::sheet::AuthMode;
+use crate::mta::sheet::{self, AuthMode};
 
 /// The name of the configuration file within the sandbox's directory.
 pub const FILE: &str = "sandbox.toml";
@@ -36,7 +35,7 @@ pub struct Listener {
     pub auth_mode: AuthMode,
 }
 
-impl From<Listener> for mta::Listener {
+impl From<Listener> for sheet::Listener {
     fn from(Listener { port, auth_mode }: Listener) -> Self {
         Self { port, auth_mode }
     }
