@@ -49,7 +49,7 @@ pub(super) struct Here<'a> {
 
 /// The primary's configuration, as Exim itself reads it.
 pub(super) struct Primary {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) says: Printed,
 }
 
@@ -116,15 +116,7 @@ impl<'a> Here<'a> {
     }
 
     fn make(&self, listener: &Listener) -> Result<Made, MtaError> {
-        let Primary { path, says } = self.primary()?;
-        let theirs = says.option(ACL_OPTION);
-        if theirs.contains(char::is_whitespace) {
-            return Err(MtaError::Unsupported(format!(
-                "{ACL_OPTION} = {} in {} is not the name of an ACL, which could be asked after ours",
-                foreign(theirs),
-                path.display()
-            )));
-        }
+        let theirs = self.primary()?.says.option(ACL_OPTION);
         // Where the administrator sets the option, a macro may have its way; twice it cannot be set.
         let slots = if theirs.is_empty() { &[ACL_OPTION][..] } else { &[ACL_MACRO, ACL_OPTION] };
         let mut refused = None;

@@ -67,7 +67,10 @@ pub fn advertises(value: &str, mode: AuthMode) -> bool {
     }
 }
 
-/// Our ACL for MAIL; after it, that of the administrator has its say.
+/// What keeps the administrator's ACL for MAIL where it is no plain name.
+const THEIRS: &str = "acl_m_mail_smtp2";
+
+/// Our ACL for MAIL; after it, that of the administrator has its say: a name, or whatever comes of an expression.
 pub fn acl(mode: AuthMode, theirs: &str) -> String {
     let tls = match mode {
         AuthMode::TlsYes => {
@@ -78,6 +81,10 @@ pub fn acl(mode: AuthMode, theirs: &str) -> String {
     let auth = "deny\n  message = 530 5.7.0 Authentication required\n  !authenticated = *\n";
     let then = match theirs {
         "" => "accept\n".to_owned(),
+        theirs if theirs.contains(|c: char| c == '$' || c.is_whitespace()) => {
+            // The condition would take what stands behind a blank for arguments.
+            format!("warn\n  set {THEIRS} = {theirs}\naccept\n  endpass\n  acl = ${THEIRS}\n")
+        }
         theirs => format!("accept\n  endpass\n  acl = {theirs}\n"),
     };
     format!("{tls}{auth}{then}")
@@ -144,6 +151,10 @@ mod tests {
         assert!(
             acl(AuthMode::TlsYes, "acl_check_mail").ends_with("accept\n  endpass\n  acl = acl_check_mail\n")
         );
+        let expression = acl(AuthMode::TlsYes, "${if eq {a}{b} {accept}{check}}");
+        assert!(expression.ends_with(
+            "warn\n  set acl_m_mail_smtp2 = ${if eq {a}{b} {accept}{check}}\naccept\n  endpass\n  acl = $acl_m_mail_smtp2\n"
+        ));
         assert!(acl(AuthMode::TlsOptional, "").ends_with("\naccept\n"));
     }
 }

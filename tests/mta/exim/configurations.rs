@@ -138,6 +138,27 @@ fn an_acl_that_is_an_expression_is_501_and_nothing_is_started() {
 }
 
 #[test]
+fn an_acl_that_is_an_expression_is_asked_after_ours() {
+    for (expression, eve_sends) in [
+        ("${if ={$received_port}{587} {accept}{check_mail}}", false),
+        ("${if ={$received_port}{25} {check_mail}{accept}}", true),
+        ("accept !senders = eve@lab.test", false),
+    ] {
+        on::<Exim>(|machine| {
+            machine
+                .write_own(&own(&format!(".ifndef MAIL_SMTP2_PORT\nacl_smtp_mail = {expression}\n.endif")));
+            let (_plugin, port) = running(machine, TLS_YES);
+            for (sender, taken) in [("bob@lab.test", true), ("eve@lab.test", eve_sends)] {
+                let mut session = ready_for_auth(addresses(port)[0], TLS_YES);
+                assert_eq!(session.say(BOB).0, 235);
+                let said = session.say(&format!("MAIL FROM:<{sender}>"));
+                assert_eq!(said.0 < 400, taken, "{expression}, {sender}: {said:?}");
+            }
+        });
+    }
+}
+
+#[test]
 fn hosts_that_the_administrator_offers_auth_to_are_501_and_nothing_is_started() {
     for mode in MODES {
         is_501("auth_advertise_hosts = !10.0.0.0/8 : *", mode, "auth_advertise_hosts");
@@ -275,6 +296,91 @@ fn mail_accepted_in_either_mode_is_delivered_and_none_is_left_in_the_queue() {
             assert_eq!(session.say(&format!("Subject: x\r\n\r\nin {mode}\r\n.")).0, 250);
             eventually(PATIENCE, "the message arrives", || machine.received(&format!("in {mode}")));
             eventually(PATIENCE, "the queue is empty", || machine.sh("exim4 -bpc").trim() == "0");
+        });
+    }
+}
+
+/// Main options as other distributions and panels set them in their one file, by their public descriptions.
+const SHAPES: [(&str, &str); 3] = [
+    (
+        "Red Hat's",
+        "never_users = root
+host_lookup = *
+acl_smtp_mail = check_mail
+acl_smtp_data = accept
+acl_smtp_mime = accept
+daemon_smtp_ports = 25 : 465 : 587
+tls_on_connect_ports = 465
+auth_advertise_hosts = ${if eq {$tls_cipher}{}{}{*}}
+ignore_bounce_errors_after = 2d
+timeout_frozen_after = 7d",
+    ),
+    (
+        "like cPanel's",
+        "hostlist loopback = <; @[]; 127.0.0.0/8 ; ::1
+acl_smtp_connect = accept
+acl_smtp_helo = accept
+acl_smtp_mail = check_mail
+acl_smtp_auth = accept
+acl_smtp_quit = accept
+acl_smtp_notquit = accept
+daemon_smtp_ports = 25 : 465 : 587
+tls_on_connect_ports = 465
+auth_advertise_hosts = ${if or{{def:tls_cipher}{match_ip{$sender_host_address}{<; 127.0.0.1 ; ::1}}}{*}{}}
+smtp_accept_max = 100
+smtp_receive_timeout = 165s",
+    ),
+    (
+        "like DirectAdmin's",
+        ".include_if_exists /etc/exim.variables.conf
+acl_smtp_auth = accept
+acl_smtp_connect = accept
+acl_smtp_helo = accept
+acl_smtp_mail = ${if ={$received_port}{587} {accept}{check_mail}}
+daemon_smtp_ports = 25 : 587 : 465
+tls_on_connect_ports = 465
+trusted_users = mail : bob
+smtp_accept_queue_per_connection = 200",
+    ),
+];
+
+#[test]
+fn the_refusals_lead_from_each_shape_of_a_configuration_to_a_delivered_message() {
+    for (shape, main) in SHAPES {
+        on::<Exim>(|machine| {
+            let mut main = main.to_owned();
+            // The transport makes a lock beside the mailbox.
+            let own = |main: &str| own(main).replace("  user = bob\n", "  user = bob\n  group = mail\n");
+            machine.write_own(&own(&main));
+            let mut plugin = plugin_of(machine);
+            plugin.succeed("update", settings(2525, TLS_YES));
+            let mut refused = 0;
+            loop {
+                let answer = plugin.call("start", Value::Null);
+                if crate::support::status(&answer) == 0 {
+                    break;
+                }
+                let told = failure(&answer, 501);
+                assert!(told.contains(".ifndef MAIL_SMTP2_PORT"), "{shape}: {told}");
+                let is_named = |line: &&str| {
+                    let option = line.split(' ').next().unwrap_or_default();
+                    ["acl_smtp_mail", "auth_advertise_hosts"].contains(&option) && told.contains(option)
+                };
+                let line = main.lines().find(is_named).expect("an option that is set is named").to_owned();
+                main = main.replace(&line, &format!(".ifndef MAIL_SMTP2_PORT\n{line}\n.endif"));
+                machine.write_own(&own(&main));
+                refused += 1;
+                assert!(refused < 3, "{shape}: {told}");
+            }
+            let mut session = ready_for_auth(addresses(2525)[0], TLS_YES);
+            assert_eq!(session.say(BOB).0, 235);
+            for line in ["MAIL FROM:<bob@lab.test>", "RCPT TO:<bob@lab.test>", "DATA"] {
+                assert!(session.say(line).0 < 400, "{shape}: {line}");
+            }
+            assert_eq!(session.say("Subject: x\r\n\r\nin this shape\r\n.").0, 250);
+            eventually(PATIENCE, "the message arrives", || machine.received("in this shape"));
+            plugin.succeed("stop", Value::Null);
+            assert!(is_closed(2525) && is_open(25));
         });
     }
 }
