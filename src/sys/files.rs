@@ -160,6 +160,11 @@ impl Stamp {
         }
     }
 
+    /// Whether its bytes were written after those of another.
+    pub fn is_later_than(&self, other: &Self) -> bool {
+        self.modified > other.modified
+    }
+
     /// A stamp of somebody who counts versions himself.
     pub fn counted(version: u64) -> Self {
         Self { device: 0, inode: version, size: 0, modified: (0, 0), changed: (0, 0) }

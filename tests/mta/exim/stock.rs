@@ -22,9 +22,12 @@ fn on_a_stock_exim_each_refusal_leads_to_the_next_step_until_it_runs() {
         failure(&plugin.call("start", Value::Null), 503);
         machine.restart_primary("-bd -q30m");
         let told = failure(&plugin.call("start", Value::Null), 424).to_owned();
-        assert!(told.contains("MAIN_TLS_ENABLE"), "{told}");
+        assert!(told.contains("MAIN_TLS_ENABLE") && told.contains("exim4.conf.localmacros"), "{told}");
         let macros = "MAIN_TLS_ENABLE = yes\nMAIN_TLS_CERTIFICATE = /etc/lab/cert.pem\nMAIN_TLS_PRIVATEKEY = /etc/lab/key.pem\n";
         fs::write(machine.path("/etc/exim4/exim4.conf.localmacros"), macros).unwrap();
+        let told = failure(&plugin.call("start", Value::Null), 424).to_owned();
+        let unbuilt = "/etc/exim4/exim4.conf.localmacros was written after Exim's configuration was built";
+        assert!(told.contains(unbuilt) && told.contains("run update-exim4.conf"), "{told}");
         machine.sh("update-exim4.conf");
         let told = failure(&plugin.call("start", Value::Null), 424).to_owned();
         assert!(told.contains("authenticator") && told.contains("plain_server"), "{told}");
