@@ -203,7 +203,11 @@ fn refuse_what_cannot_be(
     {
         let port = after.listener.port;
         ports::is_unclaimed(&steps.claims, asked.verb, port)?;
-        ports::is_ours_or_free(host, mta, port, &found.addresses)?;
+        let held = ports::is_ours_or_free(host, mta, port, &found.addresses);
+        if let Err(ChangeError::PortHeld { holder, .. }) = &held {
+            found.alternate.starts_without(port, holder)?;
+        }
+        held?;
         let is_known = asked.was_wanted().is_some_and(|was| was.port == port);
         if mta.shares_its_process() && !is_known {
             ports::is_not_held_already(host, mta, port)?;

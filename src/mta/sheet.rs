@@ -255,6 +255,9 @@ pub enum MtaError {
     /// Something that the administrator has changed and not loaded yet would end the mail server.
     #[error("{0}")]
     Pending(String),
+    /// Another program has what the mail server needs to start.
+    #[error("{0}")]
+    Held(String),
     /// One of its programs was killed.
     #[error("{program} was ended by signal {signal}; try again")]
     Killed {
@@ -284,6 +287,7 @@ impl MtaError {
             Self::Unsupported(_) => Status::Unsupported,
             Self::Down(_) => Status::Unavailable,
             Self::Precondition(_) => Status::Precondition,
+            Self::Held(_) => Status::Conflict,
             Self::Broken { .. } | Self::Pending(_) | Self::File(FileError::Irregular { .. }) => {
                 Status::Broken
             }
@@ -458,6 +462,14 @@ pub trait Alternate {
     /// # Errors
     /// [`MtaError::Pending`] with what would.
     fn nothing_pending(&self) -> Result<(), MtaError> {
+        Ok(())
+    }
+
+    /// Whether the mail server itself can start though `holder` has the port of a listener of ours.
+    ///
+    /// # Errors
+    /// [`MtaError::Held`] with what helps, if it cannot.
+    fn starts_without(&self, _port: u16, _holder: &str) -> Result<(), MtaError> {
         Ok(())
     }
 

@@ -264,6 +264,22 @@ impl Alternate for Here<'_> {
         self.sasl()
     }
 
+    fn starts_without(&self, port: u16, holder: &str) -> Result<(), MtaError> {
+        if self.master()?.is_some() {
+            return Ok(());
+        }
+        for service in self.services()?.iter().filter(|service| service.ours) {
+            if self.port(service)? == Some(port) {
+                return Err(MtaError::Held(format!(
+                    "Postfix cannot start, and port 25 with it: port {port}, which it is to open for the alternate server, is \
+                     held by {holder}; end that, or call stop, which takes the entry out of {}",
+                    self.master_cf().display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn nothing_pending(&self) -> Result<(), MtaError> {
         let Some(master) = self.master()? else { return Ok(()) };
         for service in self.services()?.iter().filter(|service| !service.ours) {
@@ -280,7 +296,12 @@ impl Alternate for Here<'_> {
             return Ok(None);
         }
         let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
-        self.staged(bytes).map(Some)
+        let command = self.staged(bytes)?;
+        if matches!(run(self.desk, command.clone()), Err(MtaError::Broken { .. })) {
+            // What is broken in the live file, too, is told with its line there.
+            self.services()?;
+        }
+        Ok(Some(command))
     }
 
     fn tell(&self, _: &Goal, _: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {

@@ -15,6 +15,10 @@ use crate::wire::text::{chain, foreign};
 
 /// Where Cyrus SASL looks for what Postfix offers, unless `cyrus_sasl_config_path` says otherwise.
 const CYRUS: [&str; 4] = ["/etc/postfix/sasl", "/etc/sasl2", "/usr/lib/sasl2", "/usr/lib64/sasl2"];
+/// What `smtpd_sasl_path` is unless it is set (postconf(5)).
+const DEFAULT_PATH: &str = "smtpd";
+/// Where Dovecot's documentation and SASL_README put its socket, below the queue directory.
+const DOVECOT_PATH: &str = "private/auth";
 /// How long the AUTH backend may take to accept a connection.
 const BACKEND: Duration = Duration::from_secs(5);
 /// What a PEM file with a certificate holds.
@@ -120,13 +124,28 @@ impl Here<'_> {
         )))
     }
 
+    /// What Dovecot and Postfix need to find each other, where `smtpd_sasl_path` was never set.
+    fn dovecot(&self) -> Result<String, MtaError> {
+        let socket = Path::new(self.parameter("queue_directory")?).join(DOVECOT_PATH);
+        Ok(format!(
+            "; smtpd_sasl_path is at its default, {DEFAULT_PATH}: for Dovecot, postconf -e smtpd_sasl_type=dovecot \
+             smtpd_sasl_path={DOVECOT_PATH}, and in Dovecot's configuration: service auth {{ unix_listener {} {{ mode = 0660 \
+             user = postfix group = postfix }} }} (each on a line of its own)",
+            foreign(socket.as_os_str().as_encoded_bytes())
+        ))
+    }
+
     pub(super) fn sasl(&self) -> Result<(), MtaError> {
         let path = self.parameter("smtpd_sasl_path")?;
         let elsewhere = self.elsewhere(&["smtpd_sasl_type", "smtpd_sasl_path"])?;
+        let default = match (path, elsewhere.is_empty()) {
+            (DEFAULT_PATH, true) => self.dovecot()?,
+            _ => String::new(),
+        };
         let nobody = |at: &str, why: &dyn std::fmt::Display| {
             let at = foreign(at);
             Err(MtaError::Precondition(format!(
-                "no SASL mechanism for AUTH: nobody answers at {at}: {why}{elsewhere}"
+                "no SASL mechanism for AUTH: nobody answers at {at}: {why}{default}{elsewhere}"
             )))
         };
         let soon = self.desk.deadline.within(BACKEND);
@@ -161,7 +180,7 @@ impl Here<'_> {
                 }
                 Err(MtaError::Precondition(format!(
                     "no SASL mechanism for AUTH: smtpd_sasl_type = {}, and there is no {}.conf in {}; set up Dovecot \
-                     (smtpd_sasl_type = dovecot) or Cyrus SASL{elsewhere}",
+                     (smtpd_sasl_type = dovecot) or Cyrus SASL{default}{elsewhere}",
                     foreign(kind),
                     foreign(path),
                     foreign(folders.join(" or "))

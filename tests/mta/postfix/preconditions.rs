@@ -109,6 +109,48 @@ fn a_sasl_type_that_another_entry_has_for_itself_is_told_to_be_missing_in_main_c
 }
 
 #[test]
+fn a_sasl_path_that_was_never_set_is_told_with_what_dovecot_needs() {
+    for kind in ["dovecot", "cyrus"] {
+        let damage = format!("postconf -e smtpd_sasl_type={kind} smtpd_sasl_path=smtpd");
+        let heal = "postconf -e smtpd_sasl_type=dovecot smtpd_sasl_path=private/auth";
+        is_refused(424, &damage, heal, "unix_listener /var/spool/postfix/private/auth");
+    }
+}
+
+#[test]
+fn a_line_that_postfix_cannot_read_is_told_where_the_administrator_has_it() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, _) = running(machine, TLS_YES);
+        machine.sh("echo 'too few columns' >>/etc/postfix/master.cf");
+        let line = std::fs::read_to_string(machine.master_cf()).unwrap().lines().count();
+        for method in ["stop", "restart"] {
+            let answer = plugin.call(method, Value::Null);
+            let told = failure(&answer, 422);
+            assert!(told.contains(&format!("/etc/postfix/master.cf: line {line}")), "{method}: {told}");
+        }
+        machine.sh("sed -i '$d' /etc/postfix/master.cf");
+        plugin.succeed("stop", Value::Null);
+    });
+}
+
+#[test]
+fn a_program_that_took_the_port_while_postfix_was_down_is_told_to_keep_port_25_from_starting() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, port) = running(machine, TLS_YES);
+        machine.sh("postfix stop");
+        let squatter = crate::subject::Squatter::on(machine, ([127, 0, 0, 1], port).into());
+        let answer = plugin.call("start", Value::Null);
+        let told = failure(&answer, 409);
+        assert!(told.starts_with("Postfix cannot start, and port 25 with it"), "{told}");
+        assert!(told.contains("perl") && told.contains("call stop"), "{told}");
+        plugin.succeed("stop", Value::Null);
+        machine.sh("postfix start");
+        assert!(is_open(25));
+        drop(squatter);
+    });
+}
+
+#[test]
 fn with_a_main_cf_that_postfix_cannot_read_it_is_422() {
     let damage = "cp /etc/postfix/main.cf /etc/lab/away; echo 'no parameter at all' >>/etc/postfix/main.cf";
     is_refused(422, damage, "cp /etc/lab/away /etc/postfix/main.cf", "");
