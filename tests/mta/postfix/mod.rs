@@ -4,6 +4,7 @@
 //! how to get between the plugin and the control commands of Postfix. The workshop is set up once for the whole run.
 
 pub(crate) mod addresses;
+pub(crate) mod configurations;
 pub(crate) mod corpus;
 pub(crate) mod edits;
 pub(crate) mod faults;
