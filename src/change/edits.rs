@@ -266,7 +266,11 @@ pub(super) fn keep_edited(
     for file in files {
         let ours = expected.iter().find(|edit| edit.path == file.path).map(|edit| &edit.content);
         if let Some(edited) = file.edited(ours, before, is_ours)? {
-            keep(host, state_dir, &file.path, &edited)?;
+            let kept = keep(host, state_dir, &file.path, &edited)?;
+            let (file, kept) = (file.path.display(), kept.display());
+            tracing::warn!(
+                "what stood in {file} for the listener is not what is written now: the old lies in {kept}"
+            );
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ mod edits;
 pub mod error;
 pub mod history;
 mod journal;
+mod later;
 mod live;
 mod perform;
 mod plan;

@@ -12,8 +12,8 @@ use super::journal::Was;
 use super::plan::Plan;
 use super::settings::Settings;
 use super::tell::{message, run, tell};
-use super::{ports, prove};
-use crate::mta::{Doubt, Listener, Staged};
+use super::{later, ports, prove};
+use crate::mta::{Doubt, Goal, Listener, Staged};
 use crate::sys::{Deadline, Ended, Host};
 
 /// How long an MTA that keeps a socket is given to be rid of the processes that still serve it as before; one that is
@@ -68,7 +68,12 @@ pub(super) fn phases(
         }
         proof(host, plan, listener, deadline)?;
     }
-    prove::greets(host, &plan.intent.primary, deadline)
+    prove::greets(host, &plan.intent.primary, deadline)?;
+    if let (Some(listener), Some(_)) = (plan.phases.last().and_then(Goal::listener), plan.mta.primary_port())
+    {
+        later::told(listener, &plan.addresses).iter().for_each(|what| tracing::warn!("{what}"));
+    }
+    Ok(())
 }
 
 /// Whether the listener goes on listening where it does, so that no socket shows when it has changed.

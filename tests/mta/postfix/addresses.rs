@@ -41,6 +41,23 @@ fn bound_to_two_addresses_in_master_cf_it_binds_both() {
     );
 }
 
+#[test]
+fn a_listener_that_nobody_reaches_from_elsewhere_is_told_with_success() {
+    on::<Postfix>(|machine| {
+        machine.sh("postconf -e inet_interfaces=loopback-only; postfix stop; postfix start");
+        let call = |words: &[&str]| {
+            words.iter().fold(machine.launch().arg("call"), |launch, word| launch.arg(word)).run()
+        };
+        call(&["update", r#"{"alternate_smtp_port":465,"auth_mode":"auth_yes/tls_yes"}"#]);
+        let run = call(&["start"]);
+        assert!(run.code == Some(0) && run.stdout.contains("Success"), "{} {}", run.stdout, run.stderr);
+        assert!(run.stderr.contains("on loopback alone") && run.stderr.contains("on 587"), "{}", run.stderr);
+        machine.sh("sed -i 's,-o syslog_name=postfix/smtp2,& -o smtpd_banner=mine,' /etc/postfix/master.cf");
+        let run = call(&["restart"]);
+        assert!(run.stderr.contains("the old lies in /var/lib/mail-smtp2/edited/"), "{}", run.stderr);
+    });
+}
+
 #[track_caller]
 fn binds_what_the_primary_binds(script: &str) {
     on::<Postfix>(|machine| {
