@@ -4,11 +4,13 @@
 //! it does on this machine. Registration, schema documents, OpenRPC, the tables for people and the completeness tests are
 //! read off the rows. Does not know: JSON-RPC, validation, other nodes; the permission is checked by the host.
 
+pub mod history;
 pub mod input;
 pub mod listing;
 pub mod payload;
 pub mod running;
 pub mod settings;
+pub mod status;
 
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
@@ -68,7 +70,7 @@ pub struct Row {
 }
 
 /// Every action there is, in the page's order, ours after it.
-pub static TABLE: [Row; 18] = [
+pub static TABLE: [Row; 20] = [
     Row {
         name: "isRunning",
         about: "Checks if the service is running or not.",
@@ -266,6 +268,28 @@ pub static TABLE: [Row; 18] = [
         input: input::schema::<input::Nothing>,
         payload: payload::query_nodes,
         run: listing::query_node,
+    },
+    Row {
+        name: "queryStatus",
+        about: "Answers what is, and why: whether it runs, the reason, the mail server, the last change.",
+        since: None,
+        lane: Lane::Read,
+        scope: Scope::Here,
+        inputs: &[],
+        input: input::schema::<input::Nothing>,
+        payload: status::payload,
+        run: status::status,
+    },
+    Row {
+        name: "queryHistory",
+        about: "Answers the latest changes, the newest first.",
+        since: None,
+        lane: Lane::Read,
+        scope: Scope::Here,
+        inputs: &["limit", "failed"],
+        input: input::schema::<history::History>,
+        payload: history::payload,
+        run: history::history,
     },
 ];
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::error::ChangeError;
 use super::settings::Settings;
 use super::site::Site;
-use crate::sys::Host;
+use crate::sys::{FileError, Host};
 use crate::wire::text::chain;
 
 /// When the history is put aside.
@@ -92,6 +92,30 @@ impl History {
         }
         history
     }
+}
+
+/// The name of the file, and that of the one that was put aside.
+const FILES: [&str; 2] = ["history.jsonl", "history.jsonl.1"];
+
+/// The latest records, the newest first, at most `limit` of those that `is_wanted`. Broken lines are skipped.
+///
+/// # Errors
+/// The history cannot be read.
+pub(super) fn latest(
+    host: &dyn Host,
+    state_dir: &Path,
+    limit: usize,
+    is_wanted: impl Fn(&Record) -> bool,
+) -> Result<Vec<Record>, FileError> {
+    let mut found = Vec::new();
+    for name in FILES {
+        if found.len() < limit {
+            let history = History::of(&host.read(&state_dir.join(name))?.unwrap_or_default());
+            found.extend(history.records.into_iter().rev().filter(&is_wanted));
+        }
+    }
+    found.truncate(limit);
+    Ok(found)
 }
 
 /// Writes the line of something that began at `began` and has just ended.

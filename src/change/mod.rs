@@ -21,6 +21,7 @@ mod recover;
 mod remove;
 pub mod settings;
 mod site;
+pub mod status;
 mod tell;
 mod transaction;
 mod undo;
@@ -71,6 +72,23 @@ impl Service {
     /// It cannot be seen.
     pub fn running(&self) -> Result<bool, ChangeError> {
         self.sighting.is_running(&self.site)
+    }
+
+    /// What is, and why.
+    ///
+    /// # Errors
+    /// The settings cannot be read.
+    pub fn status(&self) -> Result<status::Status, ChangeError> {
+        status::look(&self.site)
+    }
+
+    /// The latest changes, the newest first, at most `limit`; those that failed alone, if asked so.
+    ///
+    /// # Errors
+    /// The history cannot be read.
+    pub fn history(&self, limit: usize, failed: bool) -> Result<Vec<history::Record>, ChangeError> {
+        let (host, state_dir) = (&*self.site.host, &self.site.options.state_dir);
+        Ok(history::latest(host, state_dir, limit, |record| !failed || record.status != 0)?)
     }
 
     /// Carries out one change and answers with the panel's envelope.

@@ -137,6 +137,14 @@ impl Site {
         }
     }
 
+    /// The mail server that the configuration asks for, or that is found.
+    ///
+    /// # Errors
+    /// None was found, or more than one.
+    pub(super) fn found(&self) -> Result<Kind, ChangeError> {
+        Ok(self.choose()?.kind())
+    }
+
     /// The MTA that a change acts on: the one that was configured, as long as it is the one that is here. What only
     /// ends is possible without it, too.
     pub(super) fn acting(&self, before: Option<&Settings>, verb: Verb) -> Result<&dyn Mta, ChangeError> {

@@ -48,6 +48,8 @@ static EXAMPLES: &[Example] = taken![
     "update" / "first",
     "queryUpdate" / "configured",
     "queryNodes" / "stopped",
+    "queryStatus" / "while-it-runs",
+    "queryHistory" / "after-changes",
 ];
 
 /// The examples of an action.

@@ -1,0 +1,203 @@
+//! What is, and why: the answer to "is it up, and if not, why not".
+//!
+//! Looks at the settings, the sockets, the mail server's processes, our entries in its configuration, the record of a change
+//! under way and the last line of the history. It runs no command and holds no dialogue. What cannot be seen is a reason
+//! of its own, never "down".
+
+use std::net::IpAddr;
+
+use super::error::ChangeError;
+use super::history::{self, Record};
+use super::journal::Intent;
+use super::settings::{Settings, Wanted};
+use super::site::Site;
+use super::{block, live};
+use crate::mta::{Kind, Mta, Presence};
+use crate::sys::{Held, LockError};
+use crate::wire::text::{chain, foreign};
+
+/// Why the listener is as it is; a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It runs.
+    Running,
+    /// It was never configured.
+    NeverConfigured,
+    /// An action has stopped it.
+    Stopped,
+    /// Its mail server is not installed any more.
+    MtaMissing,
+    /// Its mail server does not run.
+    MtaDown,
+    /// Somebody has taken our entry out of the mail server's configuration.
+    EntryMissing,
+    /// Another program holds the port.
+    PortHeld,
+    /// All is there, and nobody listens: its process has ended, or the mail server was not told.
+    Ended,
+    /// It cannot be seen.
+    NotSeen,
+}
+
+impl Reason {
+    /// Its name, and what it says to a person.
+    pub const ALL: [(Self, &'static str, &'static str); 9] = [
+        (Self::Running, "running", "it runs"),
+        (Self::NeverConfigured, "never_configured", "it was never configured: call update"),
+        (Self::Stopped, "stopped", "it was stopped by an action: call start"),
+        (Self::MtaMissing, "mta_missing", "its mail server is not installed any more"),
+        (Self::MtaDown, "mta_down", "its mail server does not run: start that, then call start"),
+        (
+            Self::EntryMissing,
+            "entry_missing",
+            "its entry was taken out of the mail server's configuration: call start",
+        ),
+        (Self::PortHeld, "port_held", "another program holds its port"),
+        (
+            Self::Ended,
+            "ended",
+            "nobody listens, though all of it is configured: its process has ended, or the mail server was not \
+             reloaded; call start",
+        ),
+        (Self::NotSeen, "not_seen", "it cannot be seen"),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    fn sentence(self) -> String {
+        Self::ALL[self as usize].2.to_owned()
+    }
+}
+
+/// A change that is under way, or that nobody has ended yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changing {
+    /// Which action.
+    pub action: String,
+    /// Who makes it; `None` if nobody does any more.
+    pub pid: Option<i32>,
+}
+
+/// What there is to be said of the service.
+#[derive(Debug)]
+pub struct Status {
+    /// The settings; `None` on a machine that was never configured.
+    pub settings: Option<Settings>,
+    /// Whether it runs; `None` if that cannot be seen.
+    pub is_running: Option<bool>,
+    /// Why.
+    pub reason: Reason,
+    /// The reason in words, with names and pids.
+    pub sentence: String,
+    /// The mail server that is acted on, and why nothing can be changed with it, if so.
+    pub mta: Option<(Kind, Option<String>)>,
+    /// The addresses that are bound.
+    pub addresses: Vec<IpAddr>,
+    /// The process that holds the socket, by pid and name.
+    pub process: Option<(i32, String)>,
+    /// The change under way.
+    pub changing: Option<Changing>,
+    /// The last change that is over.
+    pub last: Option<Record>,
+}
+
+/// What is, now.
+///
+/// # Errors
+/// The settings cannot be read.
+pub(super) fn look(site: &Site) -> Result<Status, ChangeError> {
+    let settings = site.settings()?;
+    let kind = settings.as_ref().map(|settings| settings.mta).or_else(|| site.found().ok());
+    let mta = kind.map(|kind| {
+        let why_not = site.mta(kind).changeable().err().map(|error| chain(&error));
+        (kind, why_not)
+    });
+    let mut status = Status {
+        is_running: Some(false),
+        reason: Reason::NeverConfigured,
+        sentence: Reason::NeverConfigured.sentence(),
+        mta,
+        addresses: Vec::new(),
+        process: None,
+        changing: changing(site),
+        last: history::latest(&*site.host, &site.options.state_dir, 1, |_| true)
+            .ok()
+            .and_then(|records| records.into_iter().next()),
+        settings,
+    };
+    if let Some(settings) = status.settings.clone() {
+        why(site, &settings, &mut status);
+    }
+    Ok(status)
+}
+
+/// Whether it runs, and why or why not.
+fn why(site: &Site, settings: &Settings, status: &mut Status) {
+    let (host, mta) = (&*site.host, site.mta(settings.mta));
+    let held = match live::owned(host, mta, settings.listener.port) {
+        Ok(held) => held,
+        Err(error) => {
+            (status.is_running, status.reason) = (None, Reason::NotSeen);
+            status.sentence = format!("it cannot be seen: {}", chain(&error));
+            return;
+        }
+    };
+    status.is_running = Some(!held.is_empty());
+    status.addresses = addresses(&held);
+    status.process =
+        held.first().and_then(|held| host.process(held.pid)).map(|it| (it.pid, foreign(&it.name)));
+    (status.reason, status.sentence) = match held.is_empty() {
+        false => (Reason::Running, Reason::Running.sentence()),
+        true => why_not(site, mta, settings),
+    };
+}
+
+fn why_not(site: &Site, mta: &dyn Mta, settings: &Settings) -> (Reason, String) {
+    let (host, port) = (&*site.host, settings.listener.port);
+    let said = |reason: Reason| (reason, reason.sentence());
+    if settings.wanted == Wanted::Stopped {
+        return said(Reason::Stopped);
+    }
+    match mta.presence(host) {
+        Presence::Missing => return said(Reason::MtaMissing),
+        Presence::Installed => return said(Reason::MtaDown),
+        Presence::Runs => {}
+    }
+    match live::stranger(host, mta, port) {
+        Ok(Some(holders)) => {
+            let holder = live::name(host, mta, &holders);
+            return (Reason::PortHeld, format!("another program holds port {port}: {holder}"));
+        }
+        Ok(None) => {}
+        Err(error) => return (Reason::NotSeen, format!("it cannot be seen: {}", chain(&error))),
+    }
+    let stands = |path: std::path::PathBuf| {
+        let bytes = host.read(&path).ok().flatten().unwrap_or_default();
+        // Marks that do not pair up are something of ours, too.
+        !matches!(block::find(&bytes, mta.is_ours()), Ok(None))
+    };
+    let blocks = mta.blocks();
+    match blocks.is_empty() || blocks.into_iter().any(stands) {
+        true => said(Reason::Ended),
+        false => said(Reason::EntryMissing),
+    }
+}
+
+fn addresses(held: &[Held]) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = held.iter().map(|held| held.socket.address.ip()).collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+fn changing(site: &Site) -> Option<Changing> {
+    let intent = Intent::read(&*site.host, &site.options.state_dir).ok().flatten()?;
+    let pid = match site.host.lock(&site.options.lock, std::time::Duration::ZERO) {
+        Err(LockError::Held { holder }) => holder.filter(|pid| site.host.process(*pid).is_some()),
+        _ => None,
+    };
+    Some(Changing { action: foreign(intent.action), pid })
+}
