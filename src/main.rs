@@ -3,6 +3,7 @@
 //! Answers for: the command line of mail-smtp2(8) and its exit codes. Does not know: what any of it does. stdout
 //! belongs to the protocol and to what a subcommand was asked to print; everything else goes to stderr.
 
+mod cli;
 mod config;
 mod manual;
 
@@ -78,6 +79,26 @@ enum Command {
         /// Its parameters, a JSON object or array
         json: Option<String>,
     },
+    /// Say whether it is up, and why or why not
+    Status {
+        /// Print the envelope of queryStatus instead
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the latest changes, the newest first
+    History {
+        /// How many at the most
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// Only what failed
+        #[arg(long)]
+        failed: bool,
+        /// Print the envelope of queryHistory instead
+        #[arg(long)]
+        json: bool,
+    },
+    /// Answer a monitoring system: one line, and exit 0 (as it should be), 2 (down) or 3 (unknown)
+    Check,
     /// Write the published JSON documents, or say how they differ from what they should be
     Schema {
         /// Only compare; exit 1 if anything differs
@@ -167,6 +188,14 @@ fn main() -> ExitCode {
         Ok(program) => match &flags.verb {
             Some(Command::Call { action, json }) => program.call(action, json.as_deref()),
             Some(Command::Remove) => program.remove(),
+            Some(Command::Status { json: true }) => program.call("queryStatus", None),
+            Some(Command::Status { json: false }) => program.status(),
+            Some(Command::History { limit, failed, json: true }) => {
+                let params = format!("{{\"limit\":{limit},\"failed\":{}}}", u8::from(*failed));
+                program.call("queryHistory", Some(&params))
+            }
+            Some(Command::History { limit, failed, json: false }) => program.history(*limit, *failed),
+            Some(Command::Check) => program.check(),
             _ => program.serve(),
         },
     }
@@ -294,6 +323,36 @@ impl Program {
             Ok(Reply { error: Some(error), .. }) => complain(&foreign(error.message), 2),
             _ => complain("there was no answer", 1),
         }
+    }
+
+    fn status(&self) -> ExitCode {
+        let seen = self.plugin.service.status();
+        flush_log();
+        match seen {
+            Ok(status) => print(&cli::status::text(&status.into())),
+            Err(error) => return complain(&chain(&error), 1),
+        }
+        ExitCode::SUCCESS
+    }
+
+    fn history(&self, limit: u16, failed: bool) -> ExitCode {
+        match self.plugin.service.history(limit.into(), failed) {
+            Ok(records) => {
+                let changes: Vec<_> = records.into_iter().map(Into::into).collect();
+                print(&cli::history::text(&changes));
+                ExitCode::SUCCESS
+            }
+            Err(error) => complain(&chain(&error), 1),
+        }
+    }
+
+    fn check(&self) -> ExitCode {
+        let (line, code) = match self.plugin.service.status() {
+            Ok(status) => cli::check::line(&status.into()),
+            Err(error) => (format!("SMTP2 UNKNOWN - {}", chain(&error)), 3),
+        };
+        print(&format!("{line}\n"));
+        ExitCode::from(code)
     }
 
     fn remove(self) -> ExitCode {

@@ -40,6 +40,7 @@ pub struct Change {
     /// The sentence of a failure, or what was done; empty where Success says it all.
     pub sentence: String,
     /// How long it took, in milliseconds.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
     pub duration_ms: u64,
     /// Its input.
     pub input: Map<String, Value>,

@@ -17,10 +17,8 @@ use crate::wire::envelope::Envelope;
 /// The answer of `queryStatus`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(extend("examples" = [{
-    "version": "1.0.0", "configured": 1, "is_running": 1, "reason": "running", "sentence": "it runs",
-    "wanted": "running", "alternate_smtp_port": 587, "auth_mode": "auth_yes/tls_yes",
-    "mta": { "kind": "postfix", "is_changeable": 1 },
-    "addresses": ["0.0.0.0"], "process": { "pid": 812, "name": "master" }
+    "reason": "stopped", "sentence": "it was stopped by an action: call start", "version": "1.0.0",
+    "configured": 1, "is_running": 0, "addresses": []
 }]))]
 pub struct StatusPayload {
     /// The version of the plugin.
@@ -93,6 +91,7 @@ pub struct MailServer {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Holder {
     /// Its pid.
+    #[schemars(range(min = 1, max = 4_194_304))]
     pub pid: i32,
     /// The name of its program.
     pub name: String,
@@ -105,6 +104,7 @@ pub struct Changing {
     pub action: String,
     /// Who makes it; absent where its plugin has died, and the next one ends it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_194_304))]
     pub pid: Option<i32>,
 }
 

@@ -161,10 +161,9 @@ fn why_not(site: &Site, mta: &dyn Mta, settings: &Settings) -> (Reason, String) 
     if settings.wanted == Wanted::Stopped {
         return said(Reason::Stopped);
     }
-    match mta.presence(host) {
-        Presence::Missing => return said(Reason::MtaMissing),
-        Presence::Installed => return said(Reason::MtaDown),
-        Presence::Runs => {}
+    let presence = mta.presence(host);
+    if presence == Presence::Missing {
+        return said(Reason::MtaMissing);
     }
     match live::stranger(host, mta, port) {
         Ok(Some(holders)) => {
@@ -173,6 +172,10 @@ fn why_not(site: &Site, mta: &dyn Mta, settings: &Settings) -> (Reason, String) 
         }
         Ok(None) => {}
         Err(error) => return (Reason::NotSeen, format!("it cannot be seen: {}", chain(&error))),
+    }
+    // One without a primary server is never up but for its listener.
+    if presence == Presence::Installed && mta.primary_port().is_some() {
+        return said(Reason::MtaDown);
     }
     let stands = |path: std::path::PathBuf| {
         let bytes = host.read(&path).ok().flatten().unwrap_or_default();

@@ -2,11 +2,12 @@
 //! exit codes, `call`, `schema`, `remove`, a bad configuration, paths that may not be trusted, a terminal.
 
 use super::support::plugin::{Killed, Launch, Run, request, wait, well_formed};
-use super::support::process::is_root;
+use super::support::process::{is_root, listeners, signal};
 use super::support::sandbox::{NOBODY, Sandbox};
 use super::support::smtp::{is_closed, is_open};
 use super::support::terminal::Terminal;
 use super::support::{ACTIONS, PATIENCE, TLS_YES, eventually, names_number, skip, status, within};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
@@ -412,6 +413,33 @@ fn a_check_says_which_document_is_missing() {
         check.stdout,
         check.stderr
     );
+}
+
+// status, history, check.
+
+#[test]
+fn status_history_and_check_say_in_words_and_by_exit_code_how_it_is() {
+    let sandbox = Sandbox::new();
+    let said = |verb: &str| {
+        let run = sandbox.launch().arg(verb).run();
+        (run.code, run.stdout)
+    };
+    assert_eq!(said("check").0, Some(3));
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.run(&mut plugin, TLS_YES);
+    let (code, text) = said("check");
+    assert!(code == Some(0) && text.starts_with("SMTP2 OK") && text.contains("running=1"), "{text}");
+    let (code, text) = said("status");
+    assert!(code == Some(0) && text.contains(&format!("port {port}, auth_yes/tls_yes")), "{text}");
+    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    assert_eq!(said("history").1.lines().count(), 2);
+    plugin.succeed("stop", Value::Null);
+    assert_eq!(said("check").0, Some(0));
+    plugin.succeed("start", Value::Null);
+    listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
+    eventually(PATIENCE, "the port is free", || is_closed(port));
+    let (code, text) = said("check");
+    assert!(code == Some(2) && text.contains("(ended)"), "{text}");
 }
 
 // remove.

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors of `src/`, from the lowest; rooms of one floor do not import each other.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 13] = [
     ("wire", 0),
     ("sys", 0),
     ("mta", 1),
@@ -19,6 +19,7 @@ const FLOORS: [(&str, u8); 12] = [
     ("rpc", 5),
     ("transport", 6),
     ("main", 7),
+    ("cli", 7),
     ("config", 7),
     ("manual", 7),
 ];

@@ -481,6 +481,41 @@ fn the_plugin_that_started_a_listener_notices_that_it_has_died_soon_after() {
 }
 
 #[test]
+fn the_status_says_why_a_listener_is_down() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.run(&mut plugin, TLS_YES);
+    listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
+    eventually(PATIENCE, "the port is free", || is_closed(port));
+    let mut status = || plugin.payload("queryStatus", Value::Null);
+    let ended = status();
+    assert_eq!((&ended["is_running"], &ended["wanted"]), (&json!(0), &json!("running")), "{ended}");
+    let held = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let taken = status();
+    assert_eq!(taken["reason"], "port_held", "{taken}");
+    assert!(taken["sentence"].as_str().unwrap().contains(&std::process::id().to_string()), "{taken}");
+    drop(held);
+    sandbox.write_mta_config(b"# nothing of ours\n");
+    assert_eq!((&ended["reason"], &status()["reason"]), (&json!("ended"), &json!("entry_missing")));
+}
+
+#[test]
+fn the_history_answers_the_latest_changes_and_what_failed_alone() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    assert_eq!(plugin.payload("queryHistory", Value::Null), json!([]));
+    plugin.call("start", Value::Null);
+    sandbox.run(&mut plugin, TLS_YES);
+    let mut actions = |params: Value| -> Vec<Value> {
+        let changes = plugin.payload("queryHistory", params);
+        changes.as_array().unwrap().iter().map(|change| change["action"].clone()).collect()
+    };
+    assert_eq!(actions(Value::Null), ["start", "update", "start"]);
+    assert_eq!(actions(json!({ "limit": 1 })), ["start"]);
+    assert_eq!(actions(json!({ "failed": 1 })), ["start"]);
+}
+
+#[test]
 fn a_listener_that_died_stays_dead_until_it_is_started() {
     let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();

@@ -5,6 +5,7 @@
 use crate::subject::{
     MODES, Subject, configure, on, plugin_of, policies, rounds, running, settings, stopped,
 };
+use crate::support::plugin::Plugin;
 use crate::support::sandbox::addresses;
 use crate::support::smtp::{Session, is_closed, is_open};
 use crate::support::{TLS_OPTIONAL, TLS_YES};
@@ -21,6 +22,32 @@ policies! {
     what_is_running_agrees_with_the_kernel_at_every_step,
     an_unconfigured_service_is_412_to_start_and_restart,
     a_service_never_configured_reads_as_the_page_says,
+    the_status_says_why_it_runs_or_not_and_the_history_what_was_done,
+}
+
+fn the_status_says_why_it_runs_or_not_and_the_history_what_was_done<S: Subject>() {
+    on::<S>(|machine| {
+        let mut plugin = plugin_of(machine);
+        let status = |plugin: &mut Plugin| plugin.payload("queryStatus", Value::Null);
+        assert_eq!(status(&mut plugin)["reason"], "never_configured");
+        let port = machine.port();
+        configure(&mut plugin, port, TLS_YES);
+        assert_eq!(status(&mut plugin)["reason"], "stopped");
+        plugin.succeed("start", Value::Null);
+        let now = status(&mut plugin);
+        assert_eq!(
+            (&now["reason"], &now["is_running"], &now["alternate_smtp_port"], &now["wanted"]),
+            (&json!("running"), &json!(1), &json!(port), &json!("running")),
+            "{now}"
+        );
+        assert!(now["process"]["pid"].is_u64() && !now["addresses"].as_array().unwrap().is_empty(), "{now}");
+        assert_eq!((&now["last_change"]["action"], &now["changing"]), (&json!("start"), &Value::Null));
+        plugin.succeed("stop", Value::Null);
+        assert_eq!(status(&mut plugin)["reason"], "stopped");
+        let history = plugin.payload("queryHistory", json!({ "limit": 2 }));
+        let actions: Vec<_> = history.as_array().unwrap().iter().map(|change| &change["action"]).collect();
+        assert_eq!(actions, ["stop", "start"]);
+    });
 }
 
 fn the_port_is_open_on_every_address_before_start_says_success<S: Subject>() {
