@@ -16,6 +16,7 @@ mod compatibility;
 mod documents;
 mod endings;
 mod envelope;
+mod faults;
 mod floors;
 mod golden;
 mod hostile;

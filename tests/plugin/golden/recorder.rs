@@ -177,7 +177,8 @@ impl Recorder {
     fn take_up(&mut self, path: &Path) {
         let real = self.real_path(path);
         match self.laid.remove(path).flatten() {
-            Some(bytes) => self.local.write(&real, &bytes, 0o600).unwrap(),
+            // One that went comes back as a checkout has it.
+            Some(bytes) => self.local.write(&real, &bytes, 0o644).unwrap(),
             None => self.local.remove(&real).unwrap(),
         }
     }
@@ -480,7 +481,7 @@ impl Outcomes for Recorder {
         let told = |entry: &Entry| {
             let mut lines: Vec<String> = entry.stderr.lines().map(str::to_owned).collect();
             lines.sort();
-            (lines, entry.end.clone(), entry.stdout.clone(), entry.after.clone())
+            (lines, entry.end, entry.stdout.clone(), entry.after.clone())
         };
         match recording.entries.iter().find(same) {
             Some(known) => assert_eq!(told(known), told(&entry), "once it went so, and once so"),
