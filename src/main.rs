@@ -32,7 +32,7 @@ use mail_smtp2::rpc::dispatch::Dispatch;
 use mail_smtp2::rpc::lanes::Upkeep;
 use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::schema::files;
-use mail_smtp2::sys::{Host, Local, command};
+use mail_smtp2::sys::{Host, Local, inherited};
 use mail_smtp2::transport::{self, Pipes};
 use mail_smtp2::wire::call;
 use mail_smtp2::wire::envelope::Envelope;
@@ -179,9 +179,8 @@ fn main() -> ExitCode {
     if let Some(Command::Completions { shell }) = &flags.verb {
         return completions(*shell);
     }
-    command::seal_inherited();
-    if let Err(error) = command::hear_of_children() {
-        return complain(&format!("SIGCHLD: {error}"), 1);
+    if let Err(error) = inherited::put_right() {
+        return complain(&format!("SIGCHLD and SIGXFSZ: {error}"), 1);
     }
     match Program::new(&flags) {
         Err(error) => complain(&error, 1),

@@ -10,8 +10,6 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use process_wrap::std::{ChildWrapper, CommandWrap, ResetSigmask};
@@ -137,27 +135,9 @@ fn late(argv0: &OsStr, after: Duration) -> String {
     }
 }
 
-/// Marks every descriptor above 2 that we were started with as close-on-exec, so that no child inherits it. To be
-/// called once, first thing in the program; what we open ourselves is marked from the start.
-pub fn seal_inherited() {
-    close_fds::set_fds_cloexec_threadsafe(3, &[]);
-}
-
-/// Takes SIGCHLD back from a host that ignores it, which would have the kernel forget how our commands ended. To be
-/// called once, before the first command.
-///
-/// # Errors
-///
-/// No handler can be set.
-pub fn hear_of_children() -> io::Result<()> {
-    // Any handler will do: with one the signal is not ignored, and a command that is executed starts with the default.
-    let heard = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGCHLD, heard).map(|_| ())
-}
-
 /// Runs `command` to its end.
 ///
-/// The child has `/dev/null` as stdin, no descriptor above 2 (see [`seal_inherited`]), `PATH` and `LC_ALL=C` as whole
+/// The child has `/dev/null` as stdin, no descriptor above 2 (see [`super::inherited`]), `PATH` and `LC_ALL=C` as whole
 /// environment, `/` as directory, its own process group, no blocked signal, and the default action for `SIGPIPE`.
 /// Output beyond [`OUTPUT_LIMIT`] is read and thrown away, so that the child never blocks on it.
 ///
@@ -341,7 +321,6 @@ pub(super) fn timespec(span: Duration) -> Timespec {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::fd::AsRawFd;
     use std::thread;
 
     use nix::sys::signal::{SigSet, Signal as NixSignal};
@@ -470,15 +449,6 @@ mod tests {
     #[test]
     fn stdin_is_empty() {
         assert_eq!(stdout(&Command::new("cat")), "");
-    }
-
-    #[test]
-    fn no_descriptor_above_2_is_inherited() {
-        let inherited = nix::unistd::dup(io::stdin()).unwrap();
-        assert!(inherited.as_raw_fd() > 2);
-        seal_inherited();
-        // 3 is the directory that `ls` reads.
-        assert_eq!(stdout(&Command::new("ls").arg("/proc/self/fd")), "0\n1\n2\n3\n");
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod command;
 pub mod deadline;
 pub mod files;
 pub mod host;
+pub mod inherited;
 pub mod local;
 mod net;
 pub mod pidfd;

@@ -20,6 +20,7 @@ mod faults;
 mod floors;
 mod golden;
 mod hostile;
+mod inherited;
 mod kernels;
 mod lanes;
 mod manual;
