@@ -7,7 +7,9 @@ mod cli;
 mod config;
 mod manual;
 
+use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -313,11 +315,10 @@ impl Program {
         flush_log();
         match serde_json::from_slice(&reply) {
             Ok(Reply { result: Some(result), .. }) => {
-                print(&format!("{result}\n"));
                 // Of rpc.discover the result is a document, and no envelope that could have failed.
                 let failed = serde_json::from_str(result.get())
                     .is_ok_and(|envelope: Envelope| envelope.status != Status::Done);
-                ExitCode::from(u8::from(failed))
+                print(&format!("{result}\n"), ExitCode::from(u8::from(failed)))
             }
             Ok(Reply { error: Some(error), .. }) => complain(&foreign(error.message), 2),
             _ => complain("there was no answer", 1),
@@ -328,18 +329,16 @@ impl Program {
         let seen = self.plugin.service.status();
         flush_log();
         match seen {
-            Ok(status) => print(&cli::status::text(&status.into())),
-            Err(error) => return complain(&chain(&error), 1),
+            Ok(status) => print(&cli::status::text(&status.into()), ExitCode::SUCCESS),
+            Err(error) => complain(&chain(&error), 1),
         }
-        ExitCode::SUCCESS
     }
 
     fn history(&self, limit: u16, failed: bool) -> ExitCode {
         match self.plugin.service.history(limit.into(), failed) {
             Ok(records) => {
                 let changes: Vec<_> = records.into_iter().map(Into::into).collect();
-                print(&cli::history::text(&changes));
-                ExitCode::SUCCESS
+                print(&cli::history::text(&changes), ExitCode::SUCCESS)
             }
             Err(error) => complain(&chain(&error), 1),
         }
@@ -350,8 +349,7 @@ impl Program {
             Ok(status) => cli::check::line(&status.into()),
             Err(error) => (format!("SMTP2 UNKNOWN - {}", chain(&error)), 3),
         };
-        print(&format!("{line}\n"));
-        ExitCode::from(code)
+        print(&format!("{line}\n"), ExitCode::from(code))
     }
 
     fn remove(self) -> ExitCode {
@@ -400,10 +398,7 @@ fn schema(dir: &Path, check: bool) -> ExitCode {
 fn man(page: Option<&str>, list: bool) -> ExitCode {
     let text = if list { Ok(manual::list()) } else { manual::page(page, Flags::command()) };
     match text {
-        Ok(text) => {
-            print(&text);
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print(&text, ExitCode::SUCCESS),
         Err(error) => complain(&error.to_string(), 2),
     }
 }
@@ -417,16 +412,15 @@ fn completions(shell: Shell) -> ExitCode {
         .subcommands(ours.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned());
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut shown, "mail-smtp2", &mut script);
-    print(&String::from_utf8_lossy(&script));
-    ExitCode::SUCCESS
+    print(&String::from_utf8_lossy(&script), ExitCode::SUCCESS)
 }
 
 /// Help and version as asked for, or what is wrong with the flags, never without the usage.
 fn misused(error: &clap::Error) -> ExitCode {
-    let told = error.print();
     if error.exit_code() == 0 {
-        return told.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+        return print(&error.to_string(), ExitCode::SUCCESS);
     }
+    let _ = error.print();
     if !error.to_string().contains("Usage") {
         say(&Flags::command().render_usage().to_string());
     }
@@ -451,10 +445,15 @@ fn progress(Progress { node, failed, visited, of }: &Progress<'_>) {
     say(&format!("{visited}/{of} {node}: {how}"));
 }
 
-/// What a subcommand was asked to print.
+/// What a subcommand was asked to print, and how it ends if that can be written.
 #[allow(clippy::disallowed_methods, reason = "a subcommand that prints serves no session")]
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+fn print(text: &str, status: ExitCode) -> ExitCode {
+    // Through a file of our own: std takes a stdout that is not open for writing for one that takes everything.
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    match stdout.and_then(|mut stdout| stdout.write_all(text.as_bytes())) {
+        Ok(()) => status,
+        Err(error) => complain(&format!("stdout: {error}"), 1),
+    }
 }
 
 /// The log's way to stderr, made at its first line: most sessions never log one.

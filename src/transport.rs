@@ -87,7 +87,7 @@ pub fn serve(pipes: Pipes, dispatch: Dispatch, upkeep: Upkeep, limit: usize, far
         session.end(Ending::HungUp);
     }
     lanes.drain();
-    session.leave(0)
+    session.leave(0, PATIENCE)
 }
 
 impl Session {
@@ -185,7 +185,7 @@ impl Session {
         }
     }
 
-    /// Writes all of it, however long the host takes. A host that is gone ends the session.
+    /// Writes all of it, however long the host takes. A host that takes nothing any more ends the session.
     fn send(&self, mut bytes: &[u8]) {
         let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         while !bytes.is_empty() {
@@ -193,11 +193,13 @@ impl Session {
                 Ok(count) => bytes = &bytes[count..],
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => wait_for(&self.pipes.output, PollFlags::OUT),
-                // The watch sees the same and ends the session; there is nobody to say anything to.
-                Err(error) => return tracing::debug!(%error, "the host takes nothing any more"),
+                Err(error) => {
+                    drop(writing);
+                    tracing::info!(%error, "stdout takes nothing any more");
+                    self.end(Ending::HungUp);
+                }
             }
         }
-        drop(writing);
     }
 
     /// Writes what the host takes in time; what it does not take is lost.
@@ -221,18 +223,19 @@ impl Session {
             Ending::Asked => {
                 let left = lanes.close(PATIENCE);
                 self.deliver(&left, Instant::now() + PATIENCE);
-                self.leave(0)
+                self.leave(0, PATIENCE)
             }
             Ending::HungUp => {
                 lanes.abandon();
-                self.leave(1)
+                // Nobody hears the rest of what is being said.
+                self.leave(1, Duration::ZERO)
             }
         }
     }
 
-    /// The last step: nobody is in the middle of anything that can still be finished.
-    fn leave(&self, status: i32) -> ! {
-        let until = Instant::now() + PATIENCE;
+    /// The last step: nobody is in the middle of anything that can still be finished within `patience`.
+    fn leave(&self, status: i32, patience: Duration) -> ! {
+        let until = Instant::now() + patience;
         let _turn = within(&self.turn, until);
         let _writing = within(&self.writing, until);
         let farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).take();

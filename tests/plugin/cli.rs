@@ -9,11 +9,11 @@ use super::support::terminal::Terminal;
 use super::support::{ACTIONS, PATIENCE, TLS_YES, eventually, names_number, skip, status, within};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -343,6 +343,32 @@ fn a_call_reads_nothing_from_stdin() {
 }
 
 // schema.
+
+#[test]
+fn what_cannot_be_written_is_no_success() {
+    let sandbox = Sandbox::new();
+    let outputs = || {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        [("full", full), ("not open for writing", File::open("/dev/null").unwrap())]
+    };
+    for arguments in [
+        &["call", "isRunning"][..],
+        &["status"],
+        &["history"],
+        &["man"],
+        &["man", "--list"],
+        &["completions", "bash"],
+        &["--help"],
+        &["--version"],
+    ] {
+        for (name, stdout) in outputs() {
+            let mut command = sandbox.launch().args(arguments).command();
+            let output = command.stdin(Stdio::null()).stdout(stdout).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{arguments:?} {name}: {said}");
+        }
+    }
+}
 
 #[test]
 fn the_schema_documents_are_written_into_a_folder() {

@@ -5,13 +5,19 @@
 //! adopts the orphan, to learn its exit code.
 
 use super::support::parent::{ALIVE, LONG_GONE, under};
-use super::support::plugin::{Launch, Plugin, request};
+use super::support::plugin::{Killed, Launch, Plugin, request, wait};
 use super::support::process::{alive, as_pid, holds_open};
 use super::support::sandbox::Sandbox;
 use super::support::{PATIENCE, TLS_YES, eventually, fault, success};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde_json::{Value, json};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{ChildStdin, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -204,6 +210,70 @@ fn changes_that_wait_are_dropped_when_stdout_is_closed() {
     drop(lock);
     plugin.wait();
     assert_eq!(sandbox.settings()["port"], port);
+}
+
+// A stdout that takes nothing.
+
+/// Standard outputs of which every write fails, with a name each, and what keeps them so.
+fn useless() -> Vec<(&'static str, Stdio, Option<UnixStream>)> {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let unwritable = File::open("/dev/null").unwrap();
+    let (near, far) = UnixStream::pair().unwrap();
+    far.shutdown(Shutdown::Read).unwrap();
+    vec![
+        ("full", full.into(), None),
+        ("not open for writing", unwritable.into(), None),
+        ("shut down", OwnedFd::from(near).into(), Some(far)),
+    ]
+}
+
+/// Starts a plugin with this stdout, and keeps its stdin open.
+fn answering_into(sandbox: &Sandbox, stdout: Stdio) -> (Killed, ChildStdin) {
+    let mut command = sandbox.launch().command();
+    let mut child = Killed(command.stdin(Stdio::piped()).stdout(stdout).spawn().unwrap());
+    let stdin = child.0.stdin.take().unwrap();
+    (child, stdin)
+}
+
+#[test]
+fn a_stdout_that_takes_nothing_ends_the_session() {
+    for (name, stdout, _kept) in useless() {
+        let sandbox = Sandbox::new();
+        let (mut plugin, mut stdin) = answering_into(&sandbox, stdout);
+        writeln!(stdin, "{}", request(1, "isRunning", Value::Null)).unwrap();
+        assert_eq!(wait(&mut plugin.0, PATIENCE).code(), Some(1), "{name}");
+    }
+}
+
+#[test]
+fn a_stdout_that_takes_nothing_wins_over_the_end_of_input() {
+    for (name, stdout, _kept) in useless() {
+        let sandbox = Sandbox::new();
+        let (mut plugin, mut stdin) = answering_into(&sandbox, stdout);
+        let change = json!({"alternate_smtp_port": sandbox.port(), "auth_mode": TLS_YES});
+        writeln!(stdin, "{}", request(1, "update", change)).unwrap();
+        drop(stdin);
+        assert_eq!(wait(&mut plugin.0, PATIENCE).code(), Some(1), "{name}");
+    }
+}
+
+#[test]
+fn changes_that_wait_are_dropped_when_the_answer_to_one_cannot_be_written() {
+    for (name, stdout, _kept) in useless() {
+        let sandbox = Sandbox::patient();
+        let (mut plugin, mut stdin) = answering_into(&sandbox, stdout);
+        let lock = sandbox.hold_lock();
+        let [first, second] = [sandbox.port(), sandbox.port()];
+        for port in [first, second] {
+            let change = json!({"alternate_smtp_port": port, "auth_mode": TLS_YES});
+            writeln!(stdin, "{}", request(port, "update", change)).unwrap();
+        }
+        let waits = || holds_open(plugin.0.id(), &sandbox.lock());
+        eventually(PATIENCE, "the first change waits for the lock", waits);
+        drop(lock);
+        assert_eq!(wait(&mut plugin.0, PATIENCE).code(), Some(1), "{name}");
+        assert_eq!(sandbox.settings()["port"], first, "{name}");
+    }
 }
 
 // A parent that dies.
