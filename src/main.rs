@@ -5,6 +5,7 @@
 
 mod cli;
 mod config;
+mod log;
 mod manual;
 
 use std::fs::File;
@@ -12,14 +13,12 @@ use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -286,7 +285,7 @@ impl Program {
         let farewell = Box::new(move || {
             ours.cluster.hang_up();
             drop(throw_away);
-            flush_log();
+            log::flush();
         });
         transport::serve(pipes, dispatch, upkeep, limit, farewell)
     }
@@ -312,7 +311,7 @@ impl Program {
         let mut reply = Vec::new();
         dispatch.answer(&message, &AtomicBool::new(false), &mut reply);
         self.plugin.cluster.hang_up();
-        flush_log();
+        log::flush();
         match serde_json::from_slice(&reply) {
             Ok(Reply { result: Some(result), .. }) => {
                 // Of rpc.discover the result is a document, and no envelope that could have failed.
@@ -327,7 +326,7 @@ impl Program {
 
     fn status(&self) -> ExitCode {
         let seen = self.plugin.service.status();
-        flush_log();
+        log::flush();
         match seen {
             Ok(status) => print(&cli::status::text(&status.into()), ExitCode::SUCCESS),
             Err(error) => complain(&chain(&error), 1),
@@ -357,7 +356,7 @@ impl Program {
             self.plugin.service.recover();
         }
         let envelope = self.plugin.service.change(Verb::Remove, &serde_json::json!({}));
-        flush_log();
+        log::flush();
         if envelope.status == Status::Done {
             say("every byte of mail-smtp2 has been taken out of this machine");
             return ExitCode::SUCCESS;
@@ -430,7 +429,7 @@ fn misused(error: &clap::Error) -> ExitCode {
 /// Says what is wrong, on stderr.
 fn complain(what: &str, status: u8) -> ExitCode {
     say(&format!("mail-smtp2: {}", what.trim_end()));
-    flush_log();
+    log::flush();
     ExitCode::from(status)
 }
 
@@ -456,40 +455,13 @@ fn print(text: &str, status: ExitCode) -> ExitCode {
     }
 }
 
-/// The log's way to stderr, made at its first line: most sessions never log one.
-static LOG: OnceLock<NonBlocking> = OnceLock::new();
-static LOG_THREAD: Mutex<Option<WorkerGuard>> = Mutex::new(None);
-
-/// Lines to stderr through a thread of its own, so that a stderr that nobody reads holds nothing up; what does not
-/// fit into its queue is lost.
-struct Stderr;
-
-impl MakeWriter<'_> for Stderr {
-    type Writer = NonBlocking;
-
-    fn make_writer(&self) -> NonBlocking {
-        let make = || {
-            let builder = NonBlockingBuilder::default().buffered_lines_limit(1024).lossy(true);
-            let (writer, thread) = builder.finish(std::io::stderr());
-            *LOG_THREAD.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-            writer
-        };
-        LOG.get_or_init(make).clone()
-    }
-}
-
-/// Gives the last lines a moment to get out.
-fn flush_log() {
-    drop(LOG_THREAD.lock().unwrap_or_else(PoisonError::into_inner).take());
-}
-
 fn log_to_stderr(flags: &Flags) -> Result<(), String> {
     let filter = match (&flags.log, config::log_filter()) {
         (Some(filter), _) => filter.clone(),
         (None, Some(text)) => text.parse().map_err(|e| format!("RUST_LOG: {e}"))?,
         (None, None) => Targets::new().with_default(tracing::Level::WARN),
     };
-    let lines = fmt::layer().with_writer(Stderr).with_ansi(false);
+    let lines = fmt::layer().with_writer(|| log::Line).with_ansi(false);
     let layer = match flags.log_format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),

@@ -79,10 +79,7 @@ pub fn serve(pipes: Pipes, dispatch: Dispatch, upkeep: Upkeep, limit: usize, far
     let sender = Arc::clone(&session);
     let send = Box::new(move |bytes: &[u8]| sender.send(bytes));
     let lanes = session.lanes.get_or_init(|| Lanes::new(dispatch, send, upkeep));
-    if let Err(error) = session.read(lanes, limit) {
-        tracing::error!(%error, "cannot watch for the end of the session");
-        return ExitCode::FAILURE;
-    }
+    session.read(lanes, limit);
     if session.pipes.watch.hung_up_within(NEWS) {
         session.end(Ending::HungUp);
     }
@@ -92,17 +89,17 @@ pub fn serve(pipes: Pipes, dispatch: Dispatch, upkeep: Upkeep, limit: usize, far
 
 impl Session {
     /// Reads and answers until the end of input.
-    ///
-    /// # Errors
-    /// The thread cannot be had that watches for other ends.
-    fn read(self: &Arc<Self>, lanes: &Arc<Lanes>, limit: usize) -> io::Result<()> {
+    fn read(self: &Arc<Self>, lanes: &Arc<Lanes>, limit: usize) {
         let mut decoder = Decoder::new(limit);
         let mut out = Vec::new();
-        // Until something arrives there is nothing that an end could interrupt: one thread waits for both.
-        if let Some(ending) = self.pipes.watch.wait_or_input(self.pipes.input.as_fd()) {
-            self.end(ending);
-        }
         loop {
+            // Until something arrives there is nothing that an end could interrupt: one thread waits for both. It does so
+            // for good where no other can be had.
+            if !self.watching.load(Ordering::Relaxed)
+                && let Some(ending) = self.pipes.watch.wait_or_input(self.pipes.input.as_fd())
+            {
+                self.end(ending);
+            }
             let count = match self.receive(decoder.room()) {
                 Ok(0) => break,
                 Ok(count) => count,
@@ -117,27 +114,30 @@ impl Session {
                 self.take(lanes, &frame, framing, &mut out);
             }
             self.flush(&mut out);
-            self.watch()?;
+            self.watch();
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((frame, framing)) = decoder.finish() {
             self.take(lanes, &frame, framing, &mut out);
         }
         self.flush(&mut out);
-        self.watch()
+        self.watch();
     }
 
-    /// From now on a thread waits for the ends that do not come through the input.
-    fn watch(self: &Arc<Self>) -> io::Result<()> {
+    /// From now on a thread waits for the ends that do not come through the input, if one can be had.
+    fn watch(self: &Arc<Self>) {
         if self.watching.swap(true, Ordering::Relaxed) {
-            return Ok(());
+            return;
         }
         let session = Arc::clone(self);
         let wait = move || {
             let ending = session.pipes.watch.wait();
             session.end(ending)
         };
-        std::thread::Builder::new().name("watch".into()).spawn(wait).map(|_| ())
+        if let Err(error) = std::thread::Builder::new().name("watch".into()).spawn(wait) {
+            self.watching.store(false, Ordering::Relaxed);
+            tracing::info!(%error, "no thread watches for the end of the session; it is looked for between messages");
+        }
     }
 
     fn take(self: &Arc<Self>, lanes: &Arc<Lanes>, frame: &Frame<'_>, framing: Framing, out: &mut Vec<u8>) {
@@ -172,11 +172,8 @@ impl Session {
             // Nobody watches during the first portion: fine as long as writing its replies cannot block.
             let blocks =
                 || out.len() > PIPE_BUF || !ready(&self.pipes.output, PollFlags::OUT, Duration::ZERO);
-            if !self.watching.load(Ordering::Relaxed)
-                && blocks()
-                && let Err(error) = self.watch()
-            {
-                tracing::error!(%error, "cannot watch for the end of the session");
+            if !self.watching.load(Ordering::Relaxed) && blocks() {
+                self.watch();
             }
             self.send(out);
             out.clear();

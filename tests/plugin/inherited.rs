@@ -1,4 +1,4 @@
-//! What a host leaves the plugin to begin with: open descriptors, a umask, limits of files, no stdout.
+//! What a host leaves the plugin to begin with: open descriptors, a umask, limits of files and threads, no stdout.
 //!
 //! A shell between leaves it what no test can. Limits are set from outside, once the program runs: of a user that nothing
 //! else runs as, so that what counts is what the plugin itself has.
@@ -6,7 +6,7 @@
 use super::support::plugin::{Plugin, request};
 use super::support::process::{holds_open, listeners};
 use super::support::sandbox::Sandbox;
-use super::support::{PATIENCE, TLS_YES, eventually};
+use super::support::{PATIENCE, TLS_YES, eventually, fault};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -88,4 +88,55 @@ fn without_stdout_and_stderr_nothing_that_is_said_gets_into_a_file() {
         let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
         assert!(!text.contains("jsonrpc") && !text.contains("TRACE"), "{}: {text}", path.display());
     }
+}
+
+// Threads that cannot be had.
+
+/// Calls `act` with a plugin that may have so many threads, of a user that nothing else runs as.
+fn with_threads(user: u32, most: u64, act: impl FnOnce(&Sandbox, Plugin)) {
+    let Some(sandbox) = Sandbox::of_user(user) else { return };
+    // Whatever there is to log asks for a thread, too.
+    let plugin = sandbox.launch().args(&["--log", "trace"]).spawn();
+    limit(&plugin, Some(user), "nproc", most);
+    act(&sandbox, plugin);
+}
+
+#[test]
+fn a_session_that_can_have_no_thread_goes_on() {
+    with_threads(54_320, 1, |_, mut plugin| {
+        for _ in 0..3 {
+            plugin.assert_answers();
+        }
+        assert_eq!(plugin.end().status.code(), Some(0));
+    });
+}
+
+#[test]
+fn a_session_that_can_have_no_thread_ends_at_a_signal() {
+    with_threads(54_321, 1, |_, mut plugin| {
+        plugin.assert_answers();
+        plugin.signal(nix::sys::signal::Signal::SIGTERM);
+        assert_eq!(plugin.wait().code(), Some(0));
+    });
+}
+
+#[test]
+fn a_change_for_which_no_thread_can_be_had_is_refused_and_can_be_asked_for_again() {
+    with_threads(54_322, 1, |sandbox, mut plugin| {
+        for _ in 0..2 {
+            assert_eq!(fault(&plugin.ask("update", json!({"auth_mode": TLS_YES}))), -32603);
+        }
+        limit(&plugin, Some(54_322), "nproc", 100);
+        sandbox.configure(&mut plugin, TLS_YES);
+    });
+}
+
+#[test]
+fn a_change_is_answered_where_its_thread_was_the_last_that_could_be_had() {
+    let Some(sandbox) = Sandbox::of_user(54_323) else { return };
+    let mut plugin = sandbox.plugin();
+    limit(&plugin, Some(54_323), "nproc", 2);
+    sandbox.configure(&mut plugin, TLS_YES);
+    plugin.assert_answers();
+    assert_eq!(plugin.end().status.code(), Some(0));
 }

@@ -20,8 +20,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use super::sandbox::NOBODY;
-
 /// How messages are told apart on the pipe.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
@@ -93,8 +91,8 @@ impl Launch {
         self
     }
 
-    pub(crate) fn by_nobody(mut self) -> Self {
-        self.user = Some(NOBODY);
+    pub(crate) fn by_user(mut self, user: u32) -> Self {
+        self.user = Some(user);
         self
     }
 

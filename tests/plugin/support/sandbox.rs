@@ -33,7 +33,7 @@ const PORTS_AT_ONCE: u16 = 1_000;
 pub(crate) struct Sandbox {
     base: TempDir,
     program: PathBuf,
-    as_nobody: bool,
+    user: Option<u32>,
     ports: Mutex<Vec<u16>>,
 }
 
@@ -48,7 +48,7 @@ impl Sandbox {
         let base = tempfile::Builder::new().prefix("mail-smtp2-test-").tempdir().unwrap();
         fs::set_permissions(base.path(), Permissions::from_mode(0o700)).unwrap();
         let program = PathBuf::from(env!("CARGO_BIN_EXE_mail-smtp2"));
-        let sandbox = Self { base, program, as_nobody: false, ports: Mutex::default() };
+        let sandbox = Self { base, program, user: None, ports: Mutex::default() };
         DirBuilder::new().mode(0o700).create(sandbox.temporary()).unwrap();
         write_new(&sandbox.config(), toml.as_bytes());
         sandbox
@@ -61,9 +61,15 @@ impl Sandbox {
 
     /// For a plugin without privilege; nothing where the tests cannot make one.
     pub(crate) fn unprivileged() -> Option<Self> {
+        if is_root() { Self::of_user(NOBODY) } else { Some(Self::new()) }
+    }
+
+    /// For a plugin of this user; nothing where the tests cannot make one.
+    pub(crate) fn of_user(user: u32) -> Option<Self> {
         let mut sandbox = Self::new();
         if !is_root() {
-            return Some(sandbox);
+            skip("only root starts a plugin as another user");
+            return None;
         }
         let readable =
             |folder: &Path| fs::metadata(folder).is_ok_and(|data| data.permissions().mode() & 1 == 1);
@@ -78,9 +84,9 @@ impl Sandbox {
         for path in
             [sandbox.base.path().to_owned(), sandbox.config(), sandbox.temporary(), sandbox.program.clone()]
         {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            chown(path, Some(user), Some(user)).unwrap();
         }
-        sandbox.as_nobody = true;
+        sandbox.user = Some(user);
         Some(sandbox)
     }
 
@@ -98,7 +104,10 @@ impl Sandbox {
     pub(crate) fn launch_plain(&self) -> Launch {
         let launch =
             Launch::of(&self.program).env("TMPDIR", self.temporary()).arg("--config").arg(self.config());
-        if self.as_nobody { launch.by_nobody() } else { launch }
+        match self.user {
+            Some(user) => launch.by_user(user),
+            None => launch,
+        }
     }
 
     /// A plugin that serves this sandbox.
