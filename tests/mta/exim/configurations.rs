@@ -300,8 +300,9 @@ fn mail_accepted_in_either_mode_is_delivered_and_none_is_left_in_the_queue() {
     }
 }
 
-/// Main options as other distributions and panels set them in their one file, by their public descriptions.
-const SHAPES: [(&str, &str); 3] = [
+/// Main options as other distributions, panels and administrators set them in their one file, by their public
+/// descriptions.
+const SHAPES: [(&str, &str); 20] = [
     (
         "Red Hat's",
         "never_users = root
@@ -342,6 +343,32 @@ tls_on_connect_ports = 465
 trusted_users = mail : bob
 smtp_accept_queue_per_connection = 200",
     ),
+    ("looking hosts up", "host_lookup = *\nqualify_domain = lab.test\nsmtp_return_error_details = true"),
+    ("an ACL that delays", "acl_smtp_connect = accept delay = 1s"),
+    (
+        "an ACL for HELO",
+        "acl_smtp_helo = accept condition = ${if def:sender_helo_name}\nhelo_allow_chars = _",
+    ),
+    ("HELO tried", "helo_try_verify_hosts = *\nhelo_accept_junk_hosts = 127.0.0.0/8"),
+    ("a macro for the ACL", "MAIL_CHECK = check_mail\nacl_smtp_mail = MAIL_CHECK"),
+    ("two addresses", "local_interfaces = <; 127.0.0.1 ; ::1\ndaemon_smtp_ports = smtp : submission"),
+    (
+        "limits",
+        "smtp_accept_max = 20\nsmtp_accept_max_per_host = 10\nsmtp_accept_queue = 10\nqueue_only_load = 50",
+    ),
+    ("a banner", "smtp_active_hostname = mail.lab.test\nsmtp_banner = $smtp_active_hostname ESMTP ready"),
+    ("an ACL before DATA", "acl_smtp_predata = accept"),
+    ("AUTH under TLS alone", "acl_smtp_auth = accept encrypted = *"),
+    ("an ACL for STARTTLS", "acl_smtp_starttls = accept\ntls_require_ciphers = NORMAL"),
+    ("AUTH offered under TLS", "auth_advertise_hosts = ${if eq{$tls_in_cipher}{}{}{*}}"),
+    (
+        "extensions",
+        "chunking_advertise_hosts =\nprdr_enable = true\ndsn_advertise_hosts = *\npipelining_advertise_hosts =",
+    ),
+    ("logging everything", "log_selector = +all"),
+    ("sizes", "message_size_limit = 50M\nreceived_headers_max = 30\nsmtp_max_unknown_commands = 2"),
+    ("users", "never_users = root\ntrusted_users = bob\nuntrusted_set_sender = *\nlocal_from_check = false"),
+    ("ident", "rfc1413_hosts = *\nrfc1413_query_timeout = 1s"),
 ];
 
 #[test]
