@@ -22,6 +22,8 @@
 //! 1  mta         one answer sheet per mail server: it holds no lock, writes no file
 //! 0  sys         what is asked of the machine, behind one trait
 //!    wire        envelope, framing, the one table of status numbers
+//!
+//! -  sandbox     the SMTP server for trying, a program of its own that main starts
 //! ```
 //!
 //! # The way of a request
@@ -48,6 +50,7 @@ pub mod change;
 pub mod cluster;
 pub mod mta;
 pub mod rpc;
+pub mod sandbox;
 pub mod schema;
 pub mod sys;
 pub mod transport;

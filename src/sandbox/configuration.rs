@@ -1,45 +1,13 @@
-//! The sandbox's own configuration file, `<DIR>/sandbox.toml`: what it may say, and where it says something else.
+//! The sandbox's own configuration file, `<DIR>/sandbox.toml`, as its server reads it.
 //!
-//! Answers for: reading the one listener (port and mode) out of a file that an administrator may write in, too. Does
-//! not know: who edits the file, what the marks around our block are (comments, to TOML), what the listener does.
-//! A member that nobody knows is a fault, as in a real mail server's check: a misspelt `auth_mode` must not pass.
-//! Every fault names its line.
+//! It reads the one listener (port and mode) out of a file that an administrator may write in, too, and says on which
+//! line a fault is. The format stands in `mta/sandbox.rs`, which writes it; what the listener does is left to `server`. A
+//! file that is there and cannot be read or understood is a [`ReadError`].
 
 use std::io;
-use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Deserializer};
-
-use crate::mta::sheet::{self, AuthMode};
-
-/// The name of the configuration file within the sandbox's directory.
-pub const FILE: &str = "sandbox.toml";
-
-/// What the file says.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Conf {
-    /// The alternate listener; `None` where the service is stopped.
-    pub listener: Option<Listener>,
-}
-
-/// The table `[listener]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Listener {
-    /// 1 to 65535.
-    #[serde(deserialize_with = "port")]
-    pub port: u16,
-    /// When AUTH is offered.
-    pub auth_mode: AuthMode,
-}
-
-impl From<Listener> for sheet::Listener {
-    fn from(Listener { port, auth_mode }: Listener) -> Self {
-        Self { port, auth_mode }
-    }
-}
+use crate::mta::sandbox::{self, Configuration, FILE};
 
 /// What is wrong with a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,20 +40,16 @@ pub enum ReadError {
     },
 }
 
-fn port<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
-    NonZeroU16::deserialize(from).map(NonZeroU16::get)
-}
-
 /// The configuration that `text` is, or its first fault.
-pub fn parse(text: &str) -> Result<Conf, Fault> {
-    toml::from_str(text).map_err(|error| Fault {
+pub fn parse(text: &str) -> Result<Configuration, Fault> {
+    sandbox::parse(text).map_err(|error| Fault {
         line: line_at(text.as_bytes(), error.span().map_or(0, |span| span.start)),
         message: error.message().lines().collect::<Vec<_>>().join(", "),
     })
 }
 
 /// The configuration in `file`, which has to be there.
-pub fn read_file(file: &Path) -> Result<Conf, ReadError> {
+pub fn read_file(file: &Path) -> Result<Configuration, ReadError> {
     let path = || file.to_path_buf();
     let bytes = std::fs::read(file).map_err(|source| ReadError::Read { path: path(), source })?;
     let text = str::from_utf8(&bytes).map_err(|error| Fault {
@@ -96,10 +60,10 @@ pub fn read_file(file: &Path) -> Result<Conf, ReadError> {
 }
 
 /// The configuration of the sandbox in `dir`; a directory without the file is a sandbox without a listener.
-pub fn read(dir: &Path) -> Result<Conf, ReadError> {
+pub fn read(dir: &Path) -> Result<Configuration, ReadError> {
     match read_file(&dir.join(FILE)) {
         Err(ReadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(Conf { listener: None })
+            Ok(Configuration { listener: None })
         }
         other => other,
     }
@@ -112,14 +76,16 @@ fn line_at(bytes: &[u8], offset: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mta::sandbox::Table;
+    use crate::mta::sheet::AuthMode;
 
     const BLOCK: &str =
         "# mine\n# BEGIN mail-smtp2\n[listener]\nport = 2587\nauth_mode = \"auth_yes/tls_yes\"\n";
 
     #[test]
     fn a_listener_between_comments_is_read() {
-        let listener = Listener { port: 2587, auth_mode: AuthMode::TlsYes };
-        assert_eq!(parse(BLOCK), Ok(Conf { listener: Some(listener) }));
+        let listener = Table { port: 2587, auth_mode: AuthMode::TlsYes };
+        assert_eq!(parse(BLOCK), Ok(Configuration { listener: Some(listener) }));
     }
 
     #[test]
@@ -130,7 +96,7 @@ mod tests {
 
     #[test]
     fn comments_alone_are_a_sandbox_without_a_listener() {
-        assert_eq!(parse("# nothing here\n"), Ok(Conf { listener: None }));
+        assert_eq!(parse("# nothing here\n"), Ok(Configuration { listener: None }));
     }
 
     #[test]
@@ -179,7 +145,7 @@ mod tests {
     #[test]
     fn a_directory_without_the_file_has_no_listener() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Conf { listener: None });
+        assert_eq!(read(dir.path()).unwrap(), Configuration { listener: None });
     }
 
     #[test]

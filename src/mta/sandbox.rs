@@ -1,23 +1,66 @@
-//! The sandbox: the built-in stand-in MTA, as an answer sheet like any other.
+//! The sandbox: the built-in SMTP server for trying, as an answer sheet like any other.
 //!
-//! Answers for: where its configuration is, what stands in our block of it, which commands check and drive its daemon,
-//! which process must own the socket. Does not know: SMTP, TLS or daemons; `server` and `daemon` beside it are the
-//! program, this file is what an administrator would know of it. Used only when asked for (mail-smtp2-sandbox(7)).
-
-pub mod certificate;
-pub mod conf;
-pub mod daemon;
-pub mod server;
+//! It says where the sandbox's configuration is and how it is written, which commands check and drive the server, and
+//! which process must own the socket. The server itself is a program of its own, `sandbox/`, which this file knows as an
+//! administrator would: by its commands and files. It is used only when asked for (mail-smtp2-sandbox(7)); what cannot
+//! be read or started is an [`MtaError`].
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
 
 use super::machine::Words;
 use super::sheet::{
-    Alternate, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence, Staged, Tell,
+    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence,
+    Staged, Tell,
 };
 use crate::sys::{Command, Host, Process, SightError};
+
+/// The name of the configuration file within the sandbox's directory.
+pub const FILE: &str = "sandbox.toml";
+/// The file within the sandbox's directory whose flock the server holds; its text is the pid of the holder and LF.
+pub const LOCK: &str = "daemon.lock";
+
+/// What the configuration file says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// The table `[listener]`; `None` where the service is stopped.
+    pub listener: Option<Table>,
+}
+
+/// The table `[listener]`. A member that nobody knows is a fault, as in a real mail server's check: a misspelt
+/// `auth_mode` must not pass.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// 1 to 65535.
+    #[serde(deserialize_with = "port")]
+    pub port: u16,
+    /// When AUTH is offered.
+    pub auth_mode: AuthMode,
+}
+
+impl From<Table> for Listener {
+    fn from(Table { port, auth_mode }: Table) -> Self {
+        Self { port, auth_mode }
+    }
+}
+
+fn port<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
+    NonZeroU16::deserialize(from).map(NonZeroU16::get)
+}
+
+/// The configuration that `text` is. The marks around our block are comments, to TOML.
+///
+/// # Errors
+/// The first thing that is wrong, with its place in the text.
+pub fn parse(text: &str) -> Result<Configuration, toml::de::Error> {
+    toml::from_str(text)
+}
 
 /// The sandbox of one state directory.
 #[derive(Debug, Clone)]
@@ -37,7 +80,7 @@ impl Sandbox {
     }
 
     fn configuration(&self) -> PathBuf {
-        self.dir.join(conf::FILE)
+        self.dir.join(FILE)
     }
 }
 
@@ -58,7 +101,7 @@ impl Mta for Sandbox {
     }
 
     fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
-        let Some(text) = host.read(&self.dir.join(daemon::LOCK))? else { return Ok(Vec::new()) };
+        let Some(text) = host.read(&self.dir.join(LOCK))? else { return Ok(Vec::new()) };
         let pid = String::from_utf8_lossy(&text).trim().parse().ok();
         let Some(process) = pid.and_then(|pid| host.process(pid)) else { return Ok(Vec::new()) };
         // The pid of an ended daemon may be anybody's by now, but not under our own binary's name.
@@ -91,7 +134,7 @@ impl Mta for Sandbox {
     }
 
     fn listener_in(&self, block: &str) -> Option<Listener> {
-        conf::parse(block).ok()?.listener.map(Listener::from)
+        parse(block).ok()?.listener.map(Listener::from)
     }
 
     fn primary_port(&self) -> Option<u16> {
@@ -133,7 +176,7 @@ impl Alternate for Here<'_> {
             let text =
                 file.bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
             // What is broken is the check's business.
-            if let Some(listener) = conf::parse(text).ok().and_then(|conf| conf.listener) {
+            if let Some(listener) = parse(text).ok().and_then(|configuration| configuration.listener) {
                 let by = By::Entry(format!("the table [listener] in {}", file.path.display()));
                 meant.push(Meant { port: listener.port, by });
             }
@@ -163,7 +206,7 @@ impl Alternate for Here<'_> {
             return Ok(None);
         }
         let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
-        let file = self.desk.staging.join(conf::FILE);
+        let file = self.desk.staging.join(FILE);
         self.desk.host.make_dir(self.desk.staging)?;
         self.desk.host.scratch(&file, bytes)?;
         Ok(Some(self.sandbox.command("check").arg(&file)))

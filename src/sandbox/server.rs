@@ -4,8 +4,6 @@
 //! words of SMTP (`dialogue`), when the server begins and ends (`daemon`). A session that fails ends alone and
 //! silently, whatever it fails on; a client costs a thread, a buffer of one line and nothing that grows.
 
-pub mod dialogue;
-
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -21,10 +19,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use self::dialogue::{Auth, Dialogue, IDLE, INJECTED, LONGEST_LINE, Step, Tls};
 use super::certificate;
-
-pub use self::dialogue::Policy;
+use super::dialogue::{Auth, Dialogue, IDLE, INJECTED, LONGEST_LINE, Policy, Step, Tls};
 
 const MOST_SESSIONS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(60);

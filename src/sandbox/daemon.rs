@@ -22,12 +22,11 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, getppid, kill_process};
 
 use super::certificate::{self, CertificateError};
-use super::conf::{self, Listener, ReadError};
+use super::configuration::{self, ReadError};
 use super::server::Service;
+use crate::mta::sandbox::{FILE, LOCK, Table};
 use crate::sys::pidfd;
 
-/// The file within the sandbox's directory whose flock the server holds; its text is the pid of the holder and LF.
-pub const LOCK: &str = "daemon.lock";
 const READY: &str = "ready";
 const LONGEST_REASON: u64 = 4096;
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -105,7 +104,7 @@ fn exit(result: Result<(), String>) -> ExitCode {
 /// The command `sandbox check FILE`: exit 0 if `file` is a configuration, else exit 1 and `FILE: line N: message` on
 /// stderr.
 pub fn check(file: &Path) -> ExitCode {
-    exit(conf::read_file(file).map(drop).map_err(|error| conf_words(&error)))
+    exit(configuration::read_file(file).map(drop).map_err(|error| conf_words(&error)))
 }
 
 /// The command `sandbox daemon DIR [--with PID [--and-remove PATH]]`: exit 0 once the server accepts connections, else
@@ -297,7 +296,7 @@ fn announce(line: &str) -> io::Result<()> {
 struct Server {
     dir: PathBuf,
     lock: File,
-    listener: Listener,
+    listener: Table,
     companion: Option<(OwnedFd, Option<PathBuf>)>,
 }
 
@@ -306,8 +305,8 @@ impl Server {
         let dir = std::path::absolute(dir).map_err(DaemonError::Streams)?;
         let lock = inherit_lock(&dir.join(LOCK))?;
         let companion = with.map(|companion| watch_companion(companion, &dir)).transpose()?;
-        let path = dir.join(conf::FILE);
-        let Some(listener) = conf::read(&dir)?.listener else {
+        let path = dir.join(FILE);
+        let Some(listener) = configuration::read(&dir)?.listener else {
             return Err(DaemonError::NoListener { path });
         };
         let sockets = bind(listener.port)?;
@@ -316,7 +315,7 @@ impl Server {
             service.listen(socket).map_err(DaemonError::Thread)?;
         }
         // A change that was rolled back while we started took our listener out again.
-        if conf::read(&dir)?.listener.as_ref() != Some(&listener) {
+        if configuration::read(&dir)?.listener.as_ref() != Some(&listener) {
             return Err(DaemonError::Changed { path });
         }
         Ok(Self { dir, lock, listener, companion })
@@ -344,7 +343,7 @@ impl Server {
             return false;
         }
         // A file that is broken or cannot be read says nothing; like any mail server, go on with what was read last.
-        conf::read(&self.dir).map_or(true, |conf| conf.listener.as_ref() == Some(&self.listener))
+        configuration::read(&self.dir).map_or(true, |read| read.listener.as_ref() == Some(&self.listener))
     }
 }
 
