@@ -6,39 +6,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How an action ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Done, and proven.
-    Done,
-    /// Input refused.
-    Refused,
-    /// The plugin may not do or see this here.
-    Denied,
-    /// Somebody else holds what is needed.
-    Conflict,
-    /// Never configured.
-    Unconfigured,
-    /// The MTA's own check refuses the configuration.
-    Broken,
-    /// The MTA lacks something that the listener needs.
-    Precondition,
-    /// A fault of ours.
-    Fault,
-    /// This MTA or machine cannot do it.
-    Unsupported,
-    /// A node failed.
-    Node,
-    /// No MTA to act on.
-    Unavailable,
-    /// The deadline passed.
-    Deadline,
-    /// Made, not proven, rolled back.
-    Unproven,
-    /// Failed, and the way back failed too.
-    Failed,
-}
-
 /// One row of the table.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Row {
@@ -54,71 +21,68 @@ pub struct Row {
     pub service: &'static str,
 }
 
-const fn row(status: Status, number: u16, meaning: &'static str, service: &'static str) -> Row {
-    Row { status, number, meaning, service }
+/// Makes the enum and the table of the rows: number, variant, what it means, in what state the service is.
+macro_rules! statuses {
+    ($($(#[$about:meta])* $number:literal $name:ident: $meaning:literal, $service:literal;)*) => {
+        /// How an action ended.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Status {
+            $($(#[$about])* $name,)*
+        }
+
+        /// Every status there is, in the order of its number.
+        pub const TABLE: [Row; [$(Status::$name),*].len()] =
+            [$(Row { status: Status::$name, number: $number, meaning: $meaning, service: $service }),*];
+    };
 }
 
-/// Every status there is, in the order of its number.
-pub const TABLE: [Row; 14] = [
-    row(Status::Done, 0, "done, and proven", "as asked"),
-    row(Status::Refused, 11, "input refused", "untouched"),
-    row(
-        Status::Denied,
-        403,
-        "the plugin may not do or see this here (not root, a port that the sandbox may not bind, file not writable)",
-        "untouched",
-    ),
-    row(
-        Status::Conflict,
-        409,
-        "conflict: the port is held by another program (named, with its pid) or meant by another entry of the MTA's \
-         configuration, a listener that is not ours, another change holds the lock beyond its wait (its pid), another \
-         MTA than the one that was configured",
-        "untouched",
-    ),
-    row(Status::Unconfigured, 412, "never configured", "untouched"),
-    row(
-        Status::Broken,
-        422,
-        "the MTA's own check refuses the new configuration, or the administrator's is already broken (its message \
-         follows)",
-        "untouched",
-    ),
-    row(
-        Status::Precondition,
-        424,
+statuses! {
+    /// Done, and proven.
+    0 Done: "done, and proven", "as asked";
+    /// Input refused.
+    11 Refused: "input refused", "untouched";
+    /// The plugin may not do or see this here.
+    403 Denied:
+        "the plugin may not do or see this here (not root, a port that the sandbox may not bind, file not \
+         writable)",
+        "untouched";
+    /// Somebody else holds what is needed.
+    409 Conflict:
+        "conflict: the port is held by another program (named, with its pid) or meant by another entry of the \
+         MTA's configuration, a listener that is not ours, another change holds the lock beyond its wait (its \
+         pid), another MTA than the one that was configured",
+        "untouched";
+    /// Never configured.
+    412 Unconfigured: "never configured", "untouched";
+    /// The MTA's own check refuses the configuration.
+    422 Broken:
+        "the MTA's own check refuses the new configuration, or the administrator's is already broken (its \
+         message follows)",
+        "untouched";
+    /// The MTA lacks something that the listener needs.
+    424 Precondition:
         "a precondition is missing in the MTA: no AUTH mechanism, no readable certificate and key (named)",
-        "untouched",
-    ),
-    row(Status::Fault, 500, "a fault of ours, or state written by a newer version", "said in the sentence"),
-    row(Status::Unsupported, 501, "this MTA, or this machine's way of running it, cannot do it", "untouched"),
-    row(Status::Node, 502, "a node failed", "said per node"),
-    row(
-        Status::Unavailable,
-        503,
-        "no MTA found, more than one and none chosen, or the MTA is down",
-        "untouched",
-    ),
-    row(
-        Status::Deadline,
-        504,
-        "the deadline passed (the step is named); if anything was written it was rolled back and the old state is \
-         proven",
-        "as before",
-    ),
-    row(
-        Status::Unproven,
-        520,
+        "untouched";
+    /// A fault of ours.
+    500 Fault: "a fault of ours, or state written by a newer version", "said in the sentence";
+    /// This MTA or machine cannot do it.
+    501 Unsupported: "this MTA, or this machine's way of running it, cannot do it", "untouched";
+    /// A node failed.
+    502 Node: "a node failed", "said per node";
+    /// No MTA to act on.
+    503 Unavailable: "no MTA found, more than one and none chosen, or the MTA is down", "untouched";
+    /// The deadline passed.
+    504 Deadline:
+        "the deadline passed (the step is named); if anything was written it was rolled back and the old state \
+         is proven",
+        "as before";
+    /// Made, not proven, rolled back.
+    520 Unproven:
         "the change was made, could not be proven, and was rolled back; the old state is proven",
-        "as before",
-    ),
-    row(
-        Status::Failed,
-        521,
-        "the change failed and so did its rollback, or recovery",
-        "said in the sentence",
-    ),
-];
+        "as before";
+    /// Failed, and the way back failed too.
+    521 Failed: "the change failed and so did its rollback, or recovery", "said in the sentence";
+}
 
 impl Status {
     /// The number on the wire.
@@ -147,13 +111,6 @@ impl<'de> Deserialize<'de> for Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_status_stands_in_its_own_row() {
-        for (at, row) in TABLE.iter().enumerate() {
-            assert_eq!(row.status as usize, at, "{}", row.number);
-        }
-    }
 
     #[test]
     fn the_table_is_sorted_by_number() {
