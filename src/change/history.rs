@@ -15,6 +15,8 @@ use super::site::Site;
 use crate::sys::{FileError, Host};
 use crate::wire::text::chain;
 
+/// The name of the file, and that of the one that was put aside.
+pub(super) const FILES: [&str; 2] = ["history.jsonl", "history.jsonl.1"];
 /// When the history is put aside.
 const HISTORY_LIMIT: usize = 1 << 20;
 
@@ -52,13 +54,13 @@ impl Record {
 
     /// Appends it, putting a full history aside first.
     pub(super) fn append(&self, host: &dyn Host, state_dir: &Path) {
-        let path = state_dir.join("history.jsonl");
+        let [path, aside] = FILES.map(|name| state_dir.join(name));
         let result = (|| -> Result<(), ChangeError> {
             let mut line = serde_json::to_vec(self).map_err(ChangeError::Encode)?;
             line.push(b'\n');
             let old = host.read(&path)?.unwrap_or_default();
             if old.len() + line.len() > HISTORY_LIMIT {
-                host.rename(&path, &state_dir.join("history.jsonl.1"))?;
+                host.rename(&path, &aside)?;
             } else if old.last().is_some_and(|last| *last != b'\n') {
                 // A full disk has cut the last line short; this one is to be readable all the same.
                 line.insert(0, b'\n');
@@ -71,31 +73,36 @@ impl Record {
     }
 }
 
-/// The history, as far as it can be read.
-#[derive(Debug, Default, PartialEq)]
-pub struct History {
-    /// Its records, the oldest first.
-    pub records: Vec<Record>,
-    /// How many lines are none: a full disk cuts a line short.
-    pub broken: usize,
+/// The records of a history, the newest first; a line is read when it is come to, and blank lines are nothing.
+struct History<'b> {
+    left: &'b [u8],
+    /// How many lines so far were none: a full disk cuts a line short.
+    broken: usize,
 }
 
-impl History {
-    /// Reads the bytes of a history; blank lines are nothing.
-    pub fn of(bytes: &[u8]) -> Self {
-        let mut history = Self::default();
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-            match serde_json::from_slice(line) {
-                Ok(record) => history.records.push(record),
-                Err(_) => history.broken += 1,
-            }
-        }
-        history
+impl<'b> History<'b> {
+    fn of(bytes: &'b [u8]) -> Self {
+        Self { left: bytes, broken: 0 }
     }
 }
 
-/// The name of the file, and that of the one that was put aside.
-const FILES: [&str; 2] = ["history.jsonl", "history.jsonl.1"];
+impl Iterator for History<'_> {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        while !self.left.is_empty() {
+            let begin = self.left.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let line = &self.left[begin..];
+            self.left = &self.left[..begin.saturating_sub(1)];
+            match serde_json::from_slice(line) {
+                _ if line.trim_ascii().is_empty() => {}
+                Ok(record) => return Some(record),
+                Err(_) => self.broken += 1,
+            }
+        }
+        None
+    }
+}
 
 /// The latest records, the newest first, at most `limit` of those that `is_wanted`. Broken lines are skipped.
 ///
@@ -110,11 +117,10 @@ pub(super) fn latest(
     let mut found = Vec::new();
     for name in FILES {
         if found.len() < limit {
-            let history = History::of(&host.read(&state_dir.join(name))?.unwrap_or_default());
-            found.extend(history.records.into_iter().rev().filter(&is_wanted));
+            let bytes = host.read(&state_dir.join(name))?.unwrap_or_default();
+            found.extend(History::of(&bytes).filter(&is_wanted).take(limit - found.len()));
         }
     }
-    found.truncate(limit);
     Ok(found)
 }
 
@@ -164,7 +170,8 @@ mod tests {
     fn broken_lines_of_a_history_are_skipped_and_counted() {
         let [first, last] = ["start", "stop"].map(|action| serde_json::to_string(&record(action)).unwrap());
         let text = format!("{first}\n{}\n\n\u{1}\n{last}\n{}", &first[..40], &last[..7]);
-        let wanted = History { records: vec![record("start"), record("stop")], broken: 3 };
-        assert_eq!(History::of(text.as_bytes()), wanted);
+        let mut history = History::of(text.as_bytes());
+        let records: Vec<Record> = history.by_ref().collect();
+        assert_eq!((records, history.broken), (vec![record("stop"), record("start")], 3));
     }
 }

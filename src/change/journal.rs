@@ -203,6 +203,3 @@ impl Intent {
         }
     }
 }
-
-/// The files of a state directory, for `remove`.
-pub(super) const FILES: [&str; 5] = ["settings.json", "intent", "boot", "history.jsonl", "history.jsonl.1"];

@@ -7,12 +7,16 @@ use std::path::Path;
 
 use super::edits::EDITED;
 use super::error::ChangeError;
-use super::journal::{FILES, Intent};
+use super::history;
+use super::journal::Intent;
 use super::settings::Settings;
 use super::site::Site;
 use super::tell::tell;
 use crate::mta::Mta;
 use crate::sys::{Deadline, FileError, Host, Lock, files};
+
+/// The files of a state directory.
+const FILES: [&str; 5] = ["settings.json", "intent", "boot", history::FILES[0], history::FILES[1]];
 
 /// After `remove`: the state goes, and with it the lock.
 pub(super) fn forget(site: &Site, lock: Lock, before: Option<&Settings>) -> Result<(), FileError> {
