@@ -129,20 +129,15 @@ impl Site {
         &*self.mtas[kind as usize]
     }
 
-    /// The MTA that the configuration asks for.
-    fn choose(&self) -> Result<&dyn Mta, ChangeError> {
-        match self.options.choice {
-            Choice::Only(kind) => Ok(self.mta(kind)),
-            Choice::Auto => detect(&self.mtas, &*self.host).map_err(ChangeError::Unavailable),
-        }
-    }
-
     /// The mail server that the configuration asks for, or that is found.
     ///
     /// # Errors
     /// None was found, or more than one.
-    pub(super) fn found(&self) -> Result<Kind, ChangeError> {
-        Ok(self.choose()?.kind())
+    pub(super) fn choose(&self) -> Result<&dyn Mta, ChangeError> {
+        match self.options.choice {
+            Choice::Only(kind) => Ok(self.mta(kind)),
+            Choice::Auto => detect(&self.mtas, &*self.host).map_err(ChangeError::Unavailable),
+        }
     }
 
     /// The MTA that a change acts on: the one that was configured, as long as it is the one that is here. What only

@@ -110,11 +110,8 @@ pub struct Status {
 /// The settings cannot be read.
 pub(super) fn look(site: &Site) -> Result<Status, ChangeError> {
     let settings = site.settings()?;
-    let kind = settings.as_ref().map(|settings| settings.mta).or_else(|| site.found().ok());
-    let mta = kind.map(|kind| {
-        let why_not = site.mta(kind).changeable().err().map(|error| chain(&error));
-        (kind, why_not)
-    });
+    let mta = settings.as_ref().map(|settings| site.mta(settings.mta)).or_else(|| site.choose().ok());
+    let mta = mta.map(|mta| (mta.kind(), mta.changeable().err().map(|error| chain(&error))));
     let mut status = Status {
         is_running: Some(false),
         reason: Reason::NeverConfigured,

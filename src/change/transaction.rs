@@ -135,22 +135,15 @@ fn settle(site: &Site, plan: &Plan<'_>) -> Result<(), ChangeError> {
 /// Settings that could not be written for certain are as they were again, and the error stands; or they cannot be put back,
 /// and the change is made.
 fn unsettle(site: &Site, plan: &Plan<'_>, error: ChangeError) -> Result<(), ChangeError> {
-    let (host, state_dir) = (&*site.host, &site.options.state_dir);
-    let path = settings::path(state_dir);
-    let stand = || settings::read(host, &path).is_ok_and(|now| now == plan.after);
-    if !stand() {
-        return Err(error);
-    }
-    let back = settings::put(host, &path, plan.intent.before.as_ref());
-    if back.is_err() && stand() {
+    let path = settings::path(&site.options.state_dir);
+    let Err(back) = undo::put_settings_back(site, &plan.intent) else { return Err(error) };
+    if settings::read(&*site.host, &path).is_ok_and(|now| now == plan.after) {
         tracing::warn!(
             error = chain(&error),
             "the settings are written, and may be lost if the power fails now"
         );
         return Ok(());
     }
-    if let Err(error) = boot::restore(host, state_dir, plan.intent.boot.as_deref()) {
-        tracing::warn!(error = chain(&error), "the noted boot is not as it was");
-    }
+    tracing::warn!(error = chain(&back), "the settings and the noted boot may not be as they were");
     Err(error)
 }

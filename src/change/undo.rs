@@ -23,7 +23,11 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
     let host = &*site.host;
     // A deadline of its own, and never cut short by the change's.
     let deadline = Deadline::after(site.options.change);
-    unsettle(site, intent)?;
+    if !settings_stand(site, intent) {
+        // Whoever dies from here on has begun to undo, and has not made it.
+        Intent { undoing: true, ..intent.clone() }.write(host, &site.options.state_dir)?;
+    }
+    put_settings_back(site, intent)?;
     let Some(settings) = intent.before.as_ref().or(intent.after.as_ref()) else {
         Intent::remove(host, &site.options.state_dir);
         return Ok(());
@@ -86,13 +90,20 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
     Ok(())
 }
 
-/// The settings and the noted boot are as they were. Whoever dies from here on has begun to undo, and has not made it.
-fn unsettle(site: &Site, intent: &Intent) -> Result<(), ChangeError> {
+/// Whether the settings stand as they were before.
+fn settings_stand(site: &Site, intent: &Intent) -> bool {
+    let path = settings::path(&site.options.state_dir);
+    settings::read(&*site.host, &path).is_ok_and(|now| now == intent.before)
+}
+
+/// The settings and the noted boot are as they were.
+///
+/// # Errors
+/// One of them cannot be put back; it may stand as it was all the same.
+pub(super) fn put_settings_back(site: &Site, intent: &Intent) -> Result<(), ChangeError> {
     let (host, state_dir) = (&*site.host, &site.options.state_dir);
-    let path = settings::path(state_dir);
-    if !matches!(settings::read(host, &path), Ok(now) if now == intent.before) {
-        Intent { undoing: true, ..intent.clone() }.write(host, state_dir)?;
-        settings::put(host, &path, intent.before.as_ref())?;
+    if !settings_stand(site, intent) {
+        settings::put(host, &settings::path(state_dir), intent.before.as_ref())?;
     }
     Ok(boot::restore(host, state_dir, intent.boot.as_deref())?)
 }
