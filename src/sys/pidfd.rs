@@ -78,7 +78,7 @@ fn wait_for(pid: Pid, seen: Option<&Process>, writer: &io::PipeWriter) {
 /// Whether the process is still the one that was seen. Where `/proc` hides it, the kernel knows at least its pid.
 fn lives(pid: Pid, seen: Option<&Process>) -> bool {
     match seen {
-        Some(seen) => process(seen.pid).is_some_and(|now| now.started == seen.started),
+        Some(seen) => seen.lives(),
         None => test_kill_process(pid) != Err(Errno::SRCH),
     }
 }

@@ -132,6 +132,13 @@ fn shares(pid: i32, namespace: &str) -> io::Result<bool> {
     }
 }
 
+impl Process {
+    /// Whether it still runs: its pid may be another's by now.
+    pub(super) fn lives(&self) -> bool {
+        process(self.pid).is_some_and(|now| now.started == self.started)
+    }
+}
+
 /// Whether it is root's, or one of these users', by its real and its effective user.
 pub fn belongs_to(pid: i32, users: &[u32]) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, kill_process, pidfd_send_signal};
 
 use super::pidfd;
-use super::process::{Process, process};
+use super::process::Process;
 
 /// The signals that we ever send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn signal(target: &Process, signal: Signal) -> io::Result<()> {
     let pid = Pid::from_raw(target.pid).ok_or(Errno::SRCH)?;
     let pidfd = pidfd::open(pid)?;
     // The descriptor is taken before the start time is read again: what the two agree on cannot change any more.
-    if process(target.pid).is_none_or(|now| now.started != target.started) {
+    if !target.lives() {
         return Err(Errno::SRCH.into());
     }
     let sent = match &pidfd {
