@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use super::sheet::{MtaError, SMTP};
-use crate::sys::{Host, Process, SocketError};
+use crate::sys::{FileError, Host, Process, SocketError};
+use crate::wire::text::chain;
 
 /// Whether systemd runs this machine (sd_booted(3)).
 pub(super) fn systemd_runs(host: &dyn Host) -> bool {
@@ -18,6 +19,18 @@ pub(super) fn systemd_runs(host: &dyn Host) -> bool {
 /// Whether something is at this path, and may be looked at.
 pub(super) fn is_there(host: &dyn Host, path: &Path) -> bool {
     matches!(host.meta(path), Ok(Some(_)))
+}
+
+/// The text of an administrator's file, such as a certificate; `None` where there is none.
+///
+/// # Errors
+/// In a few words, why it cannot be read.
+pub(super) fn text_of(host: &dyn Host, path: &str) -> Result<Option<String>, String> {
+    match host.read(Path::new(path)) {
+        Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
+        Err(FileError::Irregular { kind, .. }) => Err(format!("is {kind}, not a regular file")),
+        Err(error) => Err(format!("cannot be read ({})", chain(&error))),
+    }
 }
 
 /// The addresses on which one of `pids` has the primary server's port open. They have to be where we are, and whoever else

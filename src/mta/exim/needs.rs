@@ -9,9 +9,10 @@ use std::path::Path;
 use super::alternate::Here;
 use super::conf::NOTLS;
 use super::read;
+use crate::mta::machine::text_of;
 use crate::mta::sheet::{AuthMode, Listener, MtaError};
-use crate::sys::{FileError, tls};
-use crate::wire::text::{chain, foreign};
+use crate::sys::tls;
+use crate::wire::text::foreign;
 
 fn missing(what: String) -> MtaError {
     MtaError::Precondition(what)
@@ -118,18 +119,11 @@ impl Here<'_> {
         for path in read::list(value).iter().filter(|_| !value.contains('$')) {
             let unusable =
                 |why: &str| missing(format!("{option} = {} {why}; both modes need TLS", foreign(path)));
-            let text = match self.desk.host.read(Path::new(path)) {
-                Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-                Ok(None) => {
-                    return Err(missing(format!(
-                        "{option} = {} does not exist; both modes need TLS{SELF_SIGNED}",
-                        foreign(path)
-                    )));
-                }
-                Err(FileError::Irregular { kind, .. }) => {
-                    return Err(unusable(&format!("is {kind}, not a regular file")));
-                }
-                Err(error) => return Err(unusable(&format!("cannot be read ({})", chain(&error)))),
+            let Some(text) = text_of(self.desk.host, path).map_err(|why| unusable(&why))? else {
+                return Err(missing(format!(
+                    "{option} = {} does not exist; both modes need TLS{SELF_SIGNED}",
+                    foreign(path)
+                )));
             };
             if !text.contains(part) {
                 return Err(unusable(&format!("holds no {}", part.trim_matches('-').to_lowercase())));

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::alternate::Here;
 use super::master::{Service, words};
-use crate::mta::machine::is_there;
+use crate::mta::machine::{is_there, text_of};
 use crate::mta::sheet::{AuthMode, Listener, MtaError};
-use crate::sys::{FileError, tls};
-use crate::wire::text::{chain, foreign};
+use crate::sys::tls;
+use crate::wire::text::foreign;
 
 /// Where Cyrus SASL looks for what Postfix offers, unless `cyrus_sasl_config_path` says otherwise.
 const CYRUS: [&str; 4] = ["/etc/postfix/sasl", "/etc/sasl2", "/usr/lib/sasl2", "/usr/lib64/sasl2"];
@@ -43,14 +43,8 @@ fn holds(parameter: &str, path: &str, text: &str, parts: &[&str]) -> Result<(), 
 impl Here<'_> {
     /// The text of the administrator's certificate or key.
     fn pem(&self, parameter: &str, path: &str) -> Result<String, MtaError> {
-        match self.desk.host.read(Path::new(path)) {
-            Ok(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            Ok(None) => Err(unusable(parameter, path, "does not exist")),
-            Err(FileError::Irregular { kind, .. }) => {
-                Err(unusable(parameter, path, &format!("is {kind}, not a regular file")))
-            }
-            Err(error) => Err(unusable(parameter, path, &format!("cannot be read ({})", chain(&error)))),
-        }
+        let text = text_of(self.desk.host, path).map_err(|why| unusable(parameter, path, &why))?;
+        text.ok_or_else(|| unusable(parameter, path, "does not exist"))
     }
 
     /// Where another entry has, for itself alone, what `main.cf` lacks: that this is not read, and where it has to stand.
