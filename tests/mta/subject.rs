@@ -7,9 +7,10 @@
 use super::machine::{Hook, Node, Recipe, Workshop, holds, only_child};
 use super::support::plugin::{Launch, Plugin};
 use super::support::process::{as_pid, name};
+pub(crate) use super::support::settings;
 use super::support::{PATIENCE, collect, eventually, repetitions};
 use nix::sys::signal::{Signal, kill};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -379,11 +380,6 @@ pub(crate) fn kill_plugin(machine: &impl Subject, mut plugin: Plugin) {
     // nsenter stops itself when the program that it waits for is stopped, and would not see the end.
     let _ = kill(as_pid(plugin.pid()), Signal::SIGCONT);
     plugin.wait();
-}
-
-/// Input of `update`.
-pub(crate) fn settings(port: u16, mode: &str) -> Value {
-    json!({"alternate_smtp_port": port, "auth_mode": mode})
 }
 
 /// Configures the service, stopped.

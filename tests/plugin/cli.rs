@@ -2,12 +2,11 @@
 //! exit codes, `call`, `schema`, `remove`, a bad configuration, paths that may not be trusted, a terminal.
 
 use super::support::plugin::{Killed, Launch, Run, request, wait, well_formed};
-use super::support::process::{is_root, listeners, signal};
-use super::support::sandbox::{NOBODY, Sandbox};
+use super::support::process::is_root;
+use super::support::sandbox::{NOBODY, Sandbox, kill_listeners};
 use super::support::smtp::{is_closed, is_open};
 use super::support::terminal::Terminal;
 use super::support::{ACTIONS, PATIENCE, TLS_YES, eventually, names_number, skip, status, within};
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
@@ -462,8 +461,7 @@ fn status_history_and_check_say_in_words_and_by_exit_code_how_it_is() {
     plugin.succeed("stop", Value::Null);
     assert_eq!(said("check").0, Some(0));
     plugin.succeed("start", Value::Null);
-    listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
-    eventually(PATIENCE, "the port is free", || is_closed(port));
+    kill_listeners(port);
     let (code, text) = said("check");
     assert!(code == Some(2) && text.contains("(ended)"), "{text}");
 }

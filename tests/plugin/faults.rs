@@ -8,7 +8,7 @@
 use super::support::plugin::Run;
 use super::support::sandbox::Sandbox;
 use super::support::smtp::{is_closed, is_open};
-use super::support::{PATIENCE, TLS_YES, eventually, repetitions, skip, success};
+use super::support::{PATIENCE, TLS_YES, eventually, repetitions, settings, skip, success};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
@@ -54,10 +54,6 @@ const CHANGES: [Change; 6] = [
 enum Fault {
     Error(&'static str),
     Death,
-}
-
-fn settings(port: u16, mode: &str) -> Value {
-    json!({ "alternate_smtp_port": port, "auth_mode": mode })
 }
 
 /// A machine in the state that a change starts from.

@@ -5,7 +5,7 @@
 
 use super::support::plugin::Plugin;
 use super::support::process::{alive, is_root, listeners, name, signal};
-use super::support::sandbox::{Frozen, Sandbox, addresses};
+use super::support::sandbox::{Frozen, Sandbox, addresses, kill_listeners};
 use super::support::smtp::{RIGHT, Session, WRONG, greeting, is_closed, is_open, ready_for_auth};
 use super::support::{
     PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure, names_number, skip, status, success, within,
@@ -450,8 +450,7 @@ fn another_program_that_takes_the_port_of_a_dead_listener_is_not_the_service() {
     let mut plugin = sandbox.plugin();
     let port = sandbox.run(&mut plugin, TLS_YES);
     assert_eq!(plugin.payload("isRunning", Value::Null), true);
-    listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
-    eventually(PATIENCE, "the port is free", || is_closed(port));
+    kill_listeners(port);
     let _held = TcpListener::bind(("127.0.0.1", port)).unwrap();
     assert_eq!(plugin.payload("isRunning", Value::Null), false);
 }
@@ -461,8 +460,7 @@ fn a_listener_that_died_is_not_running() {
     let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();
     let port = sandbox.run(&mut plugin, TLS_YES);
-    listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
-    eventually(PATIENCE, "the port is free", || is_closed(port));
+    kill_listeners(port);
     assert_eq!(plugin.payload("isRunning", Value::Null), false);
 }
 
@@ -485,8 +483,7 @@ fn the_status_says_why_a_listener_is_down() {
     let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();
     let port = sandbox.run(&mut plugin, TLS_YES);
-    listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
-    eventually(PATIENCE, "the port is free", || is_closed(port));
+    kill_listeners(port);
     let mut status = || plugin.payload("queryStatus", Value::Null);
     let ended = status();
     assert_eq!((&ended["is_running"], &ended["wanted"]), (&json!(0), &json!("running")), "{ended}");
@@ -520,8 +517,7 @@ fn a_listener_that_died_stays_dead_until_it_is_started() {
     let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();
     let port = sandbox.run(&mut plugin, TLS_YES);
-    listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
-    eventually(PATIENCE, "the port is free", || is_closed(port));
+    kill_listeners(port);
     plugin.end();
     let mut next = sandbox.plugin();
     assert_eq!((next.payload("isRunning", Value::Null), is_closed(port)), (json!(false), true));

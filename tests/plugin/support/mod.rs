@@ -25,7 +25,7 @@ pub(crate) const TLS_YES: &str = "auth_yes/tls_yes";
 pub(crate) const TLS_OPTIONAL: &str = "auth_yes/tls_optional";
 
 /// Every action of the panel's page, and those we added.
-pub(crate) const ACTIONS: [&str; 18] = [
+pub(crate) const ACTIONS: [&str; 20] = [
     "isRunning",
     "isRunningOnNode",
     "listGeneralName",
@@ -44,7 +44,14 @@ pub(crate) const ACTIONS: [&str; 18] = [
     "update",
     "queryUpdate",
     "queryNodes",
+    "queryStatus",
+    "queryHistory",
 ];
+
+/// Input of `update`.
+pub(crate) fn settings(port: u16, mode: &str) -> Value {
+    json!({ "alternate_smtp_port": port, "auth_mode": mode })
+}
 
 /// Polls until the condition holds; says whether it did within the limit.
 pub(crate) fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {

@@ -258,6 +258,13 @@ impl Drop for Sandbox {
     }
 }
 
+/// Kills whoever listens on the port, and waits until nobody does.
+#[track_caller]
+pub(crate) fn kill_listeners(port: u16) {
+    listeners(port).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
+    eventually(PATIENCE, "the port is free", || is_closed(port));
+}
+
 /// Every address that the service binds on this machine.
 pub(crate) fn addresses(port: u16) -> Vec<SocketAddr> {
     let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
