@@ -15,7 +15,7 @@ use mail_smtp2::change::Choice;
 use mail_smtp2::mta::Kind;
 use mail_smtp2::mta::qmail::{self, Variables};
 use mail_smtp2::sys::{FileError, files};
-use mail_smtp2::wire::text::{chain, foreign};
+use mail_smtp2::wire::text::{chain, printable};
 
 /// Where the configuration is, unless `--config` says otherwise.
 pub(crate) const DEFAULT_PATH: &str = "/etc/mail-smtp2.toml";
@@ -166,7 +166,7 @@ impl std::str::FromStr for MtaKind {
         let known = Kind::ALL.into_iter().find(|kind| kind.name() == text);
         known.map(|kind| Self(Some(kind))).ok_or_else(|| {
             let names = Kind::ALL.map(Kind::name).join(", ");
-            format!("unknown mail server {}, expected auto, {names}", foreign(text))
+            format!("unknown mail server {}, expected auto, {names}", printable(text))
         })
     }
 }
@@ -285,7 +285,7 @@ impl<'de> Deserialize<'de> for Word {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
         let odd = |c: char| c.is_whitespace() || c.is_control();
-        if (1..=255).contains(&word.len()) && !word.contains(odd) && foreign(&word) == word {
+        if (1..=255).contains(&word.len()) && !word.contains(odd) && printable(&word) == word {
             Ok(Self(word))
         } else {
             Err(serde::de::Error::custom("expected 1 to 255 bytes without blanks and control characters"))
@@ -345,7 +345,7 @@ pub(crate) fn read(path: Option<&Path>) -> Result<Config, ConfigError> {
     let said = |error: &toml::de::Error| {
         let at = error.span().map(|span| line(&bytes, span.start));
         let value = error.span().and_then(|span| text.get(span)).unwrap_or_default();
-        (at, foreign(value), foreign(error.message()))
+        (at, printable(value), printable(error.message()))
     };
     let deserializer = toml::Deserializer::parse(text).map_err(|error| {
         let (at, _, message) = said(&error);
@@ -353,7 +353,7 @@ pub(crate) fn read(path: Option<&Path>) -> Result<Config, ConfigError> {
     })?;
     let config: Config = serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let (at, value, message) = said(error.inner());
-        wrong(at, format!("{} = {value}: {message}", foreign(error.path().to_string())))
+        wrong(at, format!("{} = {value}: {message}", printable(error.path().to_string())))
     })?;
     if let Some((at, id)) = named_twice(&config.cluster.node) {
         let what = format!("cluster.node[{at}].id = {:?}: a node above has this id", id.get_ref().0);

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How many lines may wait.
 const LINES: usize = 1024;
 /// How long the last lines may take to get out.
-const PATIENCE: Duration = Duration::from_millis(500);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The way to stderr, opened at the first line: most sessions never log one.
 static WAY: Mutex<Option<Way>> = Mutex::new(None);
@@ -60,7 +60,7 @@ impl Write for Line {
 pub(crate) fn flush() {
     let Some(Way { lines, end }) = way().take() else { return };
     drop(lines);
-    let _ = end.recv_timeout(PATIENCE);
+    let _ = end.recv_timeout(FLUSH_TIMEOUT);
 }
 
 fn way() -> MutexGuard<'static, Option<Way>> {

@@ -39,7 +39,7 @@ use mail_smtp2::transport::{self, Pipes};
 use mail_smtp2::wire::call;
 use mail_smtp2::wire::envelope::Envelope;
 use mail_smtp2::wire::status::Status;
-use mail_smtp2::wire::text::{chain, foreign};
+use mail_smtp2::wire::text::{chain, printable};
 use serde_json::value::RawValue;
 
 /// The panel's alternate inbound SMTP server, as a JSON-RPC 2.0 plugin: reads requests from stdin, one a line, and
@@ -293,7 +293,7 @@ impl Program {
 
     fn call(self, action: &str, json: Option<&str>) -> ExitCode {
         if let Some(Err(error)) = json.map(serde_json::from_str::<&RawValue>) {
-            return complain(&format!("the parameters are not JSON: {}", foreign(error.to_string())), 2);
+            return complain(&format!("the parameters are not JSON: {}", printable(error.to_string())), 2);
         }
         let params = json.map(|json| format!(",\"params\":{json}")).unwrap_or_default();
         let name = serde_json::Value::from(action);
@@ -320,7 +320,7 @@ impl Program {
                     .is_ok_and(|envelope: Envelope| envelope.status != Status::Done);
                 print(&format!("{result}\n"), ExitCode::from(u8::from(failed)))
             }
-            Ok(Reply { error: Some(error), .. }) => complain(&foreign(error.message), 2),
+            Ok(Reply { error: Some(error), .. }) => complain(&printable(error.message), 2),
             _ => complain("there was no answer", 1),
         }
     }

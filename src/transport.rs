@@ -24,7 +24,7 @@ const FLUSH: usize = 64 * 1024;
 /// What a pipe takes at once, in bytes (pipe(7)).
 const PIPE_BUF: usize = 4096;
 /// How long a host may take to accept the last bytes of a session that is asked to end.
-const PATIENCE: Duration = Duration::from_millis(400);
+const DELIVERY_TIME: Duration = Duration::from_millis(400);
 /// How long after the end of input the news of a dead parent may come, in milliseconds.
 const NEWS: u8 = 10;
 
@@ -84,7 +84,7 @@ pub fn serve(pipes: Pipes, dispatch: Dispatch, upkeep: Upkeep, limit: usize, far
         session.end(Ending::HungUp);
     }
     lanes.drain();
-    session.leave(0, PATIENCE)
+    session.leave(0, DELIVERY_TIME)
 }
 
 impl Session {
@@ -218,9 +218,9 @@ impl Session {
         let lanes = self.lanes.wait();
         match ending {
             Ending::Asked => {
-                let left = lanes.close(PATIENCE);
-                self.deliver(&left, Instant::now() + PATIENCE);
-                self.leave(0, PATIENCE)
+                let left = lanes.close(DELIVERY_TIME);
+                self.deliver(&left, Instant::now() + DELIVERY_TIME);
+                self.leave(0, DELIVERY_TIME)
             }
             Ending::HungUp => {
                 lanes.abandon();

@@ -28,7 +28,7 @@ pub enum Lane {
     /// It looks: answered while a change runs, but not before an interrupted change is ended.
     Read,
     /// It looks at another machine: on a worker, in nobody's way. No row's own: a read takes it where its input says so.
-    Away,
+    Remote,
     /// It changes something: one after the other, in the order of arrival.
     Change,
 }

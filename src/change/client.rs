@@ -11,7 +11,7 @@ use std::thread;
 use crate::mta::{AuthMode, Mta};
 use crate::sys::smtp::{Heard, Upgrade};
 use crate::sys::{Asked, Deadline, Dialogue, Host, Layer, Question, Recipient, Reply, SmtpError};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// What one dialogue, or all of them at an address, amount to.
 pub(super) enum Verdict {
@@ -175,7 +175,7 @@ impl Client<'_> {
             _ => match &dialogue.upgrade {
                 Upgrade::Unasked | Upgrade::NotOffered => Some("STARTTLS is not offered".to_owned()),
                 Upgrade::Refused(reply) => Some(format!("STARTTLS is refused: {}", quoted(reply))),
-                Upgrade::Failed(why) => Some(format!("TLS cannot be had: {}", foreign(why))),
+                Upgrade::Failed(why) => Some(format!("TLS cannot be had: {}", printable(why))),
                 Upgrade::Done(tls) if !tls.ehlo.accepted() => {
                     Some(format!("EHLO is refused after TLS: {}", quoted(&tls.ehlo)))
                 }
@@ -188,7 +188,7 @@ impl Client<'_> {
 }
 
 fn quoted(reply: &Reply) -> String {
-    foreign(reply.to_string())
+    printable(reply.to_string())
 }
 
 /// Does the same with each of `all` at once, in a thread for each that can be had; the results in their order.

@@ -43,7 +43,7 @@ pub enum ChangeError {
     },
     /// The port is spoken of elsewhere in the MTA's configuration.
     #[error("port {port} is meant by {by}")]
-    PortMeant {
+    PortClaimed {
         /// The port.
         port: u16,
         /// The entry.
@@ -81,7 +81,7 @@ pub enum ChangeError {
     },
     /// A file that is wholly ours was written by somebody while a change was under way.
     #[error("{} was written by somebody else meanwhile; put it right by hand", path.display())]
-    Foreign {
+    NotOurs {
         /// The file.
         path: PathBuf,
     },
@@ -197,10 +197,10 @@ impl ChangeError {
             Self::Refused(_) => Status::Refused,
             Self::Unconfigured => Status::Unconfigured,
             Self::Unavailable(_) => Status::Unavailable,
-            Self::OtherMta { .. } | Self::PortHeld { .. } | Self::PortMeant { .. } | Self::Moved { .. } => {
+            Self::OtherMta { .. } | Self::PortHeld { .. } | Self::PortClaimed { .. } | Self::Moved { .. } => {
                 Status::Conflict
             }
-            Self::Foreign { .. } | Self::Stranger { .. } => Status::Conflict,
+            Self::NotOurs { .. } | Self::Stranger { .. } => Status::Conflict,
             Self::PortDenied { .. } => Status::Denied,
             Self::Marks { .. }
             | Self::Garbled { .. }

@@ -12,7 +12,7 @@ use super::error::ChangeError;
 use super::site::Site;
 use crate::mta::{Mta, MtaError};
 use crate::sys::{Deadline, Held, Host, Process, Socket, SocketError};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// The last listener that was seen, and where.
 #[derive(Debug, Default)]
@@ -138,7 +138,7 @@ pub(super) fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Opti
 /// Holders as a sentence names them: `nginx (pid 812)`.
 pub(super) fn name(host: &dyn Host, mta: &dyn Mta, holders: &[Process]) -> String {
     let [first, ..] = holders else { return "another program".to_owned() };
-    let name = format!("{} (pid {})", foreign(&first.name), first.pid);
+    let name = format!("{} (pid {})", printable(&first.name), first.pid);
     if mta.is_own(host, first) {
         format!("{name}, which {} has left behind: end it, or it goes on listening", mta.kind())
     } else {

@@ -16,7 +16,7 @@ use super::settings::{self, Settings, Wanted};
 use super::site::Site;
 use super::verb::Verb;
 use super::{boot, live, ports, prove};
-use crate::mta::{Alternate, AuthMode, Desk, Goal, Listener, Meant, Mta};
+use crate::mta::{Alternate, AuthMode, Claim, Context, Goal, Listener, Mta};
 use crate::sys::{Deadline, Host};
 
 /// The port of an unconfigured machine (page of the panel).
@@ -36,7 +36,7 @@ pub(super) struct Plan<'s> {
     /// Where the listener is bound, as the primary is.
     pub(super) addresses: Vec<IpAddr>,
     /// The ports that other entries of the configuration speak of.
-    pub(super) claims: Vec<Meant>,
+    pub(super) claims: Vec<Claim>,
     /// The settings that it leads to; `None` is none.
     pub(super) after: Option<Settings>,
     /// What is to become of the service, one after the other.
@@ -69,7 +69,7 @@ struct Found<'s> {
 struct Steps {
     phases: Vec<Goal>,
     files: Vec<File>,
-    claims: Vec<Meant>,
+    claims: Vec<Claim>,
 }
 
 impl Asked<'_> {
@@ -93,19 +93,23 @@ impl<'s> Plan<'s> {
     ///
     /// # Errors
     /// What speaks against it, or cannot be found out.
-    pub(super) fn make(site: &'s Site, verb: Verb, desk: Desk<'s>) -> Result<Option<Self>, ChangeError> {
+    pub(super) fn make(
+        site: &'s Site,
+        verb: Verb,
+        context: Context<'s>,
+    ) -> Result<Option<Self>, ChangeError> {
         let Some(asked) = asked(site, verb)? else { return Ok(None) };
-        let found = found(site, &asked, desk)?;
-        let mut steps = steps(&asked, &found, desk.host)?;
+        let found = found(site, &asked, context)?;
+        let mut steps = steps(&asked, &found, context.host)?;
         let after = with_saved(asked.after.clone(), &steps.files);
-        let settings_only = settings_only(&asked, &found, &steps, desk)?;
-        let stand = desk.host.stamp(&settings::path(&site.options.state_dir))?.is_some();
+        let settings_only = settings_only(&asked, &found, &steps, context)?;
+        let stand = context.host.stamp(&settings::path(&site.options.state_dir))?.is_some();
         if settings_only && asked.before == after && stand {
             return Ok(None);
         }
-        refuse_what_cannot_be(&asked, &found, &steps, after.as_ref(), desk.host)?;
+        refuse_what_cannot_be(&asked, &found, &steps, after.as_ref(), context.host)?;
         let files = std::mem::take(&mut steps.files);
-        let intent = intent(site, &asked, &found, &files, after.clone(), settings_only, desk)?;
+        let intent = intent(site, &asked, &found, &files, after.clone(), settings_only, context)?;
         let Found { alternate, addresses, .. } = found;
         let Steps { phases, claims, .. } = steps;
         Ok(Some(Self {
@@ -129,7 +133,7 @@ fn asked(site: &Site, verb: Verb) -> Result<Option<Asked<'_>>, ChangeError> {
         Some(before) if before.format > settings::FORMAT => {
             return Err(ChangeError::Newer { theirs: before.format, ours: settings::FORMAT });
         }
-        None if verb.ends() => return Ok(None),
+        None if verb.tears_down() => return Ok(None),
         None if matches!(verb, Verb::Start | Verb::Restart) => return Err(ChangeError::Unconfigured),
         _ => {}
     }
@@ -140,9 +144,9 @@ fn asked(site: &Site, verb: Verb) -> Result<Option<Asked<'_>>, ChangeError> {
 }
 
 /// Second question: what is there?
-fn found<'s>(site: &Site, asked: &Asked<'s>, desk: Desk<'s>) -> Result<Found<'s>, ChangeError> {
-    let Desk { host, deadline, .. } = desk;
-    let alternate = site.alternate(asked.mta, desk)?;
+fn found<'s>(site: &Site, asked: &Asked<'s>, context: Context<'s>) -> Result<Found<'s>, ChangeError> {
+    let Context { host, deadline, .. } = context;
+    let alternate = site.alternate(asked.mta, context)?;
     let listener = asked.was_wanted().or(asked.goal());
     let addresses = settled(host, asked.mta, &*alternate, listener, deadline)?;
     let was = match asked.was_wanted() {
@@ -175,13 +179,13 @@ fn settings_only(
     asked: &Asked<'_>,
     found: &Found<'_>,
     steps: &Steps,
-    desk: Desk<'_>,
+    context: Context<'_>,
 ) -> Result<bool, ChangeError> {
     let is_as_asked = match (asked.goal(), asked.port_before()) {
         (Some(goal), _) => found.was == Was::Up && Some(goal) == asked.was_wanted(),
         (None, Some(port)) => {
             ports::is_claimed(&steps.claims, port)
-                || prove::is_down(desk.host, asked.mta, port, &found.addresses, desk.deadline)?
+                || prove::is_down(context.host, asked.mta, port, &found.addresses, context.deadline)?
         }
         (None, None) => true,
     };
@@ -273,7 +277,7 @@ fn intent(
     files: &[File],
     after: Option<Settings>,
     settings_only: bool,
-    Desk { host, deadline, .. }: Desk<'_>,
+    Context { host, deadline, .. }: Context<'_>,
 ) -> Result<Intent, ChangeError> {
     let state_dir = &site.options.state_dir;
     let (mta, alternate, was) = (asked.mta, &*found.alternate, found.was);

@@ -11,7 +11,7 @@ use super::edits::{File, files};
 use super::error::{ChangeError, refuse};
 use super::live;
 use super::verb::Verb;
-use crate::mta::{Alternate, By, Goal, Meant, Mta, Staged};
+use crate::mta::{Alternate, Claim, Claimant, Goal, Mta, Staged};
 use crate::sys::Host;
 
 /// The ports that the MTA's configuration without our block speaks of.
@@ -19,27 +19,31 @@ pub(super) fn claims(
     host: &dyn Host,
     alternate: &dyn Alternate,
     is_ours: Option<block::IsOurs>,
-) -> Result<Vec<Meant>, ChangeError> {
+) -> Result<Vec<Claim>, ChangeError> {
     let files = files(host, alternate, &[Goal::Stopped], None, is_ours)?;
     let without_ours: Vec<Staged> = files.iter().map(File::staged).collect();
-    Ok(alternate.meant(&without_ours)?)
+    Ok(alternate.claims(&without_ours)?)
 }
 
 /// Whether `port` is somebody else's in the MTA's configuration: it may be open, and that is none of our business.
-pub(super) fn is_claimed(claims: &[Meant], port: u16) -> bool {
+pub(super) fn is_claimed(claims: &[Claim], port: u16) -> bool {
     claims.iter().any(|claim| claim.port == port)
 }
 
 /// Whether nothing else in the MTA's configuration speaks of the port.
-pub(super) fn is_unclaimed(meant: &[Meant], verb: Verb, port: u16) -> Result<(), ChangeError> {
-    match meant.iter().find(|meant| meant.port == port) {
+pub(super) fn is_unclaimed(claims: &[Claim], verb: Verb, port: u16) -> Result<(), ChangeError> {
+    match claims.iter().find(|claim| claim.port == port) {
         None => Ok(()),
-        Some(Meant { by: By::Entry(by), .. }) => Err(ChangeError::PortMeant { port, by: by.clone() }),
-        Some(Meant { by: By::Primary, .. }) if matches!(verb, Verb::Update { port: Some(_), .. }) => {
+        Some(Claim { claimant: Claimant::Entry(by), .. }) => {
+            Err(ChangeError::PortClaimed { port, by: by.clone() })
+        }
+        Some(Claim { claimant: Claimant::Primary, .. })
+            if matches!(verb, Verb::Update { port: Some(_), .. }) =>
+        {
             Err(refuse("alternate_smtp_port", format!("{port} is the primary server's own port")))
         }
-        Some(Meant { by: By::Primary, .. }) => {
-            Err(ChangeError::PortMeant { port, by: "the primary server".to_owned() })
+        Some(Claim { claimant: Claimant::Primary, .. }) => {
+            Err(ChangeError::PortClaimed { port, by: "the primary server".to_owned() })
         }
     }
 }

@@ -23,7 +23,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 const LONGER: u32 = 3;
 /// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it, and a
 /// primary server that is just being reloaded shows half of its addresses.
-const PATIENCE: Duration = Duration::from_secs(6);
+const TIME_TO_SERVE: Duration = Duration::from_secs(6);
 /// How long the primary server may take to greet before a change.
 const GREETING: Duration = Duration::from_secs(3);
 
@@ -43,8 +43,8 @@ pub(super) fn up(
     alive: &dyn Fn() -> Result<(), ChangeError>,
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
-    let patience = deadline.within(PATIENCE);
-    let mut lives = patience;
+    let serves_by = deadline.within(TIME_TO_SERVE);
+    let mut lives = serves_by;
     let mut retry = RETRY.0;
     let mut put_off = None;
     let mut suspect = None;
@@ -57,9 +57,9 @@ pub(super) fn up(
             Glance::Absent if deadline.passed() => {
                 return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
             }
-            Glance::Unfit(what) if patience.passed() => return Err(ChangeError::Unfit(what)),
-            Glance::Odd(what) if patience.passed() => return Err(ChangeError::Unproven(what)),
-            Glance::Absent if patience.passed() && !live::owned(host, mta, listener.port)?.is_empty() => {
+            Glance::Unfit(what) if serves_by.passed() => return Err(ChangeError::Unfit(what)),
+            Glance::Odd(what) if serves_by.passed() => return Err(ChangeError::Unproven(what)),
+            Glance::Absent if serves_by.passed() && !live::owned(host, mta, listener.port)?.is_empty() => {
                 let what = "it does not listen on all addresses of the primary server";
                 return Err(ChangeError::Unproven(what.to_owned()));
             }
@@ -69,7 +69,7 @@ pub(super) fn up(
             Glance::Absent => {
                 alive()?;
                 if !mta.owners(host)?.is_empty() {
-                    lives = deadline.within(PATIENCE);
+                    lives = deadline.within(TIME_TO_SERVE);
                 }
                 host.sleep(PAUSE);
             }
@@ -96,7 +96,7 @@ pub(super) fn alive(
     if primary_ran && !alternate.primary_runs()? {
         return Err(ChangeError::Unproven("the mail server has died of it".to_owned()));
     }
-    alternate.hopeless(listener)?.map_or(Ok(()), |why| Err(ChangeError::Unproven(why)))
+    alternate.cannot_start(listener)?.map_or(Ok(()), |why| Err(ChangeError::Unproven(why)))
 }
 
 /// What one look shows.

@@ -13,7 +13,7 @@ use super::error::ChangeError;
 use super::settings::{self, Settings};
 use super::verb::Verb;
 use crate::mta::gone::Gone;
-use crate::mta::{Alternate, Desk, Kind, Mta, MtaError, Presence, detect};
+use crate::mta::{Alternate, Context, Kind, Mta, MtaError, Presence, detect};
 use crate::sys::{Deadline, Host, Lock, Stamp};
 
 /// Which MTA is to be run: a certain one, or the one that is found.
@@ -108,8 +108,8 @@ impl Site {
     }
 
     /// What a sheet may look at until `deadline`; `staging` is where its copies go.
-    pub(super) fn desk<'s>(&'s self, staging: &'s Path, deadline: Deadline) -> Desk<'s> {
-        Desk { host: &*self.host, staging, deadline }
+    pub(super) fn context<'s>(&'s self, staging: &'s Path, deadline: Deadline) -> Context<'s> {
+        Context { host: &*self.host, staging, deadline }
     }
 
     /// The lock that all plugins of the machine share.
@@ -145,13 +145,13 @@ impl Site {
     pub(super) fn acting(&self, before: Option<&Settings>, verb: Verb) -> Result<&dyn Mta, ChangeError> {
         let mta = match (before, self.options.choice) {
             (None, _) => self.choose()?,
-            (Some(before), Choice::Only(kind)) if kind != before.mta && !verb.ends() => {
+            (Some(before), Choice::Only(kind)) if kind != before.mta && !verb.tears_down() => {
                 return Err(ChangeError::OtherMta { configured: before.mta, found: kind });
             }
             (Some(before), _) => self.mta(before.mta),
         };
         mta.changeable()?;
-        if verb.ends() || mta.presence(&*self.host) != Presence::Missing {
+        if verb.tears_down() || mta.presence(&*self.host) != Presence::Missing {
             return Ok(mta);
         }
         match detect(&self.mtas, &*self.host) {
@@ -170,11 +170,11 @@ impl Site {
     pub(super) fn alternate<'a>(
         &self,
         mta: &'a dyn Mta,
-        desk: Desk<'a>,
+        context: Context<'a>,
     ) -> Result<Box<dyn Alternate + 'a>, MtaError> {
-        match mta.presence(desk.host) {
-            Presence::Missing => Ok(Box::new(Gone { mta, host: desk.host })),
-            Presence::Installed | Presence::Runs => mta.alternate(desk),
+        match mta.presence(context.host) {
+            Presence::Missing => Ok(Box::new(Gone { mta, host: context.host })),
+            Presence::Installed | Presence::Runs => mta.alternate(context),
         }
     }
 }

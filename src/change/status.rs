@@ -14,7 +14,7 @@ use super::site::Site;
 use super::{block, live};
 use crate::mta::{Kind, Mta, Presence};
 use crate::sys::{Held, LockError};
-use crate::wire::text::{chain, foreign};
+use crate::wire::text::{chain, printable};
 
 /// Why the listener is as it is; a closed set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +145,7 @@ fn why(site: &Site, settings: &Settings, status: &mut Status) {
     status.is_running = Some(!held.is_empty());
     status.addresses = addresses(&held);
     status.process =
-        held.first().and_then(|held| host.process(held.pid)).map(|it| (it.pid, foreign(&it.name)));
+        held.first().and_then(|held| host.process(held.pid)).map(|it| (it.pid, printable(&it.name)));
     (status.reason, status.sentence) = match held.is_empty() {
         false => (Reason::Running, Reason::Running.sentence()),
         true => why_not(site, mta, settings),
@@ -199,5 +199,5 @@ fn changing(site: &Site) -> Option<Changing> {
         Err(LockError::Held { holder }) => holder.filter(|pid| site.host.process(*pid).is_some()),
         _ => None,
     };
-    Some(Changing { action: foreign(intent.action), pid })
+    Some(Changing { action: printable(intent.action), pid })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::error::ChangeError;
 use crate::mta::Tell;
 use crate::sys::{Command, CommandError, Deadline, Ended, Host, Output, Process, Signal};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// How long a daemon that was asked to end is waited for before it is made to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -42,7 +42,7 @@ pub(super) fn tell(host: &dyn Host, tells: &[Tell], deadline: Deadline) -> Resul
             }
             Tell::Signal(process, signal) => {
                 let failed =
-                    |source| ChangeError::Signal { name: foreign(&process.name), pid: process.pid, source };
+                    |source| ChangeError::Signal { name: printable(&process.name), pid: process.pid, source };
                 host.signal(process, *signal).map_err(failed)?;
                 continue;
             }
@@ -98,7 +98,7 @@ fn lives(host: &dyn Host, process: &Process) -> bool {
 fn ended(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), ChangeError> {
     while lives(host, process) {
         if deadline.passed() {
-            let step = format!("waiting for {} (pid {}) to end", foreign(&process.name), process.pid);
+            let step = format!("waiting for {} (pid {}) to end", printable(&process.name), process.pid);
             return Err(ChangeError::Deadline { step });
         }
         host.sleep(PAUSE);
@@ -110,7 +110,7 @@ fn ended(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), C
 fn end(host: &dyn Host, process: &Process, deadline: Deadline) -> Result<(), ChangeError> {
     let tell = |signal| match host.signal(process, signal) {
         Err(source) if lives(host, process) => {
-            Err(ChangeError::Signal { name: foreign(&process.name), pid: process.pid, source })
+            Err(ChangeError::Signal { name: printable(&process.name), pid: process.pid, source })
         }
         _ => Ok(()),
     };
@@ -136,7 +136,7 @@ pub(super) fn run(host: &dyn Host, command: &Command, deadline: Deadline) -> Res
 /// What a command that failed has said, or how it ended.
 pub(super) fn message(output: &Output) -> String {
     let text = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
-    match foreign(text.trim_ascii()) {
+    match printable(text.trim_ascii()) {
         empty if empty.is_empty() => match output.ended {
             Ended::Exited(status) => format!("it ended with status {status}"),
             Ended::Signalled(signal) => format!("it was ended by signal {signal}"),
@@ -148,6 +148,6 @@ pub(super) fn message(output: &Output) -> String {
 /// Program and verb of a command, for a sentence.
 fn named(command: &Command) -> String {
     let words: Vec<String> =
-        command.argv().iter().take(3).map(|word| foreign(word.as_encoded_bytes())).collect();
+        command.argv().iter().take(3).map(|word| printable(word.as_encoded_bytes())).collect();
     words.join(" ")
 }

@@ -24,14 +24,14 @@ pub(super) fn run(site: &Site, verb: Verb) -> Result<(), Failure> {
     let lock = site.lock(site.options.lock_wait)?;
     match recover::end_interrupted(site, &lock) {
         // What cannot be brought back to what it was can still be ended; a plan starts from what stands.
-        Err(failure) if verb.ends() => {
+        Err(failure) if verb.tears_down() => {
             tracing::warn!(error = %failure.sentence(), "going on to {}", verb.name())
         }
         done => done?,
     }
     let before = if verb == Verb::Remove { site.settings()? } else { None };
     under_lock(site, verb, &lock)?;
-    if verb.ends() {
+    if verb.tears_down() {
         // One that could not be ended before is over now.
         Intent::remove(&*site.host, &site.options.state_dir);
     }
@@ -51,7 +51,7 @@ pub(super) fn under_lock(site: &Site, verb: Verb, _: &Lock) -> Result<(), Failur
     let staging = site.staging();
     remove::leftovers(site)?;
     let result = loop {
-        let plan = match Plan::make(site, verb, site.desk(&staging, deadline)) {
+        let plan = match Plan::make(site, verb, site.context(&staging, deadline)) {
             Ok(Some(plan)) => plan,
             Ok(None) => break Ok(()),
             Err(error) => break Err(error.into()),

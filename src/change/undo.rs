@@ -40,7 +40,7 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
     let found = intent.found.map(|port| Listener { port, ..settings.listener });
     let goal = up.copied().or(found).map_or(Goal::Stopped, Goal::Running);
     let staging = site.staging();
-    let alternate = site.alternate(mta, site.desk(&staging, deadline));
+    let alternate = site.alternate(mta, site.context(&staging, deadline));
     if let Ok(alternate) = &alternate
         && let Err(error) =
             alternate.tell_before(&goal).map_err(Into::into).and_then(|it| tell(host, &it, deadline))
@@ -53,7 +53,7 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
     }
     let alternate = alternate?;
     if intent.primary_ran && !alternate.primary_runs()? {
-        tell(host, &alternate.revive(), deadline)?;
+        tell(host, &alternate.start_primary(), deadline)?;
     }
     // What ran is brought back where it ran, whatever the primary shows at this moment.
     let addresses = if intent.bound.is_empty() { alternate.addresses()? } else { intent.bound.clone() };
@@ -127,10 +127,10 @@ fn restore(
     if let Some(whole) = &planned.whole {
         // There is no telling our bytes from theirs in it.
         let ours = planned.new.contains(&found);
-        let foreign = || ChangeError::Foreign { path: path.clone() };
+        let not_ours = || ChangeError::NotOurs { path: path.clone() };
         return ours
             .then_some(())
-            .ok_or_else(foreign)
+            .ok_or_else(not_ours)
             .and_then(|()| put(host, path, whole.decode().as_deref(), planned.mode, planned.owner));
     }
     let marks = |source| ChangeError::Marks { path: path.clone(), source };

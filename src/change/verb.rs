@@ -38,7 +38,7 @@ impl Verb {
     }
 
     /// Whether it only takes away: possible also where nothing else is.
-    pub fn ends(self) -> bool {
+    pub fn tears_down(self) -> bool {
         matches!(self, Self::Stop | Self::Remove)
     }
 }

@@ -101,6 +101,6 @@ fn note_end(site: &Site, watched: &Watched) {
 
 fn primary_runs(site: &Site, kind: Kind) -> Result<bool, MtaError> {
     let staging = site.staging();
-    let desk = site.desk(&staging, Deadline::after(site.options.change));
-    site.alternate(site.mta(kind), desk)?.primary_runs()
+    let context = site.context(&staging, Deadline::after(site.options.change));
+    site.alternate(site.mta(kind), context)?.primary_runs()
 }

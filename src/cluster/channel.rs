@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use super::fault::{Fault, Lost};
 use super::message::{self, Reply};
 use super::ssh;
-use crate::sys::talk::{self, Ears, Heard, Unsaid, Voice};
+use crate::sys::talk::{self, Input, Output, Received, Unsent};
 use crate::sys::{Command, Deadline};
 use crate::wire::call::DISCOVER;
-use crate::wire::text::{chain, foreign};
+use crate::wire::text::{chain, printable};
 
 /// The longest line that is read, in bytes.
 const LINE_LIMIT: usize = 1 << 20;
@@ -34,7 +34,7 @@ pub type Environment = [(std::ffi::OsString, std::ffi::OsString)];
 /// A channel.
 #[derive(Debug)]
 pub struct Channel {
-    voice: Voice,
+    input: Input,
     state: Mutex<State>,
     news: Condvar,
 }
@@ -62,7 +62,7 @@ impl Channel {
     /// It cannot be started.
     pub fn open(command: &Command, environment: &Environment) -> Result<Arc<Self>, Fault> {
         let start = |error: std::io::Error| Fault::Start(chain(&error));
-        let (voice, ears) = talk::start(command, environment).map_err(start)?;
+        let (input, output) = talk::start(command, environment).map_err(start)?;
         let state = State {
             version: None,
             asked: HashMap::new(),
@@ -72,13 +72,13 @@ impl Channel {
             over: false,
             used: Instant::now(),
         };
-        let channel = Arc::new(Self { voice, state: Mutex::new(state), news: Condvar::new() });
+        let channel = Arc::new(Self { input, state: Mutex::new(state), news: Condvar::new() });
         // An empty pipe takes it at once; if ssh is gone already, the listener learns why.
-        let _ = channel.voice.say(&message::request(GREETING, DISCOVER, &json!({})), Deadline::after(GRACE));
+        let _ = channel.input.send(&message::request(GREETING, DISCOVER, &json!({})), Deadline::after(GRACE));
         let listener = Arc::clone(&channel);
         std::thread::Builder::new()
             .name("node".into())
-            .spawn(move || listener.listen(ears))
+            .spawn(move || listener.listen(output))
             .map_err(start)?;
         Ok(channel)
     }
@@ -122,7 +122,7 @@ impl Channel {
         let id = state.last;
         state.asked.insert(id, None);
         drop(state);
-        let said = self.voice.say(&message::request(id, method, params), deadline);
+        let said = self.input.send(&message::request(id, method, params), deadline);
         // A line that was not taken whole is not answered: what counts is why.
         let until = if said.is_ok() { deadline } else { deadline.within(GRACE) };
         let answered = |state: &State| state.asked.get(&id).is_none_or(Option::is_some);
@@ -135,8 +135,8 @@ impl Channel {
                 }
                 Ok(reply)
             }
-            (None, Err(Unsaid::Nothing(_))) => Err(Lost::unsent(self.given_up(state, Fault::Broke))),
-            (None, Err(Unsaid::Partly(_))) => Err(Lost::unanswered(self.given_up(state, Fault::Broke))),
+            (None, Err(Unsent::Nothing(_))) => Err(Lost::unsent(self.given_up(state, Fault::Broke))),
+            (None, Err(Unsent::Partly(_))) => Err(Lost::unanswered(self.given_up(state, Fault::Broke))),
             (None, Ok(())) => Err(Lost::unanswered(self.given_up(state, silent()))),
         }
     }
@@ -149,7 +149,7 @@ impl Channel {
         state.stale = true;
         if state.asked.is_empty() {
             state.fault = Some(fault.clone());
-            self.voice.kill();
+            self.input.kill();
         }
         fault
     }
@@ -164,7 +164,7 @@ impl Channel {
         if unused {
             // Under the lock: who comes now sees it before anything is sent.
             state.fault.get_or_insert(Fault::Closed);
-            self.voice.hang_up();
+            self.input.close();
         }
         unused
     }
@@ -173,7 +173,7 @@ impl Channel {
     pub fn hang_up(&self) {
         self.lock().fault.get_or_insert(Fault::Closed);
         self.news.notify_all();
-        self.voice.hang_up();
+        self.input.close();
     }
 
     /// Waits until ssh is gone, and kills it at the deadline.
@@ -186,24 +186,26 @@ impl Channel {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
         if !over(self.lock(), deadline) {
-            self.voice.kill();
+            self.input.kill();
             over(self.lock(), Deadline::after(GRACE));
         }
     }
 
     /// Hears what comes until nothing more does.
-    fn listen(&self, mut ears: Ears) {
+    fn listen(&self, mut output: Output) {
         let fault = loop {
-            match ears.hear(LINE_LIMIT, Deadline::after(self.idle_left())) {
-                Ok(Heard::Line(line)) => match self.take(&line) {
+            match output.receive(LINE_LIMIT, Deadline::after(self.idle_left())) {
+                Ok(Received::Line(line)) => match self.take(&line) {
                     Ok(()) => continue,
                     Err(fault) => break Some(fault),
                 },
-                Ok(Heard::Nothing) if self.idle_left().is_zero() && self.hang_up_if_unused() => break None,
-                Ok(Heard::Nothing) => continue,
-                Ok(Heard::TooLong) => break Some(Fault::TooLong(LINE_LIMIT)),
-                Ok(Heard::End(rest)) if rest.is_empty() => break None,
-                Ok(Heard::End(rest)) => break self.take(&rest).err(),
+                Ok(Received::Nothing) if self.idle_left().is_zero() && self.hang_up_if_unused() => {
+                    break None;
+                }
+                Ok(Received::Nothing) => continue,
+                Ok(Received::TooLong) => break Some(Fault::TooLong(LINE_LIMIT)),
+                Ok(Received::End(rest)) if rest.is_empty() => break None,
+                Ok(Received::End(rest)) => break self.take(&rest).err(),
                 Err(error) => break Some(Fault::Start(chain(&error))),
             }
         };
@@ -214,8 +216,8 @@ impl Channel {
             state.fault = state.fault.take().or(fault);
             self.news.notify_all();
         }
-        self.voice.hang_up();
-        let (ended, stderr) = ears.end(Deadline::after(GRACE));
+        self.input.close();
+        let (ended, stderr) = output.end(Deadline::after(GRACE));
         let mut state = self.lock();
         state.fault.get_or_insert_with(|| ssh::reason(ended, &stderr));
         state.over = true;
@@ -242,7 +244,7 @@ impl Channel {
         }
         let mut state = self.lock();
         let greeted = state.version.is_some();
-        let odd = || if greeted { Fault::Garbled(foreign(line)) } else { Fault::Rubbish(foreign(line)) };
+        let odd = || if greeted { Fault::Garbled(printable(line)) } else { Fault::Rubbish(printable(line)) };
         let (id, reply) = message::read(line).ok_or_else(odd)?;
         if id == GREETING {
             state.version = Some(message::version(reply)?);

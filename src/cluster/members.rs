@@ -14,7 +14,7 @@ use super::node::{Ask, Node};
 use crate::action::Lane;
 use crate::sys::Deadline;
 use crate::wire::envelope::{Envelope, FieldFault};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// How long all channels together may take to close when the plugin ends.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -89,7 +89,7 @@ impl Cluster {
     pub(super) fn unknown(&self, id: &str) -> Envelope {
         let others = self.nodes.iter().map(|node| &*node.id);
         let known: Vec<&str> = std::iter::once(&*self.own).chain(others).collect();
-        let message = format!("{} is no node of this cluster; known: {}", foreign(id), known.join(", "));
+        let message = format!("{} is no node of this cluster; known: {}", printable(id), known.join(", "));
         Envelope::refused(&[FieldFault::new("node_id", message)])
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::fault::Fault;
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,16 +76,16 @@ pub fn read(line: &[u8]) -> Option<(u64, Reply)> {
 pub fn version(reply: Reply) -> Result<String, Fault> {
     let document = match reply {
         Reply::Result(document) => document,
-        Reply::Error { code, message } => return Err(Fault::Error { code, message: foreign(message) }),
+        Reply::Error { code, message } => return Err(Fault::Error { code, message: printable(message) }),
     };
     let read = serde_json::from_str(document.get());
     let Document { info: Info { version: there } } =
-        read.map_err(|_| Fault::Garbled(foreign(document.get())))?;
+        read.map_err(|_| Fault::Garbled(printable(document.get())))?;
     let major = |version: &str| version.split('.').next().map(str::to_owned);
     if major(&there) == major(VERSION) {
-        Ok(foreign(there))
+        Ok(printable(there))
     } else {
-        Err(Fault::Version { there: foreign(there), here: VERSION })
+        Err(Fault::Version { there: printable(there), here: VERSION })
     }
 }
 

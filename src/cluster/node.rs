@@ -19,7 +19,7 @@ use crate::action::Lane;
 use crate::sys::{Command, Deadline};
 use crate::wire::envelope::Envelope;
 use crate::wire::status::{self, Status};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// JSON-RPC's number for a fault inside the other side.
 const INTERNAL_ERROR: i64 = -32603;
@@ -99,7 +99,7 @@ impl Node {
         match (status, payload) {
             (0, payload) => Ok(payload),
             (number, Value::String(text)) => Err(Failure { number, text: several(&text) }),
-            (number, other) => Err(Failure { number, text: foreign(other.to_string()) }),
+            (number, other) => Err(Failure { number, text: printable(other.to_string()) }),
         }
     }
 
@@ -178,7 +178,7 @@ fn envelope(ask: &Ask<'_>, reply: Reply) -> Result<Told, Lost> {
     let result = match reply {
         Reply::Result(result) => result,
         Reply::Error { code, message } => {
-            let fault = Fault::Error { code, message: foreign(message) };
+            let fault = Fault::Error { code, message: printable(message) };
             // Only a fault inside the plugin there leaves it open how far it came.
             let begun = code == INTERNAL_ERROR;
             return Err(if begun { Lost::unanswered(fault) } else { Lost::unsent(fault) });
@@ -192,12 +192,12 @@ fn envelope(ask: &Ask<'_>, reply: Reply) -> Result<Told, Lost> {
         _ if ask.action == "isRunning" => told.payload.is_boolean(),
         _ => told.payload.is_object(),
     };
-    told.filter(fits).ok_or_else(|| Lost::unanswered(Fault::Garbled(foreign(result.get()))))
+    told.filter(fits).ok_or_else(|| Lost::unanswered(Fault::Garbled(printable(result.get()))))
 }
 
 /// A node's sentence with its fields, each line fit to be shown.
 fn several(text: &str) -> String {
-    text.lines().take(LINES).map(foreign).collect::<Vec<_>>().join("\n")
+    text.lines().take(LINES).map(printable).collect::<Vec<_>>().join("\n")
 }
 
 impl Failure {

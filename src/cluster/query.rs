@@ -16,7 +16,7 @@ use crate::action::{Lane, Row};
 use crate::change::Service;
 use crate::wire::envelope::Envelope;
 use crate::wire::status::Status;
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// What a node is set to.
 #[derive(Debug, Deserialize)]
@@ -65,7 +65,7 @@ fn settings(payload: &Value) -> Result<Settings, Failure> {
 }
 
 fn odd(payload: &Value) -> Failure {
-    let text = format!("what it answers is not understood here: {}", foreign(payload.to_string()));
+    let text = format!("what it answers is not understood here: {}", printable(payload.to_string()));
     Failure { number: Status::Node.number(), text }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::fault::Fault;
 use crate::sys::{Command, Ended};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// The plugin, on the node's own PATH.
 const PROGRAM: &str = "mail-smtp2";
@@ -109,7 +109,7 @@ const CLOSED: &str = "the connection was closed by the node: look at sshd's log 
 /// Why ssh ended, from how it did and what it last said on stderr. `None` is one that was killed.
 pub fn reason(ended: Option<Ended>, stderr: &[u8]) -> Fault {
     let text = String::from_utf8_lossy(stderr);
-    let last = || foreign(text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing"));
+    let last = || printable(text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing"));
     match ended {
         Some(Ended::Exited(127)) => Fault::NotInstalled { said: last() },
         Some(Ended::Exited(126)) => Fault::NotExecutable { said: last() },
@@ -119,7 +119,7 @@ pub fn reason(ended: Option<Ended>, stderr: &[u8]) -> Fault {
                 .iter()
                 .find_map(|(needle, told)| Some((text.lines().rfind(|line| line.contains(needle))?, *told)));
             match found {
-                Some((line, told)) => Fault::Ssh { told, said: foreign(bare(line)) },
+                Some((line, told)) => Fault::Ssh { told, said: printable(bare(line)) },
                 None => Fault::Ssh { told: "ssh gave up", said: last() },
             }
         }

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::machine::or_loopback;
-use super::sheet::{Alternate, Content, Edit, Goal, Listener, Meant, Mta, MtaError, Staged, Tell};
+use super::sheet::{Alternate, Claim, Content, Edit, Goal, Listener, Mta, MtaError, Staged, Tell};
 use crate::sys::{Command, Host};
 
 /// A mail server whose daemon or configuration is missing.
@@ -23,7 +23,7 @@ impl Alternate for Gone<'_> {
         Ok(or_loopback(Vec::new()))
     }
 
-    fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {
+    fn claims(&self, _: &[Staged]) -> Result<Vec<Claim>, MtaError> {
         Ok(Vec::new())
     }
 
@@ -55,7 +55,7 @@ impl Alternate for Gone<'_> {
         Ok(false)
     }
 
-    fn revive(&self) -> Vec<Tell> {
+    fn start_primary(&self) -> Vec<Tell> {
         Vec::new()
     }
 }

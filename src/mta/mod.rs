@@ -18,8 +18,8 @@ pub mod sheet;
 use crate::sys::Host;
 
 pub use sheet::{
-    Alternate, AuthMode, By, Content, Desk, Doubt, Edit, Goal, Kind, Listener, Log, Meant, Mta, MtaError,
-    Presence, Staged, Tell,
+    Alternate, AuthMode, Claim, Claimant, Content, Context, Doubt, Edit, Goal, Kind, Listener, Log, Mta,
+    MtaError, Presence, Staged, Tell,
 };
 
 /// All mail servers, in the order of [`Kind::ALL`]; those that are configured as they are.

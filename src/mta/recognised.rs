@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::machine::is_there;
-use super::sheet::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence};
+use super::sheet::{Alternate, Context, Kind, Listener, Mta, MtaError, Presence};
 use crate::sys::{Host, Process};
 
 /// The paths by which a mail server is known.
@@ -86,7 +86,7 @@ impl Mta for Recognised {
         Vec::new()
     }
 
-    fn alternate<'a>(&'a self, _: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+    fn alternate<'a>(&'a self, _: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
         self.changeable()?;
         Err(MtaError::Unsupported(format!("{} cannot be changed", self.kind)))
     }

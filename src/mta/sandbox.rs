@@ -14,8 +14,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::machine::Words;
 use super::sheet::{
-    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, Mta, MtaError, Presence,
-    Staged, Tell,
+    Alternate, AuthMode, Claim, Claimant, Content, Context, Edit, Goal, Kind, Listener, Mta, MtaError,
+    Presence, Staged, Tell,
 };
 use crate::sys::{Command, Host, Process, SightError};
 
@@ -150,38 +150,38 @@ impl Mta for Sandbox {
         vec![self.dir.clone()]
     }
 
-    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
-        Ok(Box::new(Here { sandbox: self, desk }))
+    fn alternate<'a>(&'a self, context: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+        Ok(Box::new(SandboxAlternate { sandbox: self, context }))
     }
 }
 
 /// The sandbox on a machine.
-struct Here<'a> {
+struct SandboxAlternate<'a> {
     sandbox: &'a Sandbox,
-    desk: Desk<'a>,
+    context: Context<'a>,
 }
 
-impl Alternate for Here<'_> {
+impl Alternate for SandboxAlternate<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
         let six = IpAddr::V6(Ipv6Addr::LOCALHOST);
         let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
-        addresses.extend(self.desk.host.try_bind(six, 0).is_ok().then_some(six));
+        addresses.extend(self.context.host.try_bind(six, 0).is_ok().then_some(six));
         Ok(addresses)
     }
 
-    fn meant(&self, foreign: &[Staged]) -> Result<Vec<Meant>, MtaError> {
+    fn claims(&self, others: &[Staged]) -> Result<Vec<Claim>, MtaError> {
         // There is no primary here, but hosts that try the plugin should meet the refusal of a real machine.
-        let mut meant = vec![Meant { port: 25, by: By::Primary }];
-        for file in foreign {
+        let mut claims = vec![Claim { port: 25, claimant: Claimant::Primary }];
+        for file in others {
             let text =
                 file.bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
             // What is broken is the check's business.
             if let Some(listener) = parse(text).ok().and_then(|configuration| configuration.listener) {
-                let by = By::Entry(format!("the table [listener] in {}", file.path.display()));
-                meant.push(Meant { port: listener.port, by });
+                let claimant = Claimant::Entry(format!("the table [listener] in {}", file.path.display()));
+                claims.push(Claim { port: listener.port, claimant });
             }
         }
-        Ok(meant)
+        Ok(claims)
     }
 
     fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
@@ -206,9 +206,9 @@ impl Alternate for Here<'_> {
             return Ok(None);
         }
         let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
-        let file = self.desk.staging.join(FILE);
-        self.desk.host.make_dir(self.desk.staging)?;
-        self.desk.host.scratch(&file, bytes)?;
+        let file = self.context.staging.join(FILE);
+        self.context.host.make_dir(self.context.staging)?;
+        self.context.host.scratch(&file, bytes)?;
         Ok(Some(self.sandbox.command("check").arg(&file)))
     }
 
@@ -231,7 +231,7 @@ impl Alternate for Here<'_> {
         Ok(true)
     }
 
-    fn revive(&self) -> Vec<Tell> {
+    fn start_primary(&self) -> Vec<Tell> {
         Vec::new()
     }
 }

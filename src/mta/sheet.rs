@@ -15,7 +15,7 @@ use crate::sys::{
     Command, CommandError, Deadline, FileError, Host, Process, SightError, Signal, SocketError,
 };
 use crate::wire::status::Status;
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// The primary server's port.
 pub(super) const SMTP: u16 = 25;
@@ -148,16 +148,16 @@ pub struct Staged {
 
 /// A port that the configuration without our block speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meant {
+pub struct Claim {
     /// The port.
     pub port: u16,
     /// Whose it is.
-    pub by: By,
+    pub claimant: Claimant,
 }
 
 /// Who means a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum By {
+pub enum Claimant {
     /// The primary server.
     Primary,
     /// An entry of the administrator's, as a sentence names it.
@@ -185,7 +185,7 @@ pub struct Log {
 impl Log {
     /// Its last line, as it may stand in a sentence.
     pub fn last_line(&self) -> String {
-        foreign(self.end.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default())
+        printable(self.end.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default())
     }
 }
 
@@ -387,17 +387,17 @@ pub trait Mta: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Its answers about an alternate listener, as they are on the desk's machine now; whatever has to be asked of the
+    /// Its answers about an alternate listener, as they are on this machine now; whatever has to be asked of the
     /// MTA's own programs is asked only when it is needed.
     ///
     /// # Errors
     /// It cannot be changed here.
-    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError>;
+    fn alternate<'a>(&'a self, context: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError>;
 }
 
 /// What an answer sheet has at hand while it answers.
 #[derive(Debug, Clone, Copy)]
-pub struct Desk<'a> {
+pub struct Context<'a> {
     /// The machine.
     pub host: &'a dyn Host,
     /// A folder for copies that the MTA's own programs are to read; it need not exist, and goes afterwards.
@@ -422,11 +422,11 @@ pub trait Alternate {
         Ok(true)
     }
 
-    /// The ports that the configuration speaks of; `foreign` are its files without our block.
+    /// The ports that the configuration speaks of; `others` are its files without our block.
     ///
     /// # Errors
     /// They cannot be found out.
-    fn meant(&self, foreign: &[Staged]) -> Result<Vec<Meant>, MtaError>;
+    fn claims(&self, others: &[Staged]) -> Result<Vec<Claim>, MtaError>;
 
     /// The port of a listener that runs in our place though no settings of ours ask for it: what a change that fails
     /// goes back to.
@@ -477,7 +477,7 @@ pub trait Alternate {
     ///
     /// # Errors
     /// It cannot be found out.
-    fn hopeless(&self, _: &Listener) -> Result<Option<String>, MtaError> {
+    fn cannot_start(&self, _: &Listener) -> Result<Option<String>, MtaError> {
         Ok(None)
     }
 
@@ -516,5 +516,5 @@ pub trait Alternate {
     fn primary_runs(&self) -> Result<bool, MtaError>;
 
     /// What to tell so that a primary server runs again that died of a change.
-    fn revive(&self) -> Vec<Tell>;
+    fn start_primary(&self) -> Vec<Tell>;
 }

@@ -22,7 +22,7 @@ use crate::action::{self, Lane, Row};
 use crate::schema::admit::admit;
 use crate::wire::call::{Call, DISCOVER, Item, Message};
 use crate::wire::reply;
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// What the replies of one batch may come to, in bytes, before the rest of it is answered "busy".
 const BATCH_REPLY_LIMIT: usize = 8 << 20;
@@ -90,7 +90,7 @@ impl Dispatch {
             Message::One(item) => self.lane_of(item),
             Message::Batch(items) => {
                 let lanes = || items.iter().map(|item| self.lane_of(item));
-                [Lane::Change, Lane::Away, Lane::Read]
+                [Lane::Change, Lane::Remote, Lane::Read]
                     .into_iter()
                     .find(|lane| lanes().any(|l| l == *lane))
                     .unwrap_or(Lane::Constant)
@@ -102,7 +102,7 @@ impl Dispatch {
     fn lane_of(&self, item: &Item<'_>) -> Lane {
         match item {
             Item::Call(call) => match action::find(&call.method) {
-                Some(row) if row.lane == Lane::Read && self.leaves(row, call.params) => Lane::Away,
+                Some(row) if row.lane == Lane::Read && self.leaves(row, call.params) => Lane::Remote,
                 Some(row) => row.lane,
                 None => Lane::Constant,
             },
@@ -194,7 +194,7 @@ impl Dispatch {
             return;
         }
         let Some(MethodCallback::Sync(callback)) = self.methods.method(&call.method) else {
-            let known = format!("Method not found: {}; {DISCOVER} lists all", foreign(&*call.method));
+            let known = format!("Method not found: {}; {DISCOVER} lists all", printable(&*call.method));
             return error(out, call.id, Refusal::Unknown, &known);
         };
         let run = || callback(Id::Null, Params::new(call.params), usize::MAX, Extensions::new());

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::away::{Away, Errand, Turned};
 use super::dispatch::{Dispatch, Refusal, SHUTTING_DOWN, error};
+use super::remote::{Rejected, RemotePool, Request};
 use crate::action::Lane;
 use crate::wire::call::{self, Message};
 use crate::wire::framing::{Framing, encode};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// How many changes may wait.
 const QUEUE_LIMIT: usize = 64;
@@ -44,7 +44,7 @@ pub struct Lanes {
     send: Send,
     state: Mutex<State>,
     news: Condvar,
-    away: Arc<Away>,
+    remote: Arc<RemotePool>,
     upkeep: Upkeep,
     /// An interrupted change is still to be ended.
     recovering: AtomicBool,
@@ -100,7 +100,7 @@ impl Lanes {
                 worker: Worker::Absent,
             }),
             news: Condvar::new(),
-            away: Arc::default(),
+            remote: Arc::default(),
             upkeep,
             recovering: AtomicBool::new(recovering),
             closing: AtomicBool::new(false),
@@ -116,12 +116,12 @@ impl Lanes {
         let message = match call::parse(bytes) {
             Ok(message) => message,
             Err(e) => {
-                let why = format!("Parse error: {}", foreign(e.to_string()));
+                let why = format!("Parse error: {}", printable(e.to_string()));
                 return encode(out, framing, |out| error(out, None, Refusal::NotJson, &why));
             }
         };
         let waits = match self.dispatch.lane(&message) {
-            Lane::Away => return self.send_away(&message, bytes, framing, out),
+            Lane::Remote => return self.send_remote(&message, bytes, framing, out),
             Lane::Constant => false,
             Lane::Read => self.recovering.load(Ordering::Acquire) || self.begins_recovery(),
             Lane::Change => true,
@@ -165,29 +165,37 @@ impl Lanes {
     }
 
     /// Leaves a message to a worker.
-    fn send_away(self: &Arc<Self>, message: &Message<'_>, bytes: &[u8], framing: Framing, out: &mut Vec<u8>) {
+    fn send_remote(
+        self: &Arc<Self>,
+        message: &Message<'_>,
+        bytes: &[u8],
+        framing: Framing,
+        out: &mut Vec<u8>,
+    ) {
         let (lanes, sender) = (Arc::clone(self), Arc::clone(self));
-        let errand = Errand { message: bytes.to_vec(), framing };
-        let turned =
-            self.away.take(errand, move |errand| lanes.run_away(errand), move |reply| (sender.send)(reply));
-        let (refusal, why) = match turned {
+        let request = Request { message: bytes.to_vec(), framing };
+        let run = move |request: &Request| lanes.run_remote(request);
+        let taken = self.remote.take(request, run, move |reply| (sender.send)(reply));
+        let (refusal, why) = match taken {
             Ok(()) => return,
-            Err(Turned::Closed) => SHUTTING_DOWN,
-            Err(Turned::Busy) => (Refusal::Busy, "too much is asked of other nodes at once; try again later"),
-            Err(Turned::NoWorker) => (Refusal::Internal, "no worker can be started; nothing was asked"),
+            Err(Rejected::Closed) => SHUTTING_DOWN,
+            Err(Rejected::Busy) => {
+                (Refusal::Busy, "too much is asked of other nodes at once; try again later")
+            }
+            Err(Rejected::NoWorker) => (Refusal::Internal, "no worker can be started; nothing was asked"),
         };
         encode(out, framing, |out| self.dispatch.refuse(message, refusal, why, out));
     }
 
-    fn run_away(&self, errand: &Errand) -> Vec<u8> {
+    fn run_remote(&self, request: &Request) -> Vec<u8> {
         let mut state = self.lock();
         while self.recovering.load(Ordering::Acquire) && !self.closing() {
             state = self.wait(state);
         }
         drop(state);
         let mut out = Vec::new();
-        if let Ok(message) = call::parse(&errand.message) {
-            encode(&mut out, errand.framing, |out| self.dispatch.answer(&message, &self.closing, out));
+        if let Ok(message) = call::parse(&request.message) {
+            encode(&mut out, request.framing, |out| self.dispatch.answer(&message, &self.closing, out));
         }
         out
     }
@@ -204,18 +212,18 @@ impl Lanes {
             state = self.wait(state);
         }
         drop(state);
-        self.away.drain();
+        self.remote.drain();
     }
 
     /// Nothing more is begun; what waits is answered "shutting down". Returns when what had begun has ended, and its
     /// reply has been taken or could not be delivered within `patience`; with the replies that are left to deliver.
     pub fn close(&self, patience: Duration) -> Vec<u8> {
         let waiting = self.shut();
-        let away = self.away.close();
+        let remote = self.remote.close();
         let waiting = waiting.iter().map(|job| (&job.message, job.framing));
-        let away = away.iter().map(|errand| (&errand.message, errand.framing));
+        let remote = remote.iter().map(|request| (&request.message, request.framing));
         let mut out = Vec::new();
-        for (message, framing) in waiting.chain(away) {
+        for (message, framing) in waiting.chain(remote) {
             if let Ok(message) = call::parse(message) {
                 self.refuse_shutting_down(&message, framing, &mut out);
             }
@@ -227,7 +235,7 @@ impl Lanes {
     /// Nothing more is begun, what waits is dropped; returns when what had begun has ended.
     pub fn abandon(&self) {
         self.shut();
-        self.away.close();
+        self.remote.close();
         self.wait_for_the_running_one(Duration::ZERO);
     }
 
@@ -257,7 +265,7 @@ impl Lanes {
             state = self.wait_at_most(state, Some(left));
         }
         drop(state);
-        self.away.settle(until);
+        self.remote.settle(until);
     }
 
     /// Whether there is a worker now.

@@ -3,7 +3,7 @@
 //! Answers for: methods on jsonrpsee's `RpcModule`, batches, notifications, error objects, the lanes. Does not
 //! know: file descriptors, signals, framing beyond naming it. Ids are raw text; jsonrpsee's `Id` never carries one.
 
-pub mod away;
 pub mod dispatch;
 pub mod lanes;
 pub mod module;
+pub mod remote;

@@ -23,7 +23,7 @@ use super::certificate;
 use super::dialogue::{Auth, Dialogue, IDLE, INJECTED, LONGEST_LINE, Policy, Step, Tls};
 
 const MOST_SESSIONS: usize = 64;
-const PATIENCE: Duration = Duration::from_secs(60);
+const IO_TIMEOUT: Duration = Duration::from_secs(60);
 const STACK: usize = 512 << 10;
 const CROWDED: &[u8] = b"421 4.3.2 Too many sessions, closing connection\r\n";
 
@@ -147,11 +147,11 @@ fn say(stream: &mut impl Write, reply: &[u8]) -> io::Result<()> {
     stream.flush()
 }
 
-/// Lets reads and writes of a socket end after [`PATIENCE`]. A pipe knows no such limit: there, the other end decides.
+/// Lets reads and writes of a socket end after [`IO_TIMEOUT`]. A pipe knows no such limit: there, the other end decides.
 fn limit_patience(socket: &impl AsFd) {
-    let patience = TimeVal::new(PATIENCE.as_secs().try_into().unwrap_or(60), 0);
-    let _ = setsockopt(socket, sockopt::ReceiveTimeout, &patience);
-    let _ = setsockopt(socket, sockopt::SendTimeout, &patience);
+    let timeout = TimeVal::new(IO_TIMEOUT.as_secs().try_into().unwrap_or(60), 0);
+    let _ = setsockopt(socket, sockopt::ReceiveTimeout, &timeout);
+    let _ = setsockopt(socket, sockopt::SendTimeout, &timeout);
 }
 
 fn host_name() -> String {

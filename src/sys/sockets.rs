@@ -41,7 +41,7 @@ const ATTEMPTS: usize = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// How long the kernel, which answers within the call, may take.
-const PATIENCE: TimeVal = TimeVal::new(1, 0);
+const NETLINK_TIMEOUT: TimeVal = TimeVal::new(1, 0);
 
 /// Room for one netlink datagram. The kernel fills up to 32 KiB of what the reader offers.
 const DATAGRAM: usize = 32 * 1024;
@@ -377,7 +377,7 @@ impl Line {
     fn open() -> nix::Result<Self> {
         let family = AddressFamily::Netlink;
         let fd = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
-        setsockopt(&fd, sockopt::ReceiveTimeout, &PATIENCE)?;
+        setsockopt(&fd, sockopt::ReceiveTimeout, &NETLINK_TIMEOUT)?;
         connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         Ok(Self { fd, sequence: 0, buffer: vec![0; DATAGRAM] })
     }

@@ -2,7 +2,7 @@
 //!
 //! Answers for: what the program inherits (as a control command does, but with three pipes without a cap, and what of
 //! our environment it is given), that no write and no read waits beyond its deadline, that no line grows beyond its
-//! limit, and that the process group is gone and reaped when the [`Ears`] are dropped. Does not know: what is said. The
+//! limit, and that the process group is gone and reaped when the [`Output`] is dropped. Does not know: what is said. The
 //! two halves belong to different threads: many speak, one listens.
 
 use std::ffi::OsString;
@@ -27,29 +27,29 @@ const PORTION: usize = 16 * 1024;
 /// How long a killed program may take to be gone before it is left to whoever reaps orphans.
 const REAP: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// The half that speaks.
+/// What is written to the program: its stdin.
 #[derive(Debug)]
-pub struct Voice {
+pub struct Input {
     /// `None` once it is hung up.
     stdin: Mutex<Option<OwnedFd>>,
-    leash: Leash,
+    group: Group,
 }
 
 /// The process group, as long as its leader is not reaped and the number is therefore its own.
-type Leash = Arc<Mutex<Option<Pid>>>;
+type Group = Arc<Mutex<Option<Pid>>>;
 
-/// Why a line was not said.
+/// Why a line was not sent.
 #[derive(Debug)]
-pub enum Unsaid {
+pub enum Unsent {
     /// Not one byte of it has left us.
     Nothing(io::Error),
     /// A part of it may have been read.
     Partly(io::Error),
 }
 
-/// The half that listens, and that owns the process.
+/// What the program writes; it owns the process.
 #[derive(Debug)]
-pub struct Ears {
+pub struct Output {
     child: Box<dyn ChildWrapper>,
     /// Gets readable when the program has ended.
     ended: OwnedFd,
@@ -57,19 +57,19 @@ pub struct Ears {
     stdout: Option<io::PipeReader>,
     stderr: Option<io::PipeReader>,
     /// What has been read of stdout and not been handed out yet.
-    heard: Vec<u8>,
+    received: Vec<u8>,
     /// How far the search for a line's end has come.
     scanned: usize,
-    muttered: Vec<u8>,
-    leash: Leash,
+    last_stderr: Vec<u8>,
+    group: Group,
 }
 
-/// What there is to hear.
+/// What has come from the program.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     /// A line, without its end.
     Line(Vec<u8>),
-    /// A line over the limit; nothing more is to be heard.
+    /// A line over the limit; nothing more is read.
     TooLong,
     /// Nothing until the deadline.
     Nothing,
@@ -81,18 +81,18 @@ pub enum Heard {
 ///
 /// # Errors
 /// It cannot be started or watched.
-pub fn start(command: &Command, environment: &[(OsString, OsString)]) -> io::Result<(Voice, Ears)> {
+pub fn start(command: &Command, environment: &[(OsString, OsString)]) -> io::Result<(Input, Output)> {
     let (program, args) = command.split();
     let mut prepared = bare(program, args);
     prepared.envs(environment.iter().map(|(name, value)| (name, value)));
     prepared.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = CommandWrap::from(prepared).wrap(ResetSigmask).spawn()?;
     attach(&mut child).map(|(stdin, ended, stdout, stderr, pid)| {
-        let leash = Arc::new(Mutex::new(Some(pid)));
-        let voice = Voice { stdin: Mutex::new(Some(stdin)), leash: Arc::clone(&leash) };
+        let group = Arc::new(Mutex::new(Some(pid)));
+        let input = Input { stdin: Mutex::new(Some(stdin)), group: Arc::clone(&group) };
         let (stdout, stderr) = (Some(stdout), Some(stderr));
-        let (heard, muttered) = (Vec::new(), Vec::new());
-        (voice, Ears { child, ended, stdout, stderr, heard, scanned: 0, muttered, leash })
+        let (received, last_stderr) = (Vec::new(), Vec::new());
+        (input, Output { child, ended, stdout, stderr, received, scanned: 0, last_stderr, group })
     })
 }
 
@@ -118,14 +118,14 @@ fn attach(child: &mut Box<dyn ChildWrapper>) -> io::Result<Attached> {
     attached
 }
 
-impl Voice {
+impl Input {
     /// Says all of `bytes`.
     ///
     /// # Errors
     /// The program is gone or takes nothing more before the deadline; how much it has got stands in the error.
-    pub fn say(&self, bytes: &[u8], deadline: Deadline) -> Result<(), Unsaid> {
+    pub fn send(&self, bytes: &[u8], deadline: Deadline) -> Result<(), Unsent> {
         let stdin = lock(&self.stdin);
-        let Some(stdin) = stdin.as_ref() else { return Err(Unsaid::Nothing(Errno::PIPE.into())) };
+        let Some(stdin) = stdin.as_ref() else { return Err(Unsent::Nothing(Errno::PIPE.into())) };
         let mut left = bytes;
         while !left.is_empty() {
             let error = match rustix::io::write(stdin, left) {
@@ -142,22 +142,22 @@ impl Voice {
                 Err(error) => error.into(),
             };
             return Err(if left.len() == bytes.len() {
-                Unsaid::Nothing(error)
+                Unsent::Nothing(error)
             } else {
-                Unsaid::Partly(error)
+                Unsent::Partly(error)
             });
         }
         Ok(())
     }
 
     /// Says nothing more: the program sees the end of its input.
-    pub fn hang_up(&self) {
+    pub fn close(&self) {
         lock(&self.stdin).take();
     }
 
     /// Kills the process group.
     pub fn kill(&self) {
-        if let Some(group) = *lock(&self.leash) {
+        if let Some(group) = *lock(&self.group) {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -172,31 +172,31 @@ fn ready(pipe: &OwnedFd, deadline: Deadline) -> io::Result<bool> {
     }
 }
 
-impl Ears {
+impl Output {
     /// The next thing to hear, until the deadline; a line has at most `limit` bytes.
     ///
     /// # Errors
     /// The kernel refuses to wait.
-    pub fn hear(&mut self, limit: usize, deadline: Deadline) -> io::Result<Heard> {
+    pub fn receive(&mut self, limit: usize, deadline: Deadline) -> io::Result<Received> {
         loop {
             if let Some(line) = self.line() {
-                return Ok(Heard::Line(line));
+                return Ok(Received::Line(line));
             }
-            if self.heard.len() > limit {
-                return Ok(Heard::TooLong);
+            if self.received.len() > limit {
+                return Ok(Received::TooLong);
             }
             if self.stdout.is_none() {
-                return Ok(Heard::End(std::mem::take(&mut self.heard)));
+                return Ok(Received::End(std::mem::take(&mut self.received)));
             }
             let ended = self.wait(deadline)?;
             self.take_stderr();
-            let before = self.heard.len();
+            let before = self.received.len();
             self.take_stdout();
             // Somebody whom the program has left behind may hold the pipe open: its own end counts.
-            if ended && self.heard.len() == before {
+            if ended && self.received.len() == before {
                 self.stdout = None;
-            } else if deadline.passed() && self.heard.len() == before && self.stdout.is_some() {
-                return Ok(Heard::Nothing);
+            } else if deadline.passed() && self.received.len() == before && self.stdout.is_some() {
+                return Ok(Received::Nothing);
             }
         }
     }
@@ -214,12 +214,12 @@ impl Ears {
         }
         while self.take_stderr() {}
         let status = self.finish();
-        (status.filter(|_| gone).map(ended), std::mem::take(&mut self.muttered))
+        (status.filter(|_| gone).map(ended), std::mem::take(&mut self.last_stderr))
     }
 
     /// Kills what is left of the process group, even of a program that has ended, and reaps the program.
     fn finish(&mut self) -> Option<ExitStatus> {
-        let mut group = lock(&self.leash);
+        let mut group = lock(&self.group);
         if let Some(pid) = group.take() {
             let _ = kill_process_group(pid, Signal::KILL);
             let deadline = Deadline::after(REAP);
@@ -229,14 +229,14 @@ impl Ears {
         self.child.try_wait().ok().flatten()
     }
 
-    /// The first whole line of what was heard.
+    /// The first whole line of what was received.
     fn line(&mut self) -> Option<Vec<u8>> {
-        let Some(at) = memchr::memchr(b'\n', &self.heard[self.scanned..]) else {
-            self.scanned = self.heard.len();
+        let Some(at) = memchr::memchr(b'\n', &self.received[self.scanned..]) else {
+            self.scanned = self.received.len();
             return None;
         };
-        let rest = self.heard.split_off(self.scanned + at + 1);
-        let mut line = std::mem::replace(&mut self.heard, rest);
+        let rest = self.received.split_off(self.scanned + at + 1);
+        let mut line = std::mem::replace(&mut self.received, rest);
         self.scanned = 0;
         line.truncate(line.len() - 1);
         line.pop_if(|last| *last == b'\r');
@@ -256,7 +256,7 @@ impl Ears {
 
     fn take_stdout(&mut self) {
         if let Some(pipe) = &mut self.stdout
-            && !take(pipe, |bytes| self.heard.extend_from_slice(bytes))
+            && !take(pipe, |bytes| self.received.extend_from_slice(bytes))
         {
             self.stdout = None;
         }
@@ -264,15 +264,15 @@ impl Ears {
 
     /// Whether there was something.
     fn take_stderr(&mut self) -> bool {
-        let before = self.muttered.len();
+        let before = self.last_stderr.len();
         if let Some(pipe) = &mut self.stderr
-            && !take(pipe, |bytes| self.muttered.extend_from_slice(bytes))
+            && !take(pipe, |bytes| self.last_stderr.extend_from_slice(bytes))
         {
             self.stderr = None;
         }
-        let read = self.muttered.len() > before;
-        let beyond = self.muttered.len().saturating_sub(STDERR_LIMIT);
-        self.muttered.drain(..beyond);
+        let read = self.last_stderr.len() > before;
+        let beyond = self.last_stderr.len().saturating_sub(STDERR_LIMIT);
+        self.last_stderr.drain(..beyond);
         read
     }
 }
@@ -290,7 +290,7 @@ fn take(pipe: &mut io::PipeReader, mut keep: impl FnMut(&[u8])) -> bool {
     }
 }
 
-impl Drop for Ears {
+impl Drop for Output {
     fn drop(&mut self) {
         self.finish();
     }
@@ -309,7 +309,7 @@ mod tests {
 
     const LIMIT: usize = 1000;
 
-    fn sh(script: &str) -> (Voice, Ears) {
+    fn sh(script: &str) -> (Input, Output) {
         start(&Command::new("sh").args(["-c", script]), &[]).unwrap()
     }
 
@@ -321,86 +321,86 @@ mod tests {
         Deadline::after(Duration::from_millis(50))
     }
 
-    fn line(text: &str) -> Heard {
-        Heard::Line(text.as_bytes().to_vec())
+    fn line(text: &str) -> Received {
+        Received::Line(text.as_bytes().to_vec())
     }
 
     #[test]
     fn what_is_said_is_heard_and_answered() {
-        let (voice, mut ears) = sh("while read -r word; do echo \"$word, too\"; done");
+        let (input, mut output) = sh("while read -r word; do echo \"$word, too\"; done");
         for word in ["one", "two"] {
-            voice.say(format!("{word}\n").as_bytes(), soon()).unwrap();
-            assert_eq!(ears.hear(LIMIT, soon()).unwrap(), line(&format!("{word}, too")));
+            input.send(format!("{word}\n").as_bytes(), soon()).unwrap();
+            assert_eq!(output.receive(LIMIT, soon()).unwrap(), line(&format!("{word}, too")));
         }
-        voice.hang_up();
-        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::End(Vec::new()));
-        assert_eq!(ears.end(soon()).0, Some(Ended::Exited(0)));
+        input.close();
+        assert_eq!(output.receive(LIMIT, soon()).unwrap(), Received::End(Vec::new()));
+        assert_eq!(output.end(soon()).0, Some(Ended::Exited(0)));
     }
 
     #[test]
     fn several_lines_at_once_are_several_lines() {
-        let (_voice, mut ears) = sh("printf 'one\\r\\ntwo\\nthree'");
-        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), line("one"));
-        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), line("two"));
-        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::End(b"three".to_vec()));
+        let (_input, mut output) = sh("printf 'one\\r\\ntwo\\nthree'");
+        assert_eq!(output.receive(LIMIT, soon()).unwrap(), line("one"));
+        assert_eq!(output.receive(LIMIT, soon()).unwrap(), line("two"));
+        assert_eq!(output.receive(LIMIT, soon()).unwrap(), Received::End(b"three".to_vec()));
     }
 
     #[test]
     fn silence_is_nothing_at_the_deadline() {
-        let (_voice, mut ears) = sh("sleep 60");
-        assert_eq!(ears.hear(LIMIT, at_once()).unwrap(), Heard::Nothing);
+        let (_input, mut output) = sh("sleep 60");
+        assert_eq!(output.receive(LIMIT, at_once()).unwrap(), Received::Nothing);
     }
 
     #[test]
     fn a_line_over_the_limit_is_not_waited_for() {
-        let (_voice, mut ears) = sh("head -c 100000 /dev/zero; sleep 60");
-        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::TooLong);
+        let (_input, mut output) = sh("head -c 100000 /dev/zero; sleep 60");
+        assert_eq!(output.receive(LIMIT, soon()).unwrap(), Received::TooLong);
     }
 
     #[test]
     fn a_program_that_takes_nothing_is_not_waited_for() {
-        let (voice, _ears) = sh("sleep 60");
-        let unsaid = voice.say(&[b'x'; 1 << 20], at_once()).unwrap_err();
-        assert!(matches!(unsaid, Unsaid::Partly(_)), "{unsaid:?}");
+        let (input, _output) = sh("sleep 60");
+        let unsent = input.send(&[b'x'; 1 << 20], at_once()).unwrap_err();
+        assert!(matches!(unsent, Unsent::Partly(_)), "{unsent:?}");
     }
 
     #[test]
     fn to_a_program_that_is_gone_nothing_was_said() {
-        let (voice, mut ears) = sh("exec <&-; echo gone; sleep 60");
-        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), line("gone"));
+        let (input, mut output) = sh("exec <&-; echo gone; sleep 60");
+        assert_eq!(output.receive(LIMIT, soon()).unwrap(), line("gone"));
         // What another test just forks has the pipe's end for a moment longer.
         let patience = soon();
-        let unsaid = loop {
-            match voice.say(b"hello\n", soon()) {
+        let unsent = loop {
+            match input.send(b"hello\n", soon()) {
                 Ok(()) => assert!(!patience.passed(), "somebody hears still"),
                 Err(unsaid) => break unsaid,
             }
         };
-        assert!(matches!(unsaid, Unsaid::Nothing(_)), "{unsaid:?}");
+        assert!(matches!(unsent, Unsent::Nothing(_)), "{unsent:?}");
     }
 
     #[test]
     fn the_end_says_how_and_with_which_last_words() {
-        let (_voice, mut ears) = sh("head -c 100000 /dev/zero >&2; echo last words >&2; exit 7");
-        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::End(Vec::new()));
-        let (ended, said) = ears.end(soon());
+        let (_input, mut output) = sh("head -c 100000 /dev/zero >&2; echo last words >&2; exit 7");
+        assert_eq!(output.receive(LIMIT, soon()).unwrap(), Received::End(Vec::new()));
+        let (ended, said) = output.end(soon());
         assert_eq!(ended, Some(Ended::Exited(7)));
         assert!(said.len() <= STDERR_LIMIT && said.ends_with(b"last words\n"), "{} bytes", said.len());
     }
 
     #[test]
     fn a_pipe_held_open_by_another_does_not_hide_the_end() {
-        let (_voice, mut ears) = sh("setsid sleep 3 & exit 4");
-        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::End(Vec::new()));
-        assert_eq!(ears.end(soon()).0, Some(Ended::Exited(4)));
+        let (_input, mut output) = sh("setsid sleep 3 & exit 4");
+        assert_eq!(output.receive(LIMIT, soon()).unwrap(), Received::End(Vec::new()));
+        assert_eq!(output.end(soon()).0, Some(Ended::Exited(4)));
     }
 
     #[test]
     fn the_whole_group_goes_with_the_ears() {
-        let (_voice, mut ears) = sh("sleep 60 & echo $!; wait");
-        let Heard::Line(pid) = ears.hear(LIMIT, soon()).unwrap() else { panic!("a line") };
+        let (_input, mut output) = sh("sleep 60 & echo $!; wait");
+        let Received::Line(pid) = output.receive(LIMIT, soon()).unwrap() else { panic!("a line") };
         let pid = str::from_utf8(&pid).unwrap().parse().unwrap();
-        drop(ears);
+        drop(output);
         // A zombie counts as gone; whoever adopts it may take a moment.
         while process::process(pid).is_some() {
             std::thread::yield_now();
@@ -409,18 +409,18 @@ mod tests {
 
     #[test]
     fn the_voice_can_kill_what_the_ears_wait_for() {
-        let (voice, mut ears) = sh("sleep 60");
-        voice.kill();
-        assert_eq!(ears.hear(LIMIT, soon()).unwrap(), Heard::End(Vec::new()));
-        assert_eq!(ears.end(soon()).0, Some(Ended::Signalled(9)));
+        let (input, mut output) = sh("sleep 60");
+        input.kill();
+        assert_eq!(output.receive(LIMIT, soon()).unwrap(), Received::End(Vec::new()));
+        assert_eq!(output.end(soon()).0, Some(Ended::Signalled(9)));
     }
 
     #[test]
     fn the_environment_is_what_it_is_given() {
         let given = [("HOME".into(), "/root".into())];
-        let (_voice, mut ears) = start(&Command::new("/usr/bin/env"), &given).unwrap();
+        let (_input, mut output) = start(&Command::new("/usr/bin/env"), &given).unwrap();
         let mut all = Vec::new();
-        while let Heard::Line(line) = ears.hear(LIMIT, soon()).unwrap() {
+        while let Received::Line(line) = output.receive(LIMIT, soon()).unwrap() {
             all.push(String::from_utf8(line).unwrap());
         }
         all.sort();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::status::Status;
-use super::text::foreign;
+use super::text::printable;
 
 /// What an action answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,9 +44,9 @@ impl Envelope {
         let mut text = String::from("the input was refused and nothing was changed");
         for fault in faults {
             text.push('\n');
-            text.push_str(&foreign(&fault.field));
+            text.push_str(&printable(&fault.field));
             text.push_str(": ");
-            text.push_str(&foreign(&fault.message));
+            text.push_str(&printable(&fault.message));
         }
         Self::failed(Status::Refused, text)
     }

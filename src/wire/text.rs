@@ -4,11 +4,11 @@
 //! sentence of ours (schema/README.md, "The envelope"). Does not know: HTML, which the host escapes; JSON, which
 //! escapes itself.
 
-/// How much of a foreign text is kept, in bytes.
+/// How much of a text from elsewhere is kept, in bytes.
 pub const LIMIT: usize = 1024;
 
-/// A foreign text as it may stand in a sentence: one line, printable, at most [`LIMIT`] bytes.
-pub fn foreign(text: impl AsRef<[u8]>) -> String {
+/// A text from elsewhere as it may stand in a sentence: one line, printable, at most [`LIMIT`] bytes.
+pub fn printable(text: impl AsRef<[u8]>) -> String {
     let bytes = text.as_ref();
     // One character more than the limit, so that the cut below sees that there was more.
     let head = String::from_utf8_lossy(&bytes[..bytes.len().min(LIMIT + 4)]);
@@ -31,11 +31,11 @@ pub fn foreign(text: impl AsRef<[u8]>) -> String {
 
 /// An error with its sources, as one sentence: `cannot write /x: No space left on device`.
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = foreign(error.to_string());
+    let mut text = printable(error.to_string());
     let mut source = error.source();
     while let Some(error) = source {
         text.push_str(": ");
-        text.push_str(&foreign(error.to_string()));
+        text.push_str(&printable(error.to_string()));
         source = error.source();
     }
     text
@@ -52,22 +52,22 @@ mod tests {
 
     #[test]
     fn control_characters_and_bad_utf8_are_replaced() {
-        assert_eq!(foreign(b"a\x1b[31m\xffb\0"), "a\u{FFFD}[31m\u{FFFD}b\u{FFFD}");
+        assert_eq!(printable(b"a\x1b[31m\xffb\0"), "a\u{FFFD}[31m\u{FFFD}b\u{FFFD}");
     }
 
     #[test]
     fn several_lines_become_one() {
-        assert_eq!(foreign("one\r\ntwo\n"), "one two");
+        assert_eq!(printable("one\r\ntwo\n"), "one two");
     }
 
     #[test]
     fn a_long_text_is_cut_to_a_kibibyte() {
-        let cut = foreign("ä".repeat(5000));
+        let cut = printable("ä".repeat(5000));
         assert!(cut.len() <= LIMIT && cut.ends_with('…'), "{} bytes", cut.len());
     }
 
     #[test]
     fn a_short_text_is_kept_as_it_is() {
-        assert_eq!(foreign("nginx: master"), "nginx: master");
+        assert_eq!(printable("nginx: master"), "nginx: master");
     }
 }

@@ -1,4 +1,4 @@
-//! The answers about an alternate listener of the Exim that is on the desk's machine.
+//! The answers about an alternate listener of the Exim that is on this machine.
 //!
 //! Answers for: what Exim lacks for it, which lines make it, and that these lines win over the administrator's: each is
 //! read back through Exim before anything is written, because an option or ACL of his may silently decide otherwise.
@@ -15,10 +15,11 @@ use super::read::{self, Printed};
 use crate::mta::machine::{Words, bound, or_loopback, systemd_runs};
 use crate::mta::services;
 use crate::mta::sheet::{
-    Alternate, AuthMode, By, Content, Desk, Edit, Goal, Kind, Listener, Meant, MtaError, SMTP, Staged, Tell,
+    Alternate, AuthMode, Claim, Claimant, Content, Context, Edit, Goal, Kind, Listener, MtaError, SMTP,
+    Staged, Tell,
 };
 use crate::sys::{Command, Output, Process};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// How often Exim tries to bind, 30 seconds apart, unless told otherwise.
 const RETRIES: &str = "9";
@@ -39,8 +40,8 @@ const OPTIONS: [&str; 10] = [
 ];
 
 /// Exim as one layout has it.
-pub(super) struct Here<'a> {
-    pub(super) desk: Desk<'a>,
+pub(super) struct EximAlternate<'a> {
+    pub(super) context: Context<'a>,
     pub(super) layout: &'static Layout,
     primary: OnceCell<Primary>,
     /// The last that was asked for.
@@ -62,10 +63,10 @@ pub(super) struct Made {
     pub(super) says: Printed,
 }
 
-impl<'a> Here<'a> {
-    /// What is on the desk's machine, where `layout` was found.
-    pub(super) fn new(desk: Desk<'a>, layout: &'static Layout) -> Self {
-        Self { desk, layout, primary: OnceCell::new(), made: RefCell::default() }
+impl<'a> EximAlternate<'a> {
+    /// What is on this machine, where `layout` was found.
+    pub(super) fn new(context: Context<'a>, layout: &'static Layout) -> Self {
+        Self { context, layout, primary: OnceCell::new(), made: RefCell::default() }
     }
 
     pub(super) fn exim(&self) -> Command {
@@ -73,7 +74,7 @@ impl<'a> Here<'a> {
     }
 
     pub(super) fn run(&self, command: Command) -> Result<Output, MtaError> {
-        Ok(self.desk.host.run(&command, self.desk.deadline)?)
+        Ok(self.context.host.run(&command, self.context.deadline)?)
     }
 
     /// The primary's configuration. Asked with `-bV` first: `-bP` writes what is broken into the panic log.
@@ -155,11 +156,11 @@ impl<'a> Here<'a> {
         }
         let says = self.printed(staged, "authenticators")?;
         if says.option(ACL_OPTION) != self.layout.acl {
-            let wins = format!("{ACL_OPTION} = {} wins over our own", foreign(says.option(ACL_OPTION)));
+            let wins = format!("{ACL_OPTION} = {} wins over our own", printable(says.option(ACL_OPTION)));
             return Err(self.in_the_way(&wins));
         }
         if !conf::advertises(says.option(ADVERTISE), mode) {
-            let wins = format!("{ADVERTISE} = {} wins over our own", foreign(says.option(ADVERTISE)));
+            let wins = format!("{ADVERTISE} = {} wins over our own", printable(says.option(ADVERTISE)));
             return Err(self.in_the_way(&wins));
         }
         let acl = conf::acl(mode, self.primary()?.says.option(ACL_OPTION));
@@ -176,7 +177,7 @@ impl<'a> Here<'a> {
 
     /// Exim with a configuration of these bytes that is not live.
     fn staged(&self, bytes: &[u8]) -> Result<Command, MtaError> {
-        let Desk { host, staging, .. } = self.desk;
+        let Context { host, staging, .. } = self.context;
         host.make_dir(staging)?;
         let file = staging.join("exim.conf");
         host.scratch(&file, bytes)?;
@@ -186,12 +187,12 @@ impl<'a> Here<'a> {
     /// The addresses on which the primary listens.
     fn bound(&self) -> Result<Vec<IpAddr>, MtaError> {
         let primary: Vec<i32> = self.daemons()?.iter().map(|daemon| daemon.pid).collect();
-        bound(self.desk.host, &primary, Path::new(VIEW))
+        bound(self.context.host, &primary, Path::new(VIEW))
     }
 
     /// The primary's daemon, and its sessions.
     fn daemons(&self) -> Result<Vec<Process>, MtaError> {
-        daemons(self.desk.host, Whose::Primary)
+        daemons(self.context.host, Whose::Primary)
     }
 
     fn interfaces(&self, listener: &Listener) -> Result<String, MtaError> {
@@ -202,10 +203,10 @@ impl<'a> Here<'a> {
 /// What Exim said of a configuration that it does not accept.
 fn complaint(output: &Output) -> String {
     let said = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
-    foreign(read::error(&String::from_utf8_lossy(said)))
+    printable(read::error(&String::from_utf8_lossy(said)))
 }
 
-impl Alternate for Here<'_> {
+impl Alternate for EximAlternate<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
         Ok(or_loopback(self.bound()?))
     }
@@ -214,19 +215,21 @@ impl Alternate for Here<'_> {
         Ok(self.daemons()?.is_empty() || !self.bound()?.is_empty())
     }
 
-    fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {
+    fn claims(&self, _: &[Staged]) -> Result<Vec<Claim>, MtaError> {
         let says = match self.primary() {
             Ok(primary) => &primary.says,
             // A configuration that is broken already is found out by whoever wants to go live with it.
-            Err(MtaError::Broken { .. }) => return Ok(vec![Meant { port: SMTP, by: By::Primary }]),
+            Err(MtaError::Broken { .. }) => {
+                return Ok(vec![Claim { port: SMTP, claimant: Claimant::Primary }]);
+            }
             Err(error) => return Err(error),
         };
         let named = read::list(says.option("daemon_smtp_ports"));
         let mut ports: Vec<u16> =
-            named.iter().filter_map(|port| services::number(self.desk.host, port)).collect();
+            named.iter().filter_map(|port| services::number(self.context.host, port)).collect();
         ports.extend(read::list(says.option("local_interfaces")).iter().filter_map(|a| read::port_in(a)));
         ports.push(SMTP);
-        Ok(ports.into_iter().map(|port| Meant { port, by: By::Primary }).collect())
+        Ok(ports.into_iter().map(|port| Claim { port, claimant: Claimant::Primary }).collect())
     }
 
     fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
@@ -236,7 +239,7 @@ impl Alternate for Here<'_> {
             Goal::Running(listener) => {
                 let made = self.made(listener)?;
                 let unit = conf::unit(daemon, Path::new(ours), &self.interfaces(listener)?);
-                let unit = systemd_runs(self.desk.host).then_some(unit);
+                let unit = systemd_runs(self.context.host).then_some(unit);
                 [Some(format!("{ours}\n")), Some(made.acl.clone()), Some(made.configuration.clone()), unit]
             }
         };
@@ -255,7 +258,7 @@ impl Alternate for Here<'_> {
         if daemons.is_empty() {
             return Err(MtaError::Down("Exim does not run; start it first".to_owned()));
         }
-        if daemons.iter().any(|daemon| Words::of(self.desk.host, daemon).have("-C")) {
+        if daemons.iter().any(|daemon| Words::of(self.context.host, daemon).have("-C")) {
             let what = "the primary server was started with a configuration of its own (-C), which is not the one that \
                         Exim names";
             return Err(MtaError::Unsupported(what.to_owned()));
@@ -266,8 +269,8 @@ impl Alternate for Here<'_> {
         }
         self.list_is_trusted()?;
         let wrapped = read::list(self.primary()?.says.option("tls_on_connect_ports"));
-        if wrapped.iter().any(|port| services::number(self.desk.host, port) == Some(listener.port)) {
-            let (port, wrapped) = (listener.port, foreign(wrapped.join(" : ")));
+        if wrapped.iter().any(|port| services::number(self.context.host, port) == Some(listener.port)) {
+            let (port, wrapped) = (listener.port, printable(wrapped.join(" : ")));
             return Err(MtaError::Unsupported(format!(
                 "tls_on_connect_ports = {wrapped} has Exim begin with TLS on port {port}, where STARTTLS is to be offered"
             )));
@@ -286,18 +289,18 @@ impl Alternate for Here<'_> {
     }
 
     fn tell_before(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {
-        if goal.listener().is_some() { Ok(Vec::new()) } else { end(self.desk.host) }
+        if goal.listener().is_some() { Ok(Vec::new()) } else { end(self.context.host) }
     }
 
     fn tell(&self, goal: &Goal, addresses: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
         let Some(listener) = goal.listener() else {
             // A session may have begun while its daemon ended.
-            return end(self.desk.host);
+            return end(self.context.host);
         };
-        if systemd_runs(self.desk.host) {
+        if systemd_runs(self.context.host) {
             return Ok(["enable", "restart"].map(|verb| Tell::Unit { verb, unit: UNIT.to_owned() }).into());
         }
-        let mut tells = end(self.desk.host)?;
+        let mut tells = end(self.context.host)?;
         let interfaces = conf::interfaces(addresses, listener.port);
         tells.push(Tell::Daemon(self.exim().args(["-C", self.layout.ours, "-bd", "-oX"]).arg(interfaces)));
         Ok(tells)
@@ -307,7 +310,7 @@ impl Alternate for Here<'_> {
         Ok(!self.daemons()?.is_empty())
     }
 
-    fn revive(&self) -> Vec<Tell> {
+    fn start_primary(&self) -> Vec<Tell> {
         // It is never told anything that it could die of.
         Vec::new()
     }

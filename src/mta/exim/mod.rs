@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use self::daemons::{LAYOUTS, Layout, VIEW, Whose, daemons, end};
 use super::machine::systemd_runs;
-use super::sheet::{Alternate, Desk, Kind, Listener, Mta, MtaError, Presence, Tell};
+use super::sheet::{Alternate, Context, Kind, Listener, Mta, MtaError, Presence, Tell};
 use crate::sys::{Host, Process};
 
 /// Exim 4.
@@ -82,9 +82,9 @@ impl Mta for Exim {
         end(host)
     }
 
-    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+    fn alternate<'a>(&'a self, context: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
         let looked = || MtaError::Down(format!("Exim was not found; looked for {}", self.looked_for()));
-        let layout = Layout::of(desk.host).ok_or_else(looked)?;
-        Ok(Box::new(alternate::Here::new(desk, layout)))
+        let layout = Layout::of(context.host).ok_or_else(looked)?;
+        Ok(Box::new(alternate::EximAlternate::new(context, layout)))
     }
 }

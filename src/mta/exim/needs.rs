@@ -6,13 +6,13 @@
 
 use std::path::Path;
 
-use super::alternate::Here;
+use super::alternate::EximAlternate;
 use super::conf::NOTLS;
 use super::read;
 use crate::mta::machine::text_of;
 use crate::mta::sheet::{AuthMode, Listener, MtaError};
 use crate::sys::tls;
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 fn missing(what: String) -> MtaError {
     MtaError::Precondition(what)
@@ -32,7 +32,7 @@ const SOURCES: [&str; 5] = [
 const SELF_SIGNED: &str = "; a self-signed one is made with openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj \
                            /CN=$(hostname -f) -keyout KEY -out CERTIFICATE, and Exim's user has to be able to read both";
 
-impl Here<'_> {
+impl EximAlternate<'_> {
     /// Whether Exim keeps the privilege to deliver with the configurations of the list that is to name ours.
     pub(super) fn list_is_trusted(&self) -> Result<(), MtaError> {
         let list = self.layout.trusted;
@@ -41,7 +41,7 @@ impl Here<'_> {
             Some(path) if path == Path::new(list) => {}
             other => {
                 let other =
-                    other.map_or("none".to_owned(), |path| foreign(path.as_os_str().as_encoded_bytes()));
+                    other.map_or("none".to_owned(), |path| printable(path.as_os_str().as_encoded_bytes()));
                 return Err(MtaError::Unsupported(format!(
                     "this Exim was built with TRUSTED_CONFIG_LIST = {other}, not {list}, and mail \
                      accepted with a second configuration would stick; build it with TRUSTED_CONFIG_LIST={list} in \
@@ -49,7 +49,7 @@ impl Here<'_> {
                 )));
             }
         }
-        match self.desk.host.meta(Path::new(list))? {
+        match self.context.host.meta(Path::new(list))? {
             Some(meta) if meta.uid != 0 || meta.mode & 0o022 != 0 => Err(missing(format!(
                 "{list} has to belong to root and be writable by nobody else (chown root {list}; chmod go-w {list}), or \
                  Exim does not trust it"
@@ -63,7 +63,7 @@ impl Here<'_> {
         if self.primary()?.path != Path::new(BUILT) {
             return Ok(String::new());
         }
-        let stamp = |path: &str| self.desk.host.stamp(Path::new(path)).ok().flatten();
+        let stamp = |path: &str| self.context.host.stamp(Path::new(path)).ok().flatten();
         let built = stamp(BUILT);
         let is_later = |path: &&&str| {
             built
@@ -104,7 +104,7 @@ impl Here<'_> {
         };
         let private = self.pem("tls_privatekey", key, "PRIVATE KEY-----")?;
         if tls::mismatched(public.as_bytes(), private.as_bytes()) {
-            let (key, certificate) = (foreign(key), foreign(certificate));
+            let (key, certificate) = (printable(key), printable(certificate));
             return Err(missing(format!(
                 "tls_privatekey = {key} is not the key of the certificate {certificate}; both modes need TLS"
             )));
@@ -118,17 +118,17 @@ impl Here<'_> {
         // What is expanded in each session anew is left to the proof.
         for path in read::list(value).iter().filter(|_| !value.contains('$')) {
             let unusable =
-                |why: &str| missing(format!("{option} = {} {why}; both modes need TLS", foreign(path)));
-            let Some(text) = text_of(self.desk.host, path).map_err(|why| unusable(&why))? else {
+                |why: &str| missing(format!("{option} = {} {why}; both modes need TLS", printable(path)));
+            let Some(text) = text_of(self.context.host, path).map_err(|why| unusable(&why))? else {
                 return Err(missing(format!(
                     "{option} = {} does not exist; both modes need TLS{SELF_SIGNED}",
-                    foreign(path)
+                    printable(path)
                 )));
             };
             if !text.contains(part) {
                 return Err(unusable(&format!("holds no {}", part.trim_matches('-').to_lowercase())));
             }
-            match self.desk.host.meta(Path::new(path))? {
+            match self.context.host.meta(Path::new(path))? {
                 Some(meta) if meta.uid == 0 && meta.mode & 0o044 == 0 => {
                     return Err(unusable("can be read by root alone, and Exim reads it as its own user"));
                 }
@@ -158,8 +158,8 @@ impl Here<'_> {
                     "no authenticator of Exim's is offered without TLS, as {} asks for: {} has \
                      server_advertise_condition = {}; put .ifndef {NOTLS} before that line and .endif after it",
                     listener.auth_mode.name(),
-                    foreign(&authenticator.name),
-                    foreign(condition)
+                    printable(&authenticator.name),
+                    printable(condition)
                 )))
             }
             _ => Ok(()),

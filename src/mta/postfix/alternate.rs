@@ -1,4 +1,4 @@
-//! The answers about an alternate listener of the default instance of Postfix that is on the desk's machine.
+//! The answers about an alternate listener of the default instance of Postfix that is on this machine.
 //!
 //! Answers for: what `postconf` says of the parameters and services that matter, what is asked before a change and told
 //! after it. Does not know: writing, waiting, proving. What Postfix cannot read is quoted.
@@ -13,10 +13,10 @@ use super::master::{INET, PASS, Service, disables, parse, words};
 use crate::mta::machine::{bound, or_loopback, systemd_runs};
 use crate::mta::services;
 use crate::mta::sheet::{
-    Alternate, By, Content, Desk, Edit, Goal, Listener, Meant, MtaError, SMTP, Staged, Tell,
+    Alternate, Claim, Claimant, Content, Context, Edit, Goal, Listener, MtaError, SMTP, Staged, Tell,
 };
 use crate::sys::{Command, Process, Signal};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// What mail programs have in place of the lists for clients, HELO and senders, by Postfix's convention, and the parameter
 /// under which it is read: `postconf` knows the convention's names only where they are used.
@@ -59,22 +59,22 @@ const PARAMETERS: [&str; 29] = [
 ];
 
 /// The default instance on a machine.
-pub(super) struct Here<'a> {
-    pub(super) desk: Desk<'a>,
+pub(super) struct PostfixAlternate<'a> {
+    pub(super) context: Context<'a>,
     pub(super) config: PathBuf,
     parameters: OnceCell<BTreeMap<String, String>>,
     /// Those that listen, and those that are handed their clients.
     services: OnceCell<[Vec<Service>; 2]>,
 }
 
-impl<'a> Here<'a> {
-    /// What is on the desk's machine, with its configuration in this folder.
-    pub(super) fn new(desk: Desk<'a>, config: PathBuf) -> Self {
-        Self { desk, config, parameters: OnceCell::new(), services: OnceCell::new() }
+impl<'a> PostfixAlternate<'a> {
+    /// What is on this machine, with its configuration in this folder.
+    pub(super) fn new(context: Context<'a>, config: PathBuf) -> Self {
+        Self { context, config, parameters: OnceCell::new(), services: OnceCell::new() }
     }
 }
 
-impl Here<'_> {
+impl PostfixAlternate<'_> {
     /// The port that a service names, by number or by name; Postfix's own names come before the machine's.
     pub(super) fn port(&self, service: &Service) -> Result<Option<u16>, MtaError> {
         if service.port.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -85,7 +85,7 @@ impl Here<'_> {
         let named = |names: &str| names.split('=').any(|name| name == service.port);
         match known.find(|(names, _)| named(names)) {
             Some((_, port)) => Ok(port.parse().ok()),
-            None => Ok(services::number(self.desk.host, &service.port)),
+            None => Ok(services::number(self.context.host, &service.port)),
         }
     }
 
@@ -109,7 +109,7 @@ impl Here<'_> {
 
     /// The command by which Postfix reads a `master.cf` of these bytes, beside the live `main.cf`.
     fn staged(&self, master_cf: &[u8]) -> Result<Command, MtaError> {
-        let Desk { host, staging, .. } = self.desk;
+        let Context { host, staging, .. } = self.context;
         host.make_dir(staging)?;
         // As links: postconf reads a main.cf that was written in the last two seconds until it is older.
         for name in ["main.cf", "dynamicmaps.cf", "dynamicmaps.cf.d"] {
@@ -125,7 +125,7 @@ impl Here<'_> {
 
     /// What `postconf` prints with these arguments.
     pub(super) fn ask(&self, arguments: &[&str]) -> Result<String, MtaError> {
-        let output = run(self.desk, self.postconf().args(arguments))?;
+        let output = run(self.context, self.postconf().args(arguments))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
@@ -135,7 +135,7 @@ impl Here<'_> {
             let carried =
                 CONVENTION.map(|(convention, carrier)| ["-o".into(), format!("{carrier}=${convention}")]);
             let command = self.postconf().arg("-x").args(carried.concat()).args(PARAMETERS);
-            let output = run(self.desk, command)?;
+            let output = run(self.context, command)?;
             let text = String::from_utf8_lossy(&output.stdout);
             let pairs = text.lines().filter_map(|line| line.split_once('='));
             let pairs = pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
@@ -178,20 +178,20 @@ impl Here<'_> {
         let queue = match self.parameter("queue_directory") {
             Ok(queue) => Path::new(queue),
             // Whether it runs can be told without its configuration.
-            Err(MtaError::Broken { .. }) => return master(self.desk.host),
+            Err(MtaError::Broken { .. }) => return master(self.context.host),
             Err(error) => return Err(error),
         };
         let program = Path::new(self.parameter("daemon_directory")?).join("master");
-        master_of(self.desk.host, queue, &[&program])
+        master_of(self.context.host, queue, &[&program])
     }
 
     /// The unit that master runs in, on a machine that systemd runs.
     fn unit(&self, master: &Process) -> Result<Option<String>, MtaError> {
-        if !systemd_runs(self.desk.host) {
+        if !systemd_runs(self.context.host) {
             return Ok(None);
         }
         let path = PathBuf::from(format!("/proc/{}/cgroup", master.pid));
-        let text = self.desk.host.read(&path)?.unwrap_or_default();
+        let text = self.context.host.read(&path)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         // cgroups(7): `0::/system.slice/system-postfix.slice/postfix@-.service`
         let units = text.lines().filter_map(|line| line.rsplit('/').next());
@@ -202,36 +202,36 @@ impl Here<'_> {
     }
 }
 
-impl Alternate for Here<'_> {
+impl Alternate for PostfixAlternate<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
         let Some(master) = self.master()? else {
-            return Ok(or_loopback(bound(self.desk.host, &[], &self.master_cf())?));
+            return Ok(or_loopback(bound(self.context.host, &[], &self.master_cf())?));
         };
-        Ok(or_loopback(bound(self.desk.host, &[master.pid], &self.master_cf())?))
+        Ok(or_loopback(bound(self.context.host, &[master.pid], &self.master_cf())?))
     }
 
     fn is_settled(&self) -> Result<bool, MtaError> {
         let Some(master) = self.master()? else { return Ok(true) };
-        Ok(!bound(self.desk.host, &[master.pid], &self.master_cf())?.is_empty())
+        Ok(!bound(self.context.host, &[master.pid], &self.master_cf())?.is_empty())
     }
 
-    fn meant(&self, others: &[Staged]) -> Result<Vec<Meant>, MtaError> {
+    fn claims(&self, others: &[Staged]) -> Result<Vec<Claim>, MtaError> {
         let bytes = others.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
-        let services = match run(self.desk, self.staged(bytes)?) {
+        let services = match run(self.context, self.staged(bytes)?) {
             // A configuration that is broken already is found out by whoever wants to go live with it.
             Err(MtaError::Broken { .. }) => return Ok(Vec::new()),
             output => parse(&String::from_utf8_lossy(&output?.stdout), INET),
         };
-        let mut meant = vec![Meant { port: SMTP, by: By::Primary }];
+        let mut claims = vec![Claim { port: SMTP, claimant: Claimant::Primary }];
         for service in services {
             let Some(port) = self.port(&service)? else { continue };
             if port != SMTP && !self.is_disabled(&service.name())? {
-                let (name, program) = (foreign(service.name()), foreign(&service.program));
+                let (name, program) = (printable(service.name()), printable(&service.program));
                 let by = format!("the entry {name} inet ({program}) in {}", self.master_cf().display());
-                meant.push(Meant { port, by: By::Entry(by) });
+                claims.push(Claim { port, claimant: Claimant::Entry(by) });
             }
         }
-        Ok(meant)
+        Ok(claims)
     }
 
     fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
@@ -253,7 +253,7 @@ impl Alternate for Here<'_> {
         }
         for primary in self.primary()? {
             if self.is_disabled(&primary.with_port(listener.port))? {
-                let disabled = foreign(self.parameter("master_service_disable")?);
+                let disabled = printable(self.parameter("master_service_disable")?);
                 return Err(MtaError::Precondition(format!(
                     "master_service_disable = {disabled} keeps the listener from coming up"
                 )));
@@ -297,7 +297,7 @@ impl Alternate for Here<'_> {
         }
         let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
         let command = self.staged(bytes)?;
-        if matches!(run(self.desk, command.clone()), Err(MtaError::Broken { .. })) {
+        if matches!(run(self.context, command.clone()), Err(MtaError::Broken { .. })) {
             // What is broken in the live file, too, is told with its line there.
             self.services()?;
         }
@@ -319,8 +319,8 @@ impl Alternate for Here<'_> {
         Ok(self.master()?.is_some())
     }
 
-    fn revive(&self) -> Vec<Tell> {
-        if systemd_runs(self.desk.host) {
+    fn start_primary(&self) -> Vec<Tell> {
+        if systemd_runs(self.context.host) {
             // A unit whose master died under it counts as running as long as a child of it lives.
             return vec![Tell::Unit { verb: "restart", unit: "postfix.service".to_owned() }];
         }

@@ -4,7 +4,7 @@
 //! needs. Does not know: the marks around them, and who writes them.
 //! Source: postconf(5).
 
-use super::alternate::Here;
+use super::alternate::PostfixAlternate;
 use super::instance::SYSLOG_NAME;
 use super::master::words;
 use crate::mta::sheet::{AuthMode, Listener, MtaError};
@@ -32,7 +32,7 @@ fn with_noanonymous(options: &str) -> String {
     [NOANONYMOUS].into_iter().chain(others).collect::<Vec<_>>().join(",")
 }
 
-impl Here<'_> {
+impl PostfixAlternate<'_> {
     /// The lines of our block: one service for each entry of the primary, bound as it is.
     pub(super) fn block(&self, listener: &Listener) -> Result<String, MtaError> {
         let (level, auth_only) = match listener.auth_mode {

@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::mta::sheet::{Desk, Kind, MtaError};
+use crate::mta::sheet::{Context, Kind, MtaError};
 use crate::sys::{Command, Ended, Host, Output, Process};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// Where master's binary may be.
 pub(super) const MASTERS: [&str; 4] = [
@@ -61,8 +61,8 @@ pub(super) fn master(host: &dyn Host) -> Result<Option<Process>, MtaError> {
 ///
 /// # Errors
 /// [`MtaError::Broken`] with what it says, where it fails.
-pub(super) fn run(desk: Desk<'_>, command: Command) -> Result<Output, MtaError> {
-    let output = desk.host.run(&command, desk.deadline)?;
+pub(super) fn run(context: Context<'_>, command: Command) -> Result<Output, MtaError> {
+    let output = context.host.run(&command, context.deadline)?;
     match output.ended {
         Ended::Exited(0) => return Ok(output),
         Ended::Exited(_) => {}
@@ -72,5 +72,5 @@ pub(super) fn run(desk: Desk<'_>, command: Command) -> Result<Output, MtaError> 
         }
     }
     let said = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
-    Err(MtaError::Broken { kind: Kind::Postfix, message: foreign(said) })
+    Err(MtaError::Broken { kind: Kind::Postfix, message: printable(said) })
 }

@@ -17,10 +17,10 @@ mod rules;
 
 use std::path::{Path, PathBuf};
 
-use self::alternate::Here;
+use self::alternate::PostfixAlternate;
 use self::instance::{MASTERS, USUAL, master, run};
 use super::machine::is_there;
-use super::sheet::{Alternate, AuthMode, Desk, Kind, Listener, Mta, MtaError, Presence};
+use super::sheet::{Alternate, AuthMode, Context, Kind, Listener, Mta, MtaError, Presence};
 use crate::sys::{Command, Host, Process};
 
 /// Postfix.
@@ -108,14 +108,14 @@ impl Mta for Postfix {
         Vec::new()
     }
 
-    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
-        let config = match run(desk, Command::new("postconf").args(["-d", "-h", "config_directory"])) {
+    fn alternate<'a>(&'a self, context: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+        let config = match run(context, Command::new("postconf").args(["-d", "-h", "config_directory"])) {
             Ok(output) => PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()),
             // It does not even tell that while the configuration there is broken.
             Err(MtaError::Broken { .. }) => PathBuf::from(USUAL),
             Err(error) => return Err(error),
         };
-        Ok(Box::new(Here::new(desk, config)))
+        Ok(Box::new(PostfixAlternate::new(context, config)))
     }
 }
 

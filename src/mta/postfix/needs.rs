@@ -6,12 +6,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::alternate::Here;
+use super::alternate::PostfixAlternate;
 use super::master::{Service, words};
 use crate::mta::machine::{is_there, text_of};
 use crate::mta::sheet::{AuthMode, Listener, MtaError};
 use crate::sys::tls;
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// Where Cyrus SASL looks for what Postfix offers, unless `cyrus_sasl_config_path` says otherwise.
 const CYRUS: [&str; 4] = ["/etc/postfix/sasl", "/etc/sasl2", "/usr/lib/sasl2", "/usr/lib64/sasl2"];
@@ -27,7 +27,7 @@ const CERTIFICATE: &str = "CERTIFICATE-----";
 const KEY: &str = "PRIVATE KEY-----";
 
 fn unusable(parameter: &str, path: &str, why: &str) -> MtaError {
-    MtaError::Precondition(format!("{parameter} = {} {why}; both modes need TLS", foreign(path)))
+    MtaError::Precondition(format!("{parameter} = {} {why}; both modes need TLS", printable(path)))
 }
 
 /// Whether the text of a PEM file holds all that it should (RFC 7468).
@@ -40,10 +40,10 @@ fn holds(parameter: &str, path: &str, text: &str, parts: &[&str]) -> Result<(), 
     }
 }
 
-impl Here<'_> {
+impl PostfixAlternate<'_> {
     /// The text of the administrator's certificate or key.
     fn pem(&self, parameter: &str, path: &str) -> Result<String, MtaError> {
-        let text = text_of(self.desk.host, path).map_err(|why| unusable(parameter, path, &why))?;
+        let text = text_of(self.context.host, path).map_err(|why| unusable(parameter, path, &why))?;
         text.ok_or_else(|| unusable(parameter, path, "does not exist"))
     }
 
@@ -56,7 +56,7 @@ impl Here<'_> {
                 return Ok(format!(
                     "; the entry {} inet has {parameter} in -o of its own, which is not read for this listener: set it in \
                      main.cf (postconf -e)",
-                    foreign(service.name())
+                    printable(service.name())
                 ));
             }
         }
@@ -106,7 +106,7 @@ impl Here<'_> {
             let private = self.pem(key, key_path)?;
             holds(key, key_path, &private, &[KEY])?;
             if tls::mismatched(public.as_bytes(), private.as_bytes()) {
-                let why = format!("is not the key of the certificate {}", foreign(path));
+                let why = format!("is not the key of the certificate {}", printable(path));
                 return Err(unusable(key, key_path, &why));
             }
             return Ok(());
@@ -125,7 +125,7 @@ impl Here<'_> {
             "; smtpd_sasl_path is at its default, {DEFAULT_PATH}: for Dovecot, postconf -e smtpd_sasl_type=dovecot \
              smtpd_sasl_path={DOVECOT_PATH}, and in Dovecot's configuration: service auth {{ unix_listener {} {{ mode = 0660 \
              user = postfix group = postfix }} }} (each on a line of its own)",
-            foreign(socket.as_os_str().as_encoded_bytes())
+            printable(socket.as_os_str().as_encoded_bytes())
         ))
     }
 
@@ -137,17 +137,17 @@ impl Here<'_> {
             _ => String::new(),
         };
         let nobody = |at: &str, why: &dyn std::fmt::Display| {
-            let at = foreign(at);
+            let at = printable(at);
             Err(MtaError::Precondition(format!(
                 "no SASL mechanism for AUTH: nobody answers at {at}: {why}{default}{elsewhere}"
             )))
         };
-        let soon = self.desk.deadline.within(BACKEND);
+        let soon = self.context.deadline.within(BACKEND);
         match (self.parameter("smtpd_sasl_type")?, path.strip_prefix("inet:")) {
             ("dovecot", Some(address)) => {
                 // A name would have to be looked up; the proof will tell.
                 let Ok(address) = address.parse() else { return Ok(()) };
-                match self.desk.host.refuses(address, soon) {
+                match self.context.host.refuses(address, soon) {
                     Ok(false) => Ok(()),
                     Ok(true) => nobody(path, &"connection refused"),
                     Err(error) => nobody(path, &error),
@@ -156,7 +156,7 @@ impl Here<'_> {
             ("dovecot", None) => {
                 let path = path.strip_prefix("unix:").unwrap_or(path);
                 let socket = Path::new(self.parameter("queue_directory")?).join(path);
-                self.desk
+                self.context
                     .host
                     .reaches(&socket, soon)
                     .or_else(|error| nobody(&socket.to_string_lossy(), &error))
@@ -167,7 +167,7 @@ impl Here<'_> {
                     own.split(':').filter(|folder| !folder.is_empty()).chain(CYRUS).collect();
                 let there = |folder: &&str| {
                     let file = Path::new(folder).join(format!("{path}.conf"));
-                    is_there(self.desk.host, &file)
+                    is_there(self.context.host, &file)
                 };
                 if folders.iter().any(there) {
                     return Ok(());
@@ -175,9 +175,9 @@ impl Here<'_> {
                 Err(MtaError::Precondition(format!(
                     "no SASL mechanism for AUTH: smtpd_sasl_type = {}, and there is no {}.conf in {}; set up Dovecot \
                      (smtpd_sasl_type = dovecot) or Cyrus SASL{default}{elsewhere}",
-                    foreign(kind),
-                    foreign(path),
-                    foreign(folders.join(" or "))
+                    printable(kind),
+                    printable(path),
+                    printable(folders.join(" or "))
                 )))
             }
         }

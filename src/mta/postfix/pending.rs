@@ -6,18 +6,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::alternate::Here;
+use super::alternate::PostfixAlternate;
 use super::master::{Service, words};
 use crate::mta::sheet::MtaError;
 use crate::sys::{Command, Ended, Process};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
-impl Here<'_> {
+impl PostfixAlternate<'_> {
     /// Whether master, told to read its configuration, will find what this service names: it ends where it does not.
     pub(super) fn loads(&self, service: &Service, master: &Process) -> Result<(), MtaError> {
-        let host = self.desk.host;
+        let host = self.context.host;
         let entry =
-            || format!("the entry {} inet in {}", foreign(service.name()), self.master_cf().display());
+            || format!("the entry {} inet in {}", printable(service.name()), self.master_cf().display());
         let pending =
             |what: String| Err(MtaError::Pending(format!("{what}; loading it now would end Postfix")));
         let Some(port) = self.port(service)? else {
@@ -32,11 +32,11 @@ impl Here<'_> {
         let interfaces = self.parameter("inet_interfaces")?;
         let (named, by) = match named {
             Some(named) => (named, entry()),
-            None => (words(interfaces).collect(), format!("inet_interfaces = {}", foreign(interfaces))),
+            None => (words(interfaces).collect(), format!("inet_interfaces = {}", printable(interfaces))),
         };
         for name in named {
             let Some(addresses) = self.interface(name)? else {
-                return pending(format!("{by} names {}, which does not resolve", foreign(name)));
+                return pending(format!("{by} names {}, which does not resolve", printable(name)));
             };
             for address in addresses {
                 let Err(error) = host.try_bind(address, port) else { continue };
@@ -45,7 +45,7 @@ impl Here<'_> {
                     None => Vec::new(),
                 };
                 let holder = holders.first().map_or(error.to_string(), |holder| {
-                    format!("{} (pid {}) holds that port", foreign(&holder.name), holder.pid)
+                    format!("{} (pid {}) holds that port", printable(&holder.name), holder.pid)
                 });
                 return pending(format!(
                     "{}, which Postfix has not loaded yet, cannot be bound: {holder}",
@@ -77,7 +77,7 @@ impl Here<'_> {
         }
         // Looked up by a program, so that a server of names that does not answer keeps nobody waiting (getent(1)).
         let output =
-            self.desk.host.run(&Command::new("getent").args(["ahosts", name]), self.desk.deadline)?;
+            self.context.host.run(&Command::new("getent").args(["ahosts", name]), self.context.deadline)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let addresses = text.lines().filter_map(|line| line.split_ascii_whitespace().next()?.parse().ok());
         let mut addresses: Vec<IpAddr> =

@@ -5,7 +5,7 @@
 //! somebody who has logged in never comes to.
 //! Source: postconf(5), SASL_README, the sample of a submission service in Postfix's `master.cf`.
 
-use super::alternate::{CONVENTION, Here};
+use super::alternate::{CONVENTION, PostfixAlternate};
 use crate::mta::sheet::MtaError;
 
 /// The restrictions that ask who has logged in.
@@ -115,7 +115,7 @@ fn conventional(list: &str) -> Vec<String> {
     asked
 }
 
-impl Here<'_> {
+impl PostfixAlternate<'_> {
     /// The lists of the alternate listener: what mail programs have by convention, what the administrator's own say of those
     /// who have logged in, and at last that nobody else sends.
     pub(super) fn rules(&self) -> Result<Rules, MtaError> {

@@ -22,11 +22,11 @@ use self::run::SUPERVISE;
 pub use self::variables::Variables;
 use super::machine::{is_there, or_loopback};
 use super::sheet::{
-    Alternate, By, Content, Desk, Doubt, Edit, Goal, Kind, Listener, Log, Meant, Mta, MtaError, Presence,
-    SMTP, Staged, Tell,
+    Alternate, Claim, Claimant, Content, Context, Doubt, Edit, Goal, Kind, Listener, Log, Mta, MtaError,
+    Presence, SMTP, Staged, Tell,
 };
 use crate::sys::{Command, EntryKind, Host, Process, SocketError};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// The daemon that delivers the queue: qmail runs when it does.
 const DAEMON: &str = "/var/qmail/bin/qmail-send";
@@ -38,7 +38,7 @@ const CONTROL: &str = "/var/qmail/control";
 const PLACES: [&str; 3] = ["/service/smtp2", "/etc/service/smtp2", "/var/qmail/supervise/smtp2"];
 /// How long a service that runs may take to listen; and one that listens, to do so where the primary server does, which may
 /// just be starting itself.
-const PATIENCE: Duration = Duration::from_secs(6);
+const START_TIME: Duration = Duration::from_secs(6);
 const SETTLED: Duration = Duration::from_secs(3);
 /// How often a service that ends is started before it is given up; a supervisor does so once a second.
 const STARTS: usize = 3;
@@ -191,8 +191,13 @@ impl Mta for Qmail {
         vec![control(aside), control(&aside.join("log"))]
     }
 
-    fn alternate<'a>(&'a self, desk: Desk<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
-        Ok(Box::new(Here { qmail: self, desk, downs: RefCell::default(), logged: RefCell::default() }))
+    fn alternate<'a>(&'a self, context: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
+        Ok(Box::new(QmailAlternate {
+            qmail: self,
+            context,
+            downs: RefCell::default(),
+            logged: RefCell::default(),
+        }))
     }
 }
 
@@ -215,25 +220,25 @@ fn users(host: &dyn Host) -> Vec<u32> {
 }
 
 /// qmail on a machine.
-struct Here<'a> {
+struct QmailAlternate<'a> {
     qmail: &'a Qmail,
-    desk: Desk<'a>,
+    context: Context<'a>,
     /// Since when the service was seen to be down, one for each time that it ended.
     downs: RefCell<BTreeSet<u64>>,
     /// Its log when it was asked whether it is ready.
     logged: RefCell<Option<Log>>,
 }
 
-impl Here<'_> {
+impl QmailAlternate<'_> {
     /// The service directory, if it is one.
     fn service_dir(&self) -> Option<&Path> {
-        let host = self.desk.host;
+        let host = self.context.host;
         self.qmail.dir(host).filter(|dir| is_there(host, &dir.join("run")))
     }
 
     /// Somewhere to make or find the service directory.
     fn dir(&self) -> Result<&Path, MtaError> {
-        self.qmail.dir(self.desk.host).ok_or_else(|| MtaError::Unsupported(self.nowhere()))
+        self.qmail.dir(self.context.host).ok_or_else(|| MtaError::Unsupported(self.nowhere()))
     }
 
     fn nowhere(&self) -> String {
@@ -248,7 +253,7 @@ impl Here<'_> {
 
     /// The service directory's own `run` has to read what we write.
     fn relies_on(&self, dir: &Path) -> Result<(), MtaError> {
-        let (host, path) = (self.desk.host, dir.join("run"));
+        let (host, path) = (self.context.host, dir.join("run"));
         run::trusted(host, &path)?;
         if let Some(meta) = host.meta(&path)?.filter(|meta| !run::is_executable(meta.mode)) {
             let (path, mode) = (path.display(), meta.mode);
@@ -292,7 +297,7 @@ impl Here<'_> {
 
     /// The addresses on which the service itself listens on this port.
     fn bound(&self, port: u16) -> Result<Vec<IpAddr>, MtaError> {
-        let host = self.desk.host;
+        let host = self.context.host;
         let owners = self.qmail.owners(host)?;
         let mut bound = Vec::new();
         for socket in host.listening(port)? {
@@ -305,7 +310,7 @@ impl Here<'_> {
 
     /// Why nobody is there who could be told: not started, not asked to look here, or somebody whom we do not know.
     fn unsupervised(&self, dir: &Path) -> Result<MtaError, MtaError> {
-        let host = self.desk.host;
+        let host = self.context.host;
         let shown = dir.display();
         // s6-supervise(8) reads the same FIFO, but has no other.
         if host.feed(&dir.join(SUPERVISE).join("control"), b"")? {
@@ -356,9 +361,9 @@ fn whole(path: PathBuf, bytes: Option<Vec<u8>>) -> Edit {
     Edit { path, content: Content::Whole(bytes), mode: 0o644, lock: None }
 }
 
-impl Alternate for Here<'_> {
+impl Alternate for QmailAlternate<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
-        let host = self.desk.host;
+        let host = self.context.host;
         senders(host)?.iter().try_for_each(|sender| host.together(sender.pid, Path::new(CONTROL)))?;
         let primary = host.listening(SMTP)?;
         for socket in &primary {
@@ -371,12 +376,12 @@ impl Alternate for Here<'_> {
         Ok(or_loopback(addresses))
     }
 
-    fn meant(&self, _: &[Staged]) -> Result<Vec<Meant>, MtaError> {
-        Ok(vec![Meant { port: SMTP, by: By::Primary }])
+    fn claims(&self, _: &[Staged]) -> Result<Vec<Claim>, MtaError> {
+        Ok(vec![Claim { port: SMTP, claimant: Claimant::Primary }])
     }
 
     fn found(&self) -> Result<Option<u16>, MtaError> {
-        let (host, Some(dir)) = (self.desk.host, self.service_dir()) else { return Ok(None) };
+        let (host, Some(dir)) = (self.context.host, self.service_dir()) else { return Ok(None) };
         let value = host.read(&dir.join("env").join(&self.qmail.variables.port))?.unwrap_or_default();
         // envdir(8): the first line.
         let line = value.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -385,7 +390,7 @@ impl Alternate for Here<'_> {
     }
 
     fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
-        let host = self.desk.host;
+        let host = self.context.host;
         match (goal, self.service_dir()) {
             (Goal::Running(listener), Some(dir)) => {
                 self.relies_on(dir)?;
@@ -419,7 +424,7 @@ impl Alternate for Here<'_> {
     }
 
     fn ready(&self, _: &Listener) -> Result<(), MtaError> {
-        let (host, dir) = (self.desk.host, self.dir()?);
+        let (host, dir) = (self.context.host, self.dir()?);
         if senders(host)?.is_empty() {
             return Err(MtaError::Down("qmail does not run (no qmail-send); start it first".to_owned()));
         }
@@ -435,8 +440,8 @@ impl Alternate for Here<'_> {
         Ok(())
     }
 
-    fn hopeless(&self, listener: &Listener) -> Result<Option<String>, MtaError> {
-        let (host, Some(dir)) = (self.desk.host, self.service_dir()) else { return Ok(None) };
+    fn cannot_start(&self, listener: &Listener) -> Result<Option<String>, MtaError> {
+        let (host, Some(dir)) = (self.context.host, self.service_dir()) else { return Ok(None) };
         let Some(service) = self.qmail.service(host, dir)? else { return Ok(None) };
         let run = dir.join("run");
         let run = run.display();
@@ -449,7 +454,7 @@ impl Alternate for Here<'_> {
         };
         let now = host.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let runs_for = now.saturating_sub(Duration::from_secs(service.since));
-        let who = format!("{} (pid {})", foreign(&process.name), process.pid);
+        let who = format!("{} (pid {})", printable(&process.name), process.pid);
         let bound = self.bound(listener.port)?;
         Ok(if bound.is_empty() {
             let port = &self.qmail.variables.port;
@@ -457,7 +462,7 @@ impl Alternate for Here<'_> {
                 "{who} runs, but does not listen on port {}: {run} does not act on {port}",
                 listener.port
             );
-            (runs_for >= PATIENCE).then_some(deaf)
+            (runs_for >= START_TIME).then_some(deaf)
         } else {
             let elsewhere = format!(
                 "{who} listens on {}, the primary server on {}: {run} names the address, which has to be the same",
@@ -469,7 +474,7 @@ impl Alternate for Here<'_> {
     }
 
     fn advice(&self, listener: &Listener, doubt: Doubt) -> Result<Option<String>, MtaError> {
-        let (host, Some(dir)) = (self.desk.host, self.service_dir()) else { return Ok(None) };
+        let (host, Some(dir)) = (self.context.host, self.service_dir()) else { return Ok(None) };
         let run = dir.join("run");
         Ok(match doubt {
             Doubt::Unfit => {
@@ -499,7 +504,7 @@ impl Alternate for Here<'_> {
 
     fn log(&self) -> Option<Log> {
         let dir = self.service_dir()?;
-        log::end(self.desk.host, dir).filter(|log| self.logged.borrow().as_ref() != Some(log))
+        log::end(self.context.host, dir).filter(|log| self.logged.borrow().as_ref() != Some(log))
     }
 
     fn check(&self, _: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {
@@ -507,12 +512,12 @@ impl Alternate for Here<'_> {
     }
 
     fn tell(&self, goal: &Goal, _: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
-        let (host, Some(dir)) = (self.desk.host, self.qmail.dir(self.desk.host)) else {
+        let (host, Some(dir)) = (self.context.host, self.qmail.dir(self.context.host)) else {
             return Ok(Vec::new());
         };
         // What a plugin that was killed has said is still to be acted on, and may replace whom the status names now:
         // supervise listens to nobody in the second after a start.
-        while host.unread(&dir.join(SUPERVISE).join("control"))? && !self.desk.deadline.passed() {
+        while host.unread(&dir.join(SUPERVISE).join("control"))? && !self.context.deadline.passed() {
             host.sleep(PAUSE);
         }
         let service = self.qmail.service(host, dir)?;
@@ -534,11 +539,11 @@ impl Alternate for Here<'_> {
     }
 
     fn primary_runs(&self) -> Result<bool, MtaError> {
-        let host = self.desk.host;
+        let host = self.context.host;
         Ok(!senders(host)?.is_empty() && !host.listening(SMTP)?.is_empty())
     }
 
-    fn revive(&self) -> Vec<Tell> {
+    fn start_primary(&self) -> Vec<Tell> {
         // Nothing of ours can end it, and its own supervisor starts it again.
         Vec::new()
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::run::{self, SUPERVISE};
 use crate::mta::sheet::MtaError;
 use crate::sys::{EntryKind, Host};
-use crate::wire::text::foreign;
+use crate::wire::text::printable;
 
 /// How deep a template goes.
 const LEVELS: usize = 4;
@@ -56,7 +56,7 @@ pub fn read(host: &dyn Host, template: &Path) -> Result<Vec<File>, MtaError> {
                     files.push(File { path, mode, bytes });
                 }
                 EntryKind::Other => {
-                    let path = foreign(path.as_os_str().as_encoded_bytes());
+                    let path = printable(path.as_os_str().as_encoded_bytes());
                     return Err(unfit(format!("holds {path}, which is neither a file nor a folder")));
                 }
             }

@@ -14,7 +14,7 @@ use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::sys::Host;
 use mail_smtp2::wire::call;
 use mail_smtp2::wire::framing::{Framing, encode};
-use mail_smtp2::wire::text::foreign;
+use mail_smtp2::wire::text::printable;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -206,7 +206,9 @@ fn reply(dispatch: &Dispatch, line: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     encode(&mut out, Framing::Lines, |out| match call::parse(line) {
         Ok(message) => dispatch.answer(&message, &std::sync::atomic::AtomicBool::new(false), out),
-        Err(why) => error(out, None, Refusal::NotJson, &format!("Parse error: {}", foreign(why.to_string()))),
+        Err(why) => {
+            error(out, None, Refusal::NotJson, &format!("Parse error: {}", printable(why.to_string())))
+        }
     });
     out
 }

@@ -1,4 +1,4 @@
-//! Workers for what looks at other machines, so that a node that hangs is in nobody's way.
+//! Workers for requests to other nodes, so that a node that hangs is in nobody's way.
 //!
 //! Answers for: how many work at once, how much may wait, and that whoever waits when the session ends is told so at
 //! once, even if a node still keeps its worker waiting. Does not know: what is asked. A worker ends when there is nothing
@@ -20,7 +20,7 @@ const BYTES: usize = 8 << 20;
 
 /// A message as it came.
 #[derive(Debug)]
-pub struct Errand {
+pub struct Request {
     /// Its bytes.
     pub message: Vec<u8>,
     /// How its reply is framed.
@@ -29,7 +29,7 @@ pub struct Errand {
 
 /// All that is on its way.
 #[derive(Debug, Default)]
-pub struct Away {
+pub struct RemotePool {
     state: Mutex<State>,
     news: Condvar,
 }
@@ -37,7 +37,7 @@ pub struct Away {
 #[derive(Debug, Default)]
 struct State {
     /// Without an answer yet, by number.
-    errands: BTreeMap<u64, Arc<Errand>>,
+    requests: BTreeMap<u64, Arc<Request>>,
     /// The numbers of those that nobody works on.
     waiting: VecDeque<u64>,
     last: u64,
@@ -48,9 +48,9 @@ struct State {
     closed: bool,
 }
 
-/// Why an errand was not taken.
+/// Why a request was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turned {
+pub enum Rejected {
     /// The session ends.
     Closed,
     /// Too many are on their way.
@@ -59,54 +59,54 @@ pub enum Turned {
     NoWorker,
 }
 
-impl Away {
-    /// Takes an errand; `run` answers one, `send` delivers what it answered.
+impl RemotePool {
+    /// Takes a request; `run` answers one, `send` delivers what it answered.
     ///
     /// # Errors
     /// It was not taken.
     pub fn take(
         self: &Arc<Self>,
-        errand: Errand,
-        run: impl Fn(&Errand) -> Vec<u8> + Send + 'static,
+        request: Request,
+        run: impl Fn(&Request) -> Vec<u8> + Send + 'static,
         send: impl Fn(&[u8]) + Send + 'static,
-    ) -> Result<(), Turned> {
+    ) -> Result<(), Rejected> {
         let mut state = self.lock();
         if state.closed {
-            return Err(Turned::Closed);
+            return Err(Rejected::Closed);
         }
-        if state.errands.len() >= LIMIT || state.bytes + errand.message.len() > BYTES {
-            return Err(Turned::Busy);
+        if state.requests.len() >= LIMIT || state.bytes + request.message.len() > BYTES {
+            return Err(Rejected::Busy);
         }
         if state.workers < WORKERS {
-            let away = Arc::clone(self);
-            let worker = std::thread::Builder::new().name("away".into());
-            match worker.spawn(move || away.work(&run, &send)) {
+            let pool = Arc::clone(self);
+            let worker = std::thread::Builder::new().name("remote".into());
+            match worker.spawn(move || pool.work(&run, &send)) {
                 Ok(_) => state.workers += 1,
                 Err(_) if state.workers > 0 => {}
                 Err(error) => {
                     tracing::error!(%error, "no worker can be started");
-                    return Err(Turned::NoWorker);
+                    return Err(Rejected::NoWorker);
                 }
             }
         }
         state.last += 1;
         let number = state.last;
-        state.bytes += errand.message.len();
+        state.bytes += request.message.len();
         state.waiting.push_back(number);
-        state.errands.insert(number, Arc::new(errand));
+        state.requests.insert(number, Arc::new(request));
         Ok(())
     }
 
-    fn work(&self, run: &impl Fn(&Errand) -> Vec<u8>, send: &impl Fn(&[u8])) {
+    fn work(&self, run: &impl Fn(&Request) -> Vec<u8>, send: &impl Fn(&[u8])) {
         let mut state = self.lock();
         while let Some(number) = state.waiting.pop_front() {
-            let Some(errand) = state.errands.get(&number).cloned() else { continue };
+            let Some(request) = state.requests.get(&number).cloned() else { continue };
             drop(state);
             // The hook has logged it; a worker that is gone would keep the session from ending.
-            let reply = catch_unwind(AssertUnwindSafe(|| run(&errand))).unwrap_or_default();
+            let reply = catch_unwind(AssertUnwindSafe(|| run(&request))).unwrap_or_default();
             state = self.lock();
-            if state.errands.remove(&number).is_some() {
-                state.bytes = state.bytes.saturating_sub(errand.message.len());
+            if state.requests.remove(&number).is_some() {
+                state.bytes = state.bytes.saturating_sub(request.message.len());
                 state.sending += 1;
                 drop(state);
                 send(&reply);
@@ -122,17 +122,17 @@ impl Away {
     /// Returns when nothing is on its way.
     pub fn drain(&self) {
         let mut state = self.lock();
-        while !state.errands.is_empty() || state.sending > 0 {
+        while !state.requests.is_empty() || state.sending > 0 {
             state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Takes nothing more; what has no answer yet, to be told so.
-    pub fn close(&self) -> Vec<Arc<Errand>> {
+    pub fn close(&self) -> Vec<Arc<Request>> {
         let mut state = self.lock();
         state.closed = true;
         state.waiting.clear();
-        std::mem::take(&mut state.errands).into_values().collect()
+        std::mem::take(&mut state.requests).into_values().collect()
     }
 
     /// Waits until no reply is being delivered any more.
