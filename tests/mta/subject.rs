@@ -374,6 +374,13 @@ pub(crate) fn plugin_of(machine: &impl Subject) -> Plugin {
     machine.launch().spawn()
 }
 
+/// A plugin of the machine whose changes end after this many seconds: for the change that is to run out of them, since what
+/// has to succeed needs the usual time on a busy machine.
+pub(crate) fn hasty(machine: &impl Subject, seconds: u32) -> Plugin {
+    fs::write(machine.node().path("/etc/hasty.toml"), format!("[deadlines]\nchange = {seconds}\n")).unwrap();
+    machine.launch().args(&["--config", "/etc/hasty.toml"]).spawn()
+}
+
 /// Kills the plugin itself, whatever stands between it and us, and waits for the end.
 pub(crate) fn kill_plugin(machine: &impl Subject, mut plugin: Plugin) {
     let _ = kill(as_pid(machine.process(&plugin)), Signal::SIGKILL);

@@ -536,22 +536,24 @@ fn a_listener_that_hangs_holds_up_no_read() {
 
 #[test]
 fn stopping_a_listener_that_hangs_is_success_only_if_the_port_is_closed() {
-    let sandbox = Sandbox::with_config("[deadlines]\nchange = 3\n");
+    let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();
     let port = sandbox.run(&mut plugin, TLS_YES);
+    let mut hasty = sandbox.hasty(3);
     let _frozen: Vec<_> = listeners(port).into_iter().map(Frozen::freeze).collect();
-    let answer = plugin.call("stop", Value::Null);
+    let answer = hasty.call("stop", Value::Null);
     assert_eq!(answer == success(), is_closed(port), "{answer}");
 }
 
 #[test]
 fn updating_a_listener_that_hangs_is_success_only_if_the_new_port_is_open() {
-    let sandbox = Sandbox::with_config("[deadlines]\nchange = 3\n");
+    let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();
     let old = sandbox.run(&mut plugin, TLS_YES);
     let new = sandbox.port();
+    let mut hasty = sandbox.hasty(3);
     let frozen: Vec<_> = listeners(old).into_iter().map(Frozen::freeze).collect();
-    let answer = plugin.call("update", json!({"alternate_smtp_port": new}));
+    let answer = hasty.call("update", json!({"alternate_smtp_port": new}));
     drop(frozen);
     let now = configured_port(&mut plugin);
     assert_eq!((now, answer == success()), if is_open(new) { (new, true) } else { (old, false) }, "{answer}");
@@ -1261,7 +1263,7 @@ fn a_block_that_cannot_be_understood_is_not_forgotten_when_the_settings_are_lost
 
 #[test]
 fn a_listener_that_was_faulty_before_a_failed_change_can_still_be_stopped() {
-    let sandbox = Sandbox::with_config("[deadlines]\nchange = 3\n");
+    let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();
     let port = sandbox.run(&mut plugin, TLS_YES);
     // The listener serves the other mode than the settings say: it is odd from now on.

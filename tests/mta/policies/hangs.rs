@@ -3,7 +3,7 @@
 //!
 //! Nothing is assumed about which commands a change uses: each call is counted first, then each in turn hangs.
 
-use crate::subject::{Subject, on, on_configured, plugin_of, policies, report, running, settings};
+use crate::subject::{Subject, hasty, on, on_configured, plugin_of, policies, report, running, settings};
 use crate::support::plugin::Plugin;
 use crate::support::process::{name, state};
 use crate::support::smtp::{is_closed, is_open};
@@ -19,8 +19,8 @@ policies! {
     a_control_command_that_hangs_in_a_change_holds_up_no_read,
 }
 
-/// Short, because every hang lasts that long; for the change that hangs alone.
-const HASTY: &str = "[deadlines]\nchange = 3\n";
+/// Seconds of a change that hangs; few, because every hang lasts that long.
+const HASTY: u32 = 3;
 
 /// Neither polite signals nor the end of its input end it, and it has a child that outlives it.
 const HANG: &str = "trap '' TERM INT HUP PIPE; /bin/sleep 98765 & /bin/sleep 98765; wait";
@@ -88,8 +88,7 @@ fn every_call_hangs_once<S: Subject>(
 ) {
     on::<S>(|machine| {
         let mut plugin = plugin_of(machine);
-        fs::write(machine.node().path("/etc/hasty.toml"), HASTY).unwrap();
-        let mut hasty = machine.launch().args(&["--config", "/etc/hasty.toml"]).spawn();
+        let mut hasty = hasty(machine, HASTY);
         plugin.succeed("update", settings(machine.port(), TLS_YES));
         plugin.succeed("start", Value::Null);
         if method == "start" {

@@ -11,7 +11,7 @@
 
 use super::Postfix;
 use super::health::squat;
-use crate::subject::{MODES, Subject, figure, on_four, plugin_of, report, settings, start};
+use crate::subject::{MODES, Subject, figure, hasty, on_four, plugin_of, report, settings, start};
 use crate::support::plugin::Plugin;
 use crate::support::sandbox::{Frozen, addresses};
 use crate::support::smtp::{Session, is_closed, is_open, ready_for_auth};
@@ -96,11 +96,14 @@ const FAULTS: [Fault; 33] = [
     fault("an administrator takes the port for a service of his own", When::Middle, "echo 'PORT inet n - y - - smtpd' >>/etc/postfix/master.cf", "sed -i '/^[0-9]* inet n - y - - smtpd$/d' /etc/postfix/master.cf"),
 ];
 
+/// Seconds of a change that a fault comes into; what has to succeed has the usual time.
+const HASTY: u32 = 6;
+
 #[test]
 fn of_many_injected_faults_none_ends_in_a_false_success() {
     let faults = repetitions("MAIL_SMTP2_FAULTS", FAULTS.len(), 200) as u64;
     let seed = seed();
-    let found = on_four("[deadlines]\nchange = 6\n", |machine: &Postfix, number| {
+    let found = on_four("", |machine: &Postfix, number| {
         let number = number as u64;
         let share = faults / 4 + u64::from(number < faults % 4);
         inject(machine, share, number, Rng::with_seed(seed.wrapping_add(number)))
@@ -215,10 +218,7 @@ struct Change {
 
 fn inject(machine: &Postfix, share: u64, worker: u64, mut random: Rng) -> Found {
     let mut found = Found::default();
-    let mut plugin = plugin_of(machine);
-    // What has to succeed has the usual time for it.
-    fs::write(machine.path("/etc/patient.toml"), "").unwrap();
-    let mut healer = machine.launch().args(&["--config", "/etc/patient.toml"]).spawn();
+    let (mut plugin, mut healer) = (hasty(machine, HASTY), plugin_of(machine));
     let mut now = (machine.port(), MODES[0]);
     start(&mut healer, now.0, now.1);
     let calls = calls_of_a_change(machine, &mut healer, &mut now);
@@ -370,5 +370,5 @@ fn begin_anew(machine: &Postfix, plugin: Plugin) -> Plugin {
          chattr -i /etc/postfix/master.cf; cp -p /etc/lab/pristine/*.cf /etc/postfix/
          pkill -9 -x perl; postfix stop; pkill -9 -x smtpd; postfix start",
     );
-    plugin_of(machine)
+    hasty(machine, HASTY)
 }

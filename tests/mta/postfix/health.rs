@@ -1,7 +1,7 @@
 //! A Postfix that dies, is restarted or leaves orphans: the plugin tells the truth, and Postfix never dies of the plugin.
 
 use super::Postfix;
-use crate::subject::{Squatter, Subject, on, on_configured, plugin_of, running, stopped};
+use crate::subject::{Squatter, Subject, hasty, on, on_configured, plugin_of, running, stopped};
 use crate::support::sandbox::addresses;
 use crate::support::smtp::{Session, is_closed, is_open};
 use crate::support::{PATIENCE, TLS_YES, eventually, failure, status};
@@ -39,11 +39,11 @@ fn with_a_dead_master_a_start_is_refused_though_an_orphan_answers() {
 
 #[test]
 fn a_stop_is_no_success_while_an_orphan_accepts_connections() {
-    on_configured::<Postfix>("[deadlines]\nchange = 3\n", |machine| {
-        let (mut plugin, port) = running(machine, TLS_YES);
+    on::<Postfix>(|machine| {
+        let (_plugin, port) = running(machine, TLS_YES);
         let _session = Session::open(addresses(port)[0]);
         machine.kill_master();
-        let answer = plugin.call("stop", Value::Null);
+        let answer = hasty(machine, 3).call("stop", Value::Null);
         assert_eq!(status(&answer) == 0, is_closed(port), "{answer}");
     });
 }
@@ -225,10 +225,11 @@ fn a_listener_that_does_not_greet_can_be_stopped() {
 #[test]
 fn a_control_command_that_fails_is_never_taken_for_a_service_that_is_down() {
     for nth in 1..=5 {
-        on_configured::<Postfix>("[deadlines]\nchange = 5\n", |machine| {
+        on::<Postfix>(|machine| {
             let (mut plugin, port) = running(machine, TLS_YES);
+            let mut hasty = hasty(machine, 5);
             let hook = machine.hook(nth, "echo 'fatal: injected' >&2; exit 1");
-            let answer = plugin.call("update", json!({"alternate_smtp_port": machine.port()}));
+            let answer = hasty.call("update", json!({"alternate_smtp_port": machine.port()}));
             drop(hook);
             assert_ne!(status(&answer), 521, "call {nth}: {answer}");
             assert!(status(&answer) == 0 || is_open(port), "call {nth}: {answer}");

@@ -1,7 +1,7 @@
 //! Supervisors that are killed, started again, not there, or do not listen; services that die.
 
 use super::{Qmail, SMTP2, Supervisor};
-use crate::subject::{Subject, kill_plugin, on, on_configured, plugin_of, running, start, stopped};
+use crate::subject::{Subject, hasty, kill_plugin, on, plugin_of, running, start, stopped};
 use crate::support::process::state;
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{
@@ -62,7 +62,7 @@ impl<S: Supervisor> Qmail<S> {
 }
 
 fn an_orphan_of_a_killed_supervisor_is_not_running_and_is_named<S: Supervisor>() {
-    on_configured::<Qmail<S>>("[deadlines]\nchange = 3\n", |machine| {
+    on::<Qmail<S>>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
         assert_eq!(plugin.payload("isRunning", Value::Null), true);
         let orphan = machine.listener();
@@ -72,7 +72,7 @@ fn an_orphan_of_a_killed_supervisor_is_not_running_and_is_named<S: Supervisor>()
         let answer = plugin.call("start", Value::Null);
         let told = failure(&answer, 409);
         assert!(names_number(told, orphan) && told.contains("left behind"), "{told}");
-        let answer = plugin.call("stop", Value::Null);
+        let answer = hasty(machine, 3).call("stop", Value::Null);
         let told = failure(&answer, 504);
         assert!(names_number(told, orphan) && told.contains("left behind"), "{told}");
         machine.sh(&format!("kill {orphan}"));
@@ -137,10 +137,10 @@ fn where_nobody_supervises_start_is_503_and_stop_is_success<S: Supervisor>() {
 }
 
 fn a_service_that_dies_at_once_is_taken_back<S: Supervisor>() {
-    on_configured::<Qmail<S>>("[deadlines]\nchange = 4\n", |machine| {
+    on::<Qmail<S>>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         machine.sh(&format!("sed -i 's/exec tcpserver/exec false/' {SMTP2}/run"));
-        let answer = plugin.call("start", Value::Null);
+        let answer = hasty(machine, 4).call("start", Value::Null);
         assert!([504, 520].contains(&status(&answer)), "{answer}");
         assert!(machine.smtp2("down").exists() && is_closed(port));
         assert_eq!(plugin.payload("isRunning", Value::Null), false);
@@ -150,10 +150,10 @@ fn a_service_that_dies_at_once_is_taken_back<S: Supervisor>() {
 }
 
 fn a_control_fifo_that_nobody_drains_ends_at_the_deadline<S: Supervisor>() {
-    on_configured::<Qmail<S>>("[deadlines]\nchange = 3\n", |machine| {
+    on::<Qmail<S>>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
         machine.sh(&format!("pkill -STOP -x {}", S::PROGRAMS[1]));
-        let answer = plugin.call("stop", Value::Null);
+        let answer = hasty(machine, 3).call("stop", Value::Null);
         assert_ne!(status(&answer), 0, "{answer}");
         machine.sh(&format!("pkill -CONT -x {}", S::PROGRAMS[1]));
         plugin.succeed("stop", Value::Null);
@@ -258,7 +258,7 @@ fn a_script_that_waits_for_its_child_before_it_heeds_a_signal_is_ended<S: Superv
 }
 
 fn a_listener_that_a_script_leaves_behind_is_never_taken_for_stopped<S: Supervisor>() {
-    on_configured::<Qmail<S>>("[deadlines]\nchange = 3\n", |machine| {
+    on::<Qmail<S>>(|machine| {
         // The shell becomes another program than the server, which is its child.
         machine.sh(&format!(
             "cd {SMTP2}; sed -i \"s/ *exec tcpserver \\(.*\\)'/ tcpserver \\1 \\& exec sleep 1000'/\" run"
@@ -267,7 +267,7 @@ fn a_listener_that_a_script_leaves_behind_is_never_taken_for_stopped<S: Supervis
         let port = machine.port();
         start(&mut plugin, port, TLS_YES);
         let orphan = machine.listener();
-        let answer = plugin.call("stop", Value::Null);
+        let answer = hasty(machine, 3).call("stop", Value::Null);
         assert_ne!(status(&answer), 0);
         assert!(names_number(answer["payload"].as_str().unwrap(), orphan), "{answer}");
         assert!(is_open(port));

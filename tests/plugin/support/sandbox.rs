@@ -59,6 +59,13 @@ impl Sandbox {
         Self::with_config("[deadlines]\nlock = 300\n")
     }
 
+    /// A plugin whose changes end after this many seconds: for the change that is to run out of them, since what has to
+    /// succeed needs the usual time on a busy machine.
+    pub(crate) fn hasty(&self, seconds: u32) -> Plugin {
+        fs::write(self.config(), format!("[deadlines]\nchange = {seconds}\n")).unwrap();
+        self.plugin()
+    }
+
     /// For a plugin without privilege; nothing where the tests cannot make one.
     pub(crate) fn unprivileged() -> Option<Self> {
         if is_root() { Self::of_user(NOBODY) } else { Some(Self::new()) }
