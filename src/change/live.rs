@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::error::ChangeError;
 use super::site::Site;
-use crate::mta::{Mta, MtaError};
+use crate::mta::{Mta, MtaError, Serves};
 use crate::sys::{Deadline, Held, Host, Process, Socket, SocketError};
 use crate::wire::text::printable;
 
@@ -121,6 +121,21 @@ pub(super) fn orphaned(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool
         Whose::Others(holders) => holders.iter().any(|holder| mta.is_own(host, holder)),
     };
     Ok(sockets(host, mta, port)?.iter().any(left))
+}
+
+/// For whom the sockets on `port` are served that `mta` shares with its other entries: the alternate listener, if one
+/// process serves it. `None` while none serves any.
+///
+/// # Errors
+/// It cannot be seen.
+pub(super) fn serves(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Option<Serves>, MtaError> {
+    let mut found = None;
+    for socket in host.listening(port)? {
+        let holders = host.holders(&socket)?;
+        let serves = holders.iter().filter_map(|holder| mta.serves(host, holder));
+        found = serves.chain(found).reduce(|one, other| if one == Serves::Alternate { one } else { other });
+    }
+    Ok(found)
 }
 
 /// Those who hold the first socket on `port` that is not `mta`'s own; `None` where there is none.

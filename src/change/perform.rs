@@ -109,10 +109,8 @@ fn proof(
             .map_err(|error| advised(plan, goal, error))?;
     }
     let old = plan.intent.before.as_ref().map(|before| before.listener.port);
-    let leaves =
-        |port: &u16| goal.is_none_or(|goal| goal.port != *port) && !ports::is_claimed(&plan.claims, *port);
-    match old.filter(leaves) {
-        Some(old) => prove::down(host, plan.mta, old, &plan.addresses, deadline),
+    match old.filter(|port| goal.is_none_or(|goal| goal.port != *port)) {
+        Some(old) => prove::down(host, plan.mta, &plan.claims, old, &plan.addresses, deadline),
         None => Ok(()),
     }
 }

@@ -184,8 +184,8 @@ fn settings_only(
     let is_as_asked = match (asked.goal(), asked.port_before()) {
         (Some(goal), _) => found.was == Was::Up && Some(goal) == asked.was_wanted(),
         (None, Some(port)) => {
-            ports::is_claimed(&steps.claims, port)
-                || prove::is_down(context.host, asked.mta, port, &found.addresses, context.deadline)?
+            let (mta, addresses, deadline) = (asked.mta, &found.addresses, context.deadline);
+            prove::is_down(context.host, mta, &steps.claims, port, addresses, deadline)?
         }
         (None, None) => true,
     };

@@ -25,7 +25,7 @@ pub(super) fn claims(
     Ok(alternate.claims(&without_ours)?)
 }
 
-/// Whether `port` is somebody else's in the MTA's configuration: it may be open, and that is none of our business.
+/// Whether an entry of the administrator's speaks of `port`, for which it may be open.
 pub(super) fn is_claimed(claims: &[Claim], port: u16) -> bool {
     claims.iter().any(|claim| claim.port == port)
 }

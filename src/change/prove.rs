@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::client::{Client, Verdict, at_once};
 use super::error::ChangeError;
-use super::live;
-use crate::mta::{Alternate, Listener, Mta};
+use super::{live, ports};
+use crate::mta::{Alternate, Claim, Listener, Mta, Serves};
 use crate::sys::{Deadline, Held, Host, SmtpError};
 use crate::wire::text::chain;
 
@@ -26,6 +26,9 @@ const LONGER: u32 = 3;
 const TIME_TO_SERVE: Duration = Duration::from_secs(6);
 /// How long the primary server may take to greet before a change.
 const GREETING: Duration = Duration::from_secs(3);
+
+/// How long a mail server may take to start a process for whoever connects.
+const WAKING: Duration = Duration::from_secs(2);
 
 /// The addresses that the listener is to be bound to, as they are when it is called.
 pub(super) type Addresses<'a> = dyn Fn() -> Result<Vec<IpAddr>, ChangeError> + 'a;
@@ -250,18 +253,20 @@ pub(super) fn held(host: &dyn Host, mta: &dyn Mta, port: u16, deadline: Deadline
     wait(host, &step, deadline, || Ok(!live::owned(host, mta, port)?.is_empty()))
 }
 
-/// Waits until nobody of `mta` listens on `port` and connections are refused.
+/// Waits until nobody of `mta` listens on `port` and connections are refused, or the port is open for an entry of the
+/// administrator's alone.
 ///
 /// # Errors
 /// [`ChangeError::Deadline`]; the socket table or a holder cannot be seen.
 pub(super) fn down(
     host: &dyn Host,
     mta: &dyn Mta,
+    claims: &[Claim],
     port: u16,
     addresses: &[IpAddr],
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
-    let closed = || is_down(host, mta, port, addresses, deadline);
+    let closed = || is_down(host, mta, claims, port, addresses, deadline);
     let step = || match live::stranger(host, mta, port) {
         Ok(Some(holders)) => format!("port {port} is still held by {}", live::name(host, mta, &holders)),
         _ => format!("waiting for port {port} to close"),
@@ -292,19 +297,51 @@ fn wait(
 pub(super) fn is_down(
     host: &dyn Host,
     mta: &dyn Mta,
+    claims: &[Claim],
     port: u16,
     addresses: &[IpAddr],
     deadline: Deadline,
 ) -> Result<bool, ChangeError> {
     if live::listened(host, port)? {
         // Whoever else listens there is none of our business, but for what an MTA that has died left behind.
-        return Ok(live::owned(host, mta, port)?.is_empty() && !live::orphaned(host, mta, port)?);
+        if live::orphaned(host, mta, port)? {
+            return Ok(false);
+        }
+        let is_claimed = mta.shares_its_process() && ports::is_claimed(claims, port);
+        return Ok(live::owned(host, mta, port)?.is_empty()
+            || is_claimed && is_an_entrys(host, mta, port, addresses, deadline)?);
     }
     let refused = |address: &IpAddr| {
         // Only an accepted connection speaks against it: an address that is gone refuses in its own way.
         !matches!(host.refuses(SocketAddr::new(reachable(*address), port), deadline), Ok(false))
     };
     Ok(addresses.iter().all(refused))
+}
+
+/// Whether the mail server's own process listens on `port` for an entry of the administrator's: whoever connects is served
+/// by a process whose arguments say for which entry.
+///
+/// # Errors
+/// The socket table or a holder cannot be seen.
+fn is_an_entrys(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    port: u16,
+    addresses: &[IpAddr],
+    deadline: Deadline,
+) -> Result<bool, ChangeError> {
+    let mut serves = live::serves(host, mta, port)?;
+    if serves.is_none() {
+        for address in addresses {
+            let _ = host.refuses(SocketAddr::new(reachable(*address), port), deadline);
+        }
+        let woken = deadline.within(WAKING);
+        while serves.is_none() && !woken.passed() {
+            host.sleep(PAUSE);
+            serves = live::serves(host, mta, port)?;
+        }
+    }
+    Ok(serves == Some(Serves::Entry))
 }
 
 /// Whether there is one of the sockets at each of `addresses`.

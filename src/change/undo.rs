@@ -77,8 +77,8 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
     let claims = ports::claims(host, &*alternate, mta.is_ours())?;
     for settings in [&intent.before, &intent.after].into_iter().flatten() {
         let port = settings.listener.port;
-        if !stays(port) && !ports::is_claimed(&claims, port) {
-            prove::down(host, mta, port, &addresses, deadline)?;
+        if !stays(port) {
+            prove::down(host, mta, &claims, port, &addresses, deadline)?;
         }
     }
     prove::greets(host, &intent.primary, deadline)?;

@@ -19,7 +19,7 @@ use crate::sys::Host;
 
 pub use sheet::{
     Alternate, AuthMode, Claim, Claimant, Content, Context, Doubt, Edit, Goal, Kind, Listener, Log, Mta,
-    MtaError, Presence, Staged, Tell,
+    MtaError, Presence, Serves, Staged, Tell,
 };
 
 /// All mail servers, in the order of [`Kind::ALL`]; those that are configured as they are.

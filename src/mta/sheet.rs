@@ -164,6 +164,15 @@ pub enum Claimant {
     Entry(String),
 }
 
+/// Whose connections a process serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// The alternate listener's.
+    Alternate,
+    /// Those of an entry of the administrator's.
+    Entry,
+}
+
 /// What is wrong with a listener that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
@@ -358,6 +367,11 @@ pub trait Mta: Debug + Send + Sync {
     /// Whether its listener is one of the primary server's own sockets, held by the primary server's process.
     fn shares_its_process(&self) -> bool {
         false
+    }
+
+    /// Whose connections a process serves that holds one of the sockets of a shared process; `None`: it serves none.
+    fn serves(&self, _: &dyn Host, _: &Process) -> Option<Serves> {
+        None
     }
 
     /// The listener that a block of ours describes, if it can be read.

@@ -23,6 +23,25 @@ pub(super) const USUAL_QUEUE: &str = "/var/spool/postfix";
 /// By this a service of ours is known, in `master.cf` and in the log.
 pub(super) const SYSLOG_NAME: &str = "postfix/smtp2";
 
+/// Whether a process runs a master's program, by whatever link its folder is known.
+pub(super) fn is_master(host: &dyn Host, process: &Process) -> bool {
+    process.exe.as_deref().is_some_and(|exe| MASTERS.iter().any(|master| same(host, exe, Path::new(master))))
+}
+
+/// Whether a process runs one of the programs beside master, which master starts.
+pub(super) fn is_daemon(host: &dyn Host, process: &Process) -> bool {
+    let beside = process.exe.as_deref().and_then(Path::parent).map(|folder| folder.join("master"));
+    let is_beside =
+        beside.is_some_and(|beside| MASTERS.iter().any(|master| same(host, &beside, Path::new(master))));
+    is_beside && !is_master(host, process)
+}
+
+/// Whether both are one file.
+fn same(host: &dyn Host, one: &Path, other: &Path) -> bool {
+    let stamp = |path| host.stamp(path).ok().flatten();
+    one == other || stamp(one).is_some_and(|one| Some(one) == stamp(other))
+}
+
 /// The default instance's master, if it runs: the one that its pid file names. Any other is another instance's.
 ///
 /// # Errors

@@ -18,9 +18,9 @@ mod rules;
 use std::path::{Path, PathBuf};
 
 use self::alternate::PostfixAlternate;
-use self::instance::{MASTERS, USUAL, master, run};
-use super::machine::is_there;
-use super::sheet::{Alternate, AuthMode, Context, Kind, Listener, Mta, MtaError, Presence};
+use self::instance::{MASTERS, SYSLOG_NAME, USUAL, is_daemon, is_master, master, run};
+use super::machine::{Words, is_there};
+use super::sheet::{Alternate, AuthMode, Context, Kind, Listener, Mta, MtaError, Presence, Serves};
 use crate::sys::{Command, Host, Process};
 
 /// Postfix.
@@ -58,21 +58,8 @@ impl Mta for Postfix {
     fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
         // An smtpd with a session outlives its master, and keeps the socket that it was given. One whose master lives is
         // that master's.
-        let same = |one: &Path, other: &Path| {
-            let stamp = |path| host.stamp(path).ok().flatten();
-            one == other || stamp(one).is_some_and(|one| Some(one) == stamp(other))
-        };
-        // Its folder may be known by a link to it.
-        let is_in = |exe: Option<&Path>| {
-            let beside = exe.and_then(Path::parent).map(|folder| folder.join("master"));
-            beside.is_some_and(|beside| MASTERS.iter().any(|master| same(&beside, Path::new(master))))
-        };
-        let is_master = |exe: Option<&Path>| {
-            exe.is_some_and(|exe| MASTERS.iter().any(|master| same(exe, Path::new(master))))
-        };
-        let exe = process.exe.as_deref();
         let parent = host.parent(process.pid).and_then(|pid| host.process(pid));
-        is_in(exe) && !is_master(exe) && !parent.is_some_and(|parent| is_master(parent.exe.as_deref()))
+        is_daemon(host, process) && !parent.is_some_and(|parent| is_master(host, &parent))
     }
 
     fn changeable(&self) -> Result<(), MtaError> {
@@ -89,6 +76,11 @@ impl Mta for Postfix {
 
     fn shares_its_process(&self) -> bool {
         true
+    }
+
+    fn serves(&self, host: &dyn Host, process: &Process) -> Option<Serves> {
+        let ours = Words::of(host, process).have(format!("syslog_name={SYSLOG_NAME}"));
+        is_daemon(host, process).then_some(if ours { Serves::Alternate } else { Serves::Entry })
     }
 
     fn listener_in(&self, block: &str) -> Option<Listener> {

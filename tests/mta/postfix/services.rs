@@ -1,9 +1,10 @@
 //! Ports that another entry of master.cf means: a conflict, by whatever name, whether it is loaded yet or not.
 
 use super::Postfix;
-use crate::subject::{calm_pulse, on, running, settings, snapshot, stopped};
+use crate::subject::{calm_pulse, hasty, on, running, settings, snapshot, stopped};
 use crate::support::plugin::Plugin;
-use crate::support::smtp::is_open;
+use crate::support::sandbox::{Frozen, addresses};
+use crate::support::smtp::{Session, is_open};
 use crate::support::{TLS_YES, failure, status};
 use serde_json::{Value, json};
 
@@ -28,6 +29,35 @@ fn a_port_that_another_entry_means_is_a_conflict_before_it_is_loaded() {
 #[test]
 fn a_port_that_another_entry_means_is_a_conflict_when_it_is_loaded() {
     each_service_is_a_conflict(Postfix::reload);
+}
+
+#[test]
+fn a_stop_leaves_the_port_to_an_entry_that_was_added_meanwhile() {
+    on::<Postfix>(|machine| {
+        let mut plugin = crate::subject::plugin_of(machine);
+        crate::subject::start(&mut plugin, 587, TLS_YES);
+        machine.append(&machine.master_cf(), "submission inet n - y - - smtpd\n");
+        for _ in 0..2 {
+            plugin.succeed("stop", Value::Null);
+            assert!(!machine.sh("cat /etc/postfix/master.cf").contains("postfix/smtp2"));
+            assert!(Session::open(addresses(587)[0]).offers("STARTTLS"), "his own listener serves");
+        }
+    });
+}
+
+#[test]
+fn a_stop_that_postfix_has_not_heard_of_is_no_success_where_another_entry_means_the_port() {
+    on::<Postfix>(|machine| {
+        let mut plugin = crate::subject::plugin_of(machine);
+        crate::subject::start(&mut plugin, 587, TLS_YES);
+        machine.append(&machine.master_cf(), "submission inet n - y - - smtpd\n");
+        let mut hasty = hasty(machine, 3);
+        let frozen = Frozen::freeze(machine.master().expect("a master runs"));
+        let answer = hasty.call("stop", Value::Null);
+        assert_ne!(status(&answer), 0, "{answer}");
+        drop(frozen);
+        plugin.succeed("stop", Value::Null);
+    });
 }
 
 #[test]
