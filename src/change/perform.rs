@@ -11,7 +11,7 @@ use super::error::ChangeError;
 use super::journal::Was;
 use super::plan::Plan;
 use super::settings::Settings;
-use super::tell::{message, run, tell};
+use super::tell::{message, run, tell, tell_goal};
 use super::{later, ports, prove};
 use crate::mta::{Doubt, Goal, Listener, Staged};
 use crate::sys::{Deadline, Ended, Host};
@@ -62,7 +62,7 @@ pub(super) fn phases(
             ports::is_ours_or_free(host, plan.mta, listener.port, &plan.addresses)?;
         }
         *wrote = Wrote::Something;
-        tell(host, &plan.alternate.tell(goal, &plan.addresses)?, deadline)?;
+        tell_goal(host, &*plan.alternate, goal, &plan.addresses, deadline)?;
         if keeps_socket(plan, listener) {
             host.sleep(SETTLE);
         }

@@ -100,16 +100,17 @@ impl<'s> Plan<'s> {
     ) -> Result<Option<Self>, ChangeError> {
         let Some(asked) = asked(site, verb)? else { return Ok(None) };
         let found = found(site, &asked, context)?;
-        let mut steps = steps(&asked, &found, context.host)?;
+        let host = &*site.host;
+        let mut steps = steps(&asked, &found, host)?;
         let after = with_saved(asked.after.clone(), &steps.files);
-        let settings_only = settings_only(&asked, &found, &steps, context)?;
-        let stand = context.host.stamp(&settings::path(&site.options.state_dir))?.is_some();
+        let settings_only = settings_only(&asked, &found, &steps, host, context.deadline)?;
+        let stand = host.stamp(&settings::path(&site.options.state_dir))?.is_some();
         if settings_only && asked.before == after && stand {
             return Ok(None);
         }
-        refuse_what_cannot_be(&asked, &found, &steps, after.as_ref(), context.host)?;
+        refuse_what_cannot_be(&asked, &found, &steps, after.as_ref(), host)?;
         let files = std::mem::take(&mut steps.files);
-        let intent = intent(site, &asked, &found, &files, after.clone(), settings_only, context)?;
+        let intent = intent(site, &asked, &found, &files, after.clone(), settings_only, context.deadline)?;
         let Found { alternate, addresses, .. } = found;
         let Steps { phases, claims, .. } = steps;
         Ok(Some(Self {
@@ -145,7 +146,7 @@ fn asked(site: &Site, verb: Verb) -> Result<Option<Asked<'_>>, ChangeError> {
 
 /// Second question: what is there?
 fn found<'s>(site: &Site, asked: &Asked<'s>, context: Context<'s>) -> Result<Found<'s>, ChangeError> {
-    let Context { host, deadline, .. } = context;
+    let (host, deadline) = (&*site.host, context.deadline);
     let alternate = site.alternate(asked.mta, context)?;
     let listener = asked.was_wanted().or(asked.goal());
     let addresses = settled(host, asked.mta, &*alternate, listener, deadline)?;
@@ -179,13 +180,13 @@ fn settings_only(
     asked: &Asked<'_>,
     found: &Found<'_>,
     steps: &Steps,
-    context: Context<'_>,
+    host: &dyn Host,
+    deadline: Deadline,
 ) -> Result<bool, ChangeError> {
     let is_as_asked = match (asked.goal(), asked.port_before()) {
         (Some(goal), _) => found.was == Was::Up && Some(goal) == asked.was_wanted(),
         (None, Some(port)) => {
-            let (mta, addresses, deadline) = (asked.mta, &found.addresses, context.deadline);
-            prove::is_down(context.host, mta, &steps.claims, port, addresses, deadline)?
+            prove::is_down(host, asked.mta, &steps.claims, port, &found.addresses, deadline)?
         }
         (None, None) => true,
     };
@@ -277,9 +278,9 @@ fn intent(
     files: &[File],
     after: Option<Settings>,
     settings_only: bool,
-    Context { host, deadline, .. }: Context<'_>,
+    deadline: Deadline,
 ) -> Result<Intent, ChangeError> {
-    let state_dir = &site.options.state_dir;
+    let (host, state_dir) = (&*site.host, &site.options.state_dir);
     let (mta, alternate, was) = (asked.mta, &*found.alternate, found.was);
     let orphaned = match asked.port_before().filter(|_| was == Was::Absent) {
         Some(port) => live::orphaned(host, mta, port)? && live::owned(host, mta, port)?.is_empty(),

@@ -109,7 +109,7 @@ impl Site {
 
     /// What a sheet may look at until `deadline`; `staging` is where its copies go.
     pub(super) fn context<'s>(&'s self, staging: &'s Path, deadline: Deadline) -> Context<'s> {
-        Context { host: &*self.host, staging, deadline }
+        Context::new(&*self.host, staging, deadline)
     }
 
     /// The lock that all plugins of the machine share.
@@ -172,8 +172,8 @@ impl Site {
         mta: &'a dyn Mta,
         context: Context<'a>,
     ) -> Result<Box<dyn Alternate + 'a>, MtaError> {
-        match mta.presence(context.host) {
-            Presence::Missing => Ok(Box::new(Gone { mta, host: context.host })),
+        match mta.presence(context.view) {
+            Presence::Missing => Ok(Box::new(Gone { mta, host: context.view })),
             Presence::Installed | Presence::Runs => mta.alternate(context),
         }
     }

@@ -4,11 +4,12 @@
 //! FIFO. Which of them, and in what order, says the sheet. Every wait ends at the deadline. Fails with the command's own
 //! words, or with what was waited for.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use super::error::ChangeError;
-use crate::mta::Tell;
+use crate::mta::{Alternate, Goal, Tell};
 use crate::sys::{Command, CommandError, Deadline, Ended, Host, Output, Process, Signal};
 use crate::wire::text::printable;
 
@@ -55,6 +56,20 @@ pub(super) fn tell(host: &dyn Host, tells: &[Tell], deadline: Deadline) -> Resul
     Ok(())
 }
 
+/// Tells the MTA what this goal asks for, once it has acted on what it was told before.
+pub(super) fn tell_goal(
+    host: &dyn Host,
+    alternate: &dyn Alternate,
+    goal: &Goal,
+    addresses: &[IpAddr],
+    deadline: Deadline,
+) -> Result<(), ChangeError> {
+    while !alternate.has_heard()? && !deadline.passed() {
+        host.sleep(PAUSE);
+    }
+    tell(host, &alternate.tell(goal, addresses)?, deadline)
+}
+
 /// Writes to whoever supervises, who may only just be coming.
 fn supervise(host: &dyn Host, control: &Path, letters: &str, deadline: Deadline) -> Result<(), ChangeError> {
     let patience = deadline.within(SUPERVISOR);
@@ -85,7 +100,7 @@ fn dismiss(host: &dyn Host, control: &Path, deadline: Deadline) -> Result<(), Ch
             return Err(ChangeError::Deadline { step });
         }
         host.sleep(PAUSE);
-        there = host.feed(control, b"")?;
+        there = host.is_read(control)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::error::ChangeError;
 use super::journal::{Intent, OldBlock, Planned, Was, hash};
 use super::settings::{self, Settings};
 use super::site::Site;
-use super::tell::tell;
+use super::tell::{tell, tell_goal};
 use super::{block, boot, ports, prove, remove};
 use crate::mta::{Goal, Listener};
 use crate::sys::{Deadline, Host};
@@ -57,7 +57,7 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
     }
     // What ran is brought back where it ran, whatever the primary shows at this moment.
     let addresses = if intent.bound.is_empty() { alternate.addresses()? } else { intent.bound.clone() };
-    tell(host, &alternate.tell(&goal, &addresses)?, deadline)?;
+    tell_goal(host, &*alternate, &goal, &addresses, deadline)?;
     match up {
         Some(goal) if intent.was == Was::Up => {
             let alive = || prove::alive(&*alternate, goal, true);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::machine::or_loopback;
 use super::sheet::{Alternate, Claim, Content, Edit, Goal, Listener, Mta, MtaError, Staged, Tell};
-use crate::sys::{Command, Host};
+use crate::sys::{Command, View};
 
 /// A mail server whose daemon or configuration is missing.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Gone<'a> {
     /// Which one.
     pub mta: &'a dyn Mta,
     /// The machine.
-    pub host: &'a dyn Host,
+    pub host: &'a dyn View,
 }
 
 impl Alternate for Gone<'_> {

@@ -8,16 +8,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use super::sheet::{MtaError, SMTP};
-use crate::sys::{FileError, Host, Process, SocketError};
+use crate::sys::{FileError, Process, SocketError, View};
 use crate::wire::text::chain;
 
 /// Whether systemd runs this machine (sd_booted(3)).
-pub(super) fn systemd_runs(host: &dyn Host) -> bool {
+pub(super) fn systemd_runs(host: &dyn View) -> bool {
     is_there(host, Path::new("/run/systemd/system"))
 }
 
 /// Whether something is at this path, and may be looked at.
-pub(super) fn is_there(host: &dyn Host, path: &Path) -> bool {
+pub(super) fn is_there(host: &dyn View, path: &Path) -> bool {
     matches!(host.meta(path), Ok(Some(_)))
 }
 
@@ -25,7 +25,7 @@ pub(super) fn is_there(host: &dyn Host, path: &Path) -> bool {
 ///
 /// # Errors
 /// In a few words, why it cannot be read.
-pub(super) fn text_of(host: &dyn Host, path: &str) -> Result<Option<String>, String> {
+pub(super) fn text_of(host: &dyn View, path: &str) -> Result<Option<String>, String> {
     match host.read(Path::new(path)) {
         Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
         Err(FileError::Irregular { kind, .. }) => Err(format!("is {kind}, not a regular file")),
@@ -35,7 +35,7 @@ pub(super) fn text_of(host: &dyn Host, path: &str) -> Result<Option<String>, Str
 
 /// The addresses on which one of `pids` has the primary server's port open. They have to be where we are, and whoever else
 /// has it open has to be seen.
-pub(super) fn bound(host: &dyn Host, pids: &[i32], view: &Path) -> Result<Vec<IpAddr>, MtaError> {
+pub(super) fn bound(host: &dyn View, pids: &[i32], view: &Path) -> Result<Vec<IpAddr>, MtaError> {
     pids.iter().try_for_each(|pid| host.together(*pid, view))?;
     let mut addresses = Vec::new();
     for socket in host.listening(SMTP)? {
@@ -61,7 +61,7 @@ pub(super) fn or_loopback(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 pub(super) struct Words(Vec<u8>);
 
 impl Words {
-    pub(super) fn of(host: &dyn Host, process: &Process) -> Self {
+    pub(super) fn of(host: &dyn View, process: &Process) -> Self {
         let path = PathBuf::from(format!("/proc/{}/cmdline", process.pid));
         Self(host.read(&path).ok().flatten().unwrap_or_default())
     }

@@ -15,7 +15,7 @@ pub mod sendmail;
 mod services;
 pub mod sheet;
 
-use crate::sys::Host;
+use crate::sys::View;
 
 pub use sheet::{
     Alternate, AuthMode, Claim, Claimant, Content, Context, Doubt, Edit, Goal, Kind, Listener, Log, Mta,
@@ -38,7 +38,7 @@ pub fn all(qmail: qmail::Qmail, sandbox: sandbox::Sandbox) -> Vec<Box<dyn Mta>> 
 ///
 /// # Errors
 /// The sentence that says what was looked for and what was found.
-pub fn detect<'a>(mtas: &'a [Box<dyn Mta>], host: &dyn Host) -> Result<&'a dyn Mta, String> {
+pub fn detect<'a>(mtas: &'a [Box<dyn Mta>], host: &dyn View) -> Result<&'a dyn Mta, String> {
     let mut best: Vec<&dyn Mta> = Vec::new();
     let mut best_presence = Presence::Installed;
     let real = || mtas.iter().map(Box::as_ref).filter(|mta| mta.kind() != Kind::Sandbox);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::machine::is_there;
 use super::sheet::{Alternate, Context, Kind, Listener, Mta, MtaError, Presence};
-use crate::sys::{Host, Process};
+use crate::sys::{Process, View};
 
 /// The paths by which a mail server is known.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Recognised {
 }
 
 /// The first of `paths` that is there and may be looked at.
-fn first_there(host: &dyn Host, paths: &[&'static str]) -> Option<&'static str> {
+fn first_there(host: &dyn View, paths: &[&'static str]) -> Option<&'static str> {
     paths.iter().copied().find(|path| is_there(host, Path::new(path)))
 }
 
@@ -40,7 +40,7 @@ impl Mta for Recognised {
         format!("{} with {}", self.daemons.join(" or "), self.configurations.join(" or "))
     }
 
-    fn presence(&self, host: &dyn Host) -> Presence {
+    fn presence(&self, host: &dyn View) -> Presence {
         if first_there(host, self.daemons).is_none() || first_there(host, self.configurations).is_none() {
             Presence::Missing
         } else if matches!(host.processes(&self.daemons(), &[]).as_deref(), Ok([])) {
@@ -50,7 +50,7 @@ impl Mta for Recognised {
         }
     }
 
-    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
+    fn owners(&self, host: &dyn View) -> Result<Vec<i32>, MtaError> {
         Ok(host.processes(&self.daemons(), &[])?.into_iter().map(|process| process.pid).collect())
     }
 
@@ -58,7 +58,7 @@ impl Mta for Recognised {
         Path::new(self.configurations[0])
     }
 
-    fn is_own(&self, _: &dyn Host, process: &Process) -> bool {
+    fn is_own(&self, _: &dyn View, process: &Process) -> bool {
         self.daemons().iter().any(|daemon| process.exe.as_deref() == Some(daemon))
     }
 
@@ -78,7 +78,7 @@ impl Mta for Recognised {
         None
     }
 
-    fn comes_back(&self, _: &dyn Host) -> bool {
+    fn comes_back(&self, _: &dyn View) -> bool {
         true
     }
 

@@ -14,10 +14,10 @@ use serde::{Deserialize, Deserializer};
 
 use super::machine::Words;
 use super::sheet::{
-    Alternate, AuthMode, Claim, Claimant, Content, Context, Edit, Goal, Kind, Listener, Mta, MtaError,
-    Presence, Staged, Tell,
+    Alternate, AuthMode, Claim, Claimant, Content, Context, Copied, Edit, Goal, Kind, Listener, Mta,
+    MtaError, Presence, Staged, Tell,
 };
-use crate::sys::{Command, Host, Process, SightError};
+use crate::sys::{Command, Process, SightError, View};
 
 /// The name of the configuration file within the sandbox's directory.
 pub const FILE: &str = "sandbox.toml";
@@ -93,14 +93,14 @@ impl Mta for Sandbox {
         self.dir.display().to_string()
     }
 
-    fn presence(&self, host: &dyn Host) -> Presence {
+    fn presence(&self, host: &dyn View) -> Presence {
         match self.owners(host) {
             Ok(owners) if !owners.is_empty() => Presence::Runs,
             _ => Presence::Installed,
         }
     }
 
-    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
+    fn owners(&self, host: &dyn View) -> Result<Vec<i32>, MtaError> {
         let Some(text) = host.read(&self.dir.join(LOCK))? else { return Ok(Vec::new()) };
         let pid = String::from_utf8_lossy(&text).trim().parse().ok();
         let Some(process) = pid.and_then(|pid| host.process(pid)) else { return Ok(Vec::new()) };
@@ -120,7 +120,7 @@ impl Mta for Sandbox {
         true
     }
 
-    fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
+    fn is_own(&self, host: &dyn View, process: &Process) -> bool {
         // Another directory's sandbox is a stranger.
         process.exe.as_ref() == Some(&self.program) && Words::of(host, process).have(&self.dir)
     }
@@ -141,7 +141,7 @@ impl Mta for Sandbox {
         None
     }
 
-    fn comes_back(&self, _: &dyn Host) -> bool {
+    fn comes_back(&self, _: &dyn View) -> bool {
         // A sandbox promises nothing about reboots.
         true
     }
@@ -165,7 +165,7 @@ impl Alternate for SandboxAlternate<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
         let six = IpAddr::V6(Ipv6Addr::LOCALHOST);
         let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
-        addresses.extend(self.context.host.try_bind(six, 0).is_ok().then_some(six));
+        addresses.extend(self.context.view.try_bind(six, 0).is_ok().then_some(six));
         Ok(addresses)
     }
 
@@ -206,9 +206,7 @@ impl Alternate for SandboxAlternate<'_> {
             return Ok(None);
         }
         let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
-        let file = self.context.staging.join(FILE);
-        self.context.host.make_dir(self.context.staging)?;
-        self.context.host.scratch(&file, bytes)?;
+        let file = self.context.lay_out(&[(FILE, Copied::Bytes(bytes))])?.join(FILE);
         Ok(Some(self.sandbox.command("check").arg(&file)))
     }
 

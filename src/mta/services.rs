@@ -5,13 +5,13 @@
 
 use std::path::Path;
 
-use crate::sys::Host;
+use crate::sys::View;
 
 /// Names that every machine knows, whatever its `/etc/services` says (RFC 6409, RFC 8314).
 const NAMES: [(&str, u16); 4] = [("smtp", 25), ("submission", 587), ("smtps", 465), ("submissions", 465)];
 
 /// The number of a port that may be named.
-pub(super) fn number(host: &dyn Host, port: &str) -> Option<u16> {
+pub(super) fn number(host: &dyn View, port: &str) -> Option<u16> {
     if let Ok(number) = port.parse() {
         return Some(number);
     }

@@ -1,8 +1,9 @@
 //! What a mail server's sheet says, and the words that it says it in.
 //!
 //! The traits [`Mta`] (how it is recognised, what is its own) and [`Alternate`] (what a listener of it is made of, how it is
-//! told), and the types they speak in: a listener, a goal, edits of files, tellings. A sheet writes nothing but the copies
-//! that the mail server's own program is to read, holds no lock and waits for nothing; `change` does, once, for all.
+//! told), and the types they speak in: a listener, a goal, edits of files, tellings. A sheet looks at the machine through a
+//! [`View`], asks the mail server's programs and has copies laid out for them through its [`Context`]; it writes nothing,
+//! holds no lock and waits for nothing; `change` does, once, for all.
 
 use std::fmt::{self, Debug};
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sys::{
-    Command, CommandError, Deadline, FileError, Host, Process, SightError, Signal, SocketError,
+    Command, CommandError, Deadline, FileError, Host, Output, Process, SightError, Signal, SocketError, View,
 };
 use crate::wire::status::Status;
 use crate::wire::text::printable;
@@ -320,10 +321,10 @@ pub trait Mta: Debug + Send + Sync {
     fn looked_for(&self) -> String;
 
     /// What of it is there.
-    fn presence(&self, host: &dyn Host) -> Presence;
+    fn presence(&self, host: &dyn View) -> Presence;
 
     /// The processes that may own the listener's socket, as they are now.
-    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError>;
+    fn owners(&self, host: &dyn View) -> Result<Vec<i32>, MtaError>;
 
     /// A file that its processes have to see as we do, or what we change is not what they read.
     fn view(&self) -> &Path;
@@ -334,12 +335,12 @@ pub trait Mta: Debug + Send + Sync {
     }
 
     /// Whether a process that was among the owners and is still the same is still one of them.
-    fn still_owns(&self, _: &dyn Host, _pid: i32) -> bool {
+    fn still_owns(&self, _: &dyn View, _pid: i32) -> bool {
         true
     }
 
     /// Whether a process is one of its programs, which may go on listening when the daemon itself has gone.
-    fn is_own(&self, host: &dyn Host, process: &Process) -> bool;
+    fn is_own(&self, host: &dyn View, process: &Process) -> bool;
 
     /// The primary server's port; `None` where there is no primary server.
     fn primary_port(&self) -> Option<u16> {
@@ -347,7 +348,7 @@ pub trait Mta: Debug + Send + Sync {
     }
 
     /// Whether the machine itself brings a wanted listener back after a reboot.
-    fn comes_back(&self, host: &dyn Host) -> bool;
+    fn comes_back(&self, host: &dyn View) -> bool;
 
     /// Whether it can be changed here.
     ///
@@ -370,7 +371,7 @@ pub trait Mta: Debug + Send + Sync {
     }
 
     /// Whose connections a process serves that holds one of the sockets of a shared process; `None`: it serves none.
-    fn serves(&self, _: &dyn Host, _: &Process) -> Option<Serves> {
+    fn serves(&self, _: &dyn View, _: &Process) -> Option<Serves> {
         None
     }
 
@@ -384,7 +385,7 @@ pub trait Mta: Debug + Send + Sync {
     ///
     /// # Errors
     /// It cannot be seen.
-    fn remains(&self, _: &dyn Host) -> Result<Vec<Tell>, MtaError> {
+    fn remains(&self, _: &dyn View) -> Result<Vec<Tell>, MtaError> {
         Ok(Vec::new())
     }
 
@@ -392,7 +393,7 @@ pub trait Mta: Debug + Send + Sync {
     ///
     /// # Errors
     /// A folder cannot be read.
-    fn strangers(&self, _: &dyn Host, _made: &[&Path]) -> Result<Vec<PathBuf>, MtaError> {
+    fn strangers(&self, _: &dyn View, _made: &[&Path]) -> Result<Vec<PathBuf>, MtaError> {
         Ok(Vec::new())
     }
 
@@ -409,15 +410,55 @@ pub trait Mta: Debug + Send + Sync {
     fn alternate<'a>(&'a self, context: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError>;
 }
 
-/// What an answer sheet has at hand while it answers.
+/// What an answer sheet has at hand while it answers: a view of the machine, and the mail server's own programs to ask.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The machine.
-    pub host: &'a dyn Host,
-    /// A folder for copies that the MTA's own programs are to read; it need not exist, and goes afterwards.
-    pub staging: &'a Path,
+    pub view: &'a dyn View,
     /// Until when the MTA's programs may take.
     pub deadline: Deadline,
+    host: &'a dyn Host,
+    staging: &'a Path,
+}
+
+impl<'a> Context<'a> {
+    /// Of this machine; copies are laid out in the folder `staging`, which need not exist and goes afterwards.
+    pub fn new(host: &'a dyn Host, staging: &'a Path, deadline: Deadline) -> Self {
+        Self { view: host, deadline, host, staging }
+    }
+
+    /// Asks one of the mail server's programs, which change nothing of it.
+    ///
+    /// # Errors
+    /// It cannot be started, or does not end in time.
+    pub fn ask(&self, command: &Command) -> Result<Output, MtaError> {
+        Ok(self.host.run(command, self.deadline)?)
+    }
+
+    /// Lays out copies that the mail server's programs are to read instead of its own files: in which folder.
+    ///
+    /// # Errors
+    /// One of them cannot be written.
+    pub fn lay_out(&self, copies: &[(&str, Copied<'_>)]) -> Result<&'a Path, MtaError> {
+        self.host.make_dir(self.staging)?;
+        for (name, copy) in copies {
+            let path = self.staging.join(name);
+            match copy {
+                Copied::Bytes(bytes) => self.host.scratch(&path, bytes)?,
+                Copied::Link(target) => self.host.link(&path, target)?,
+            }
+        }
+        Ok(self.staging)
+    }
+}
+
+/// What of a file is laid out.
+#[derive(Debug, Clone, Copy)]
+pub enum Copied<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// A link to this file, as it is.
+    Link(&'a Path),
 }
 
 /// How an alternate listener of this MTA is made and taken away.
@@ -514,6 +555,14 @@ pub trait Alternate {
     /// It cannot be found out.
     fn tell_before(&self, _: &Goal) -> Result<Vec<Tell>, MtaError> {
         Ok(Vec::new())
+    }
+
+    /// Whether it has acted on what it was told before: until then, it cannot be said what to tell it.
+    ///
+    /// # Errors
+    /// It cannot be seen.
+    fn has_heard(&self) -> Result<bool, MtaError> {
+        Ok(true)
     }
 
     /// What to tell, in this order, so that what is configured is what runs, on these addresses. Where that depends on what somebody was told

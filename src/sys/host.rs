@@ -1,4 +1,4 @@
-//! What we ask of the machine, and the only seam for tests: the trait [`Host`].
+//! What we ask of the machine, and the only seam for tests: the traits [`View`], which only looks, and [`Host`], which acts.
 //!
 //! Files, commands, the kernel's socket table, processes, the clock, and SMTP dialogues as a client sees them. Every call
 //! either answers what the machine shows at that instant or says which operation failed on what; nothing is remembered.
@@ -19,15 +19,12 @@ use super::signal::Signal;
 use super::smtp::{Dialogue, Question, Reply, SmtpError};
 use super::sockets::{Held, SocketError};
 
-/// The machine. [`Local`](super::Local) is the real one; a recorded one answers what was seen on a real one.
-pub trait Host: Debug + Send + Sync {
-    // The clock.
+/// The machine as it is looked at: nothing here changes it.
+pub trait View: Debug + Send + Sync {
     /// The wall clock, for records.
     fn now(&self) -> SystemTime;
-    /// Waits for `span`.
-    fn sleep(&self, span: Duration);
 
-    // Files: see `files` for what "durable" and "trusted" mean.
+    // Files.
     /// The bytes of a file, `None` where there is none. Follows links.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError>;
     /// The last bytes of a file that others than root may have put there, at most `most`: a regular one, by no other name
@@ -40,6 +37,55 @@ pub trait Host: Debug + Send + Sync {
     fn stamp(&self, path: &Path) -> Result<Option<Stamp>, FileError>;
     /// Owner and permission bits of a file, `None` where there is none. Follows links.
     fn meta(&self, path: &Path) -> Result<Option<Meta>, FileError>;
+    /// What stands in a directory, by name; nothing where there is none. Links are not followed.
+    fn list(&self, path: &Path) -> Result<Vec<Entry>, FileError>;
+    /// Whether something was written into a FIFO that its reader has not read yet; `false` where there is none of them.
+    fn unread(&self, fifo: &Path) -> Result<bool, FileError>;
+    /// Whether somebody has a FIFO open to read it; `false` where there is none.
+    fn is_read(&self, fifo: &Path) -> Result<bool, FileError>;
+
+    // Sockets.
+    /// All TCP sockets of this network namespace that listen on `port`, IPv4 first.
+    fn listening(&self, port: u16) -> Result<Vec<Socket>, SocketError>;
+    /// Whether `held.socket` still listens at its address under its inode and is still open as `held.pid`'s
+    /// descriptor `held.fd`. Two cheap look-ups; `false` only means: look properly.
+    fn still_held(&self, held: &Held) -> bool;
+    /// The first of `pids` that holds `socket` open, and as which descriptor. [`SocketError::Denied`] if it cannot be
+    /// known for want of privilege.
+    fn holder_among(&self, socket: &Socket, pids: &[i32]) -> Result<Option<Held>, SocketError>;
+    /// Every process that holds `socket` open (a walk over all of `/proc`); nobody, where whoever did has just ended or is
+    /// in another pid namespace. [`SocketError::Denied`] if it cannot be known for want of privilege.
+    fn holders(&self, socket: &Socket) -> Result<Vec<Process>, SocketError>;
+    /// Tries to bind (not listen) `port` on `address`, with `SO_REUSEADDR` and without `SO_REUSEPORT`.
+    fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()>;
+    /// Whether somebody accepts connections at the Unix socket `path`; [`io::ErrorKind::TimedOut`], if its queue of
+    /// connections stays full until `deadline`.
+    fn reaches(&self, path: &Path, deadline: Deadline) -> io::Result<()>;
+    /// Whether a TCP connection to `address` is refused (`true`) or accepted (`false`).
+    fn refuses(&self, address: SocketAddr, deadline: Deadline) -> io::Result<bool>;
+    /// The addresses of this machine's interfaces, but for loopback and link-local ones.
+    fn own_addresses(&self) -> io::Result<Vec<IpAddr>>;
+
+    // Processes.
+    /// What a process is, `None` once it is gone (a zombie is gone).
+    fn process(&self, pid: i32) -> Option<Process>;
+    /// Every process that really runs one of `programs`, as root or as a user to whom one of `homes` belongs: see
+    /// [`processes`](super::process::processes).
+    fn processes(&self, programs: &[&Path], homes: &[&Path]) -> Result<Vec<Process>, SightError>;
+    /// Whether a process is root's or one of these users'.
+    fn is_of(&self, pid: i32, users: &[u32]) -> bool;
+    /// The parent of a process; `None` once it is gone.
+    fn parent(&self, pid: i32) -> Option<i32>;
+    /// Whether a process sees the same network, and `file` as the same file, as we do: see [`together`](super::process::together).
+    fn together(&self, pid: i32, file: &Path) -> Result<(), SightError>;
+}
+
+/// The machine. [`Local`](super::Local) is the real one; a recorded one answers what was seen on a real one.
+pub trait Host: View {
+    /// Waits for `span`.
+    fn sleep(&self, span: Duration);
+
+    // Files: see `files` for what "durable" and "trusted" mean.
     /// Gives a file this owner and these permission bits. Follows links.
     fn give(&self, path: &Path, meta: Meta) -> Result<(), FileError>;
     /// Replaces a file durably and atomically, in the directory of what `path` finally points at; owner, mode and
@@ -63,8 +109,6 @@ pub trait Host: Debug + Send + Sync {
     fn make_dir(&self, path: &Path) -> Result<(), FileError>;
     /// Makes the folder of a file that is to have these permission bits: whoever may read the file gets there.
     fn make_room(&self, path: &Path, mode: u32) -> Result<(), FileError>;
-    /// What stands in a directory, by name; nothing where there is none. Links are not followed.
-    fn list(&self, path: &Path) -> Result<Vec<Entry>, FileError>;
     /// Removes a directory and all in it; one that is not there is no error.
     fn remove_dir(&self, path: &Path) -> Result<(), FileError>;
     /// Removes a directory with nothing in it; one that is not there is no error.
@@ -72,57 +116,20 @@ pub trait Host: Debug + Send + Sync {
     /// Takes an exclusive `flock` on `path` (made where missing, as is its folder), waiting at most `wait`, and writes our
     /// pid into it.
     fn lock(&self, path: &Path, wait: Duration) -> Result<Lock, LockError>;
-
     /// Takes the lock of another program's editing protocol: an exclusive `flock` on the file `path`, which is made for
     /// it and removed before it is let go. `None` when somebody else keeps it longer than `wait`.
     fn edit_lock(&self, path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError>;
-
     /// Writes into a FIFO in one go, without ever waiting; `false` where nobody reads it, or there is none. No bytes
-    /// only ask.
+    /// ask as [`View::is_read`] does.
     fn feed(&self, fifo: &Path, bytes: &[u8]) -> Result<bool, FileError>;
-    /// Whether something was written into a FIFO that its reader has not read yet; `false` where there is none of them.
-    fn unread(&self, fifo: &Path) -> Result<bool, FileError>;
 
-    // Commands.
+    // Commands and signals.
     /// Runs a control command to its end, or kills its process group at the deadline.
     fn run(&self, command: &Command, deadline: Deadline) -> Result<Output, CommandError>;
-
-    // Sockets.
-    /// All TCP sockets of this network namespace that listen on `port`, IPv4 first.
-    fn listening(&self, port: u16) -> Result<Vec<Socket>, SocketError>;
-    /// Whether `held.socket` still listens at its address under its inode and is still open as `held.pid`'s
-    /// descriptor `held.fd`. Two cheap look-ups; `false` only means: look properly.
-    fn still_held(&self, held: &Held) -> bool;
-    /// The first of `pids` that holds `socket` open, and as which descriptor. [`SocketError::Denied`] if it cannot be
-    /// known for want of privilege.
-    fn holder_among(&self, socket: &Socket, pids: &[i32]) -> Result<Option<Held>, SocketError>;
-    /// Every process that holds `socket` open (a walk over all of `/proc`); nobody, where whoever did has just ended or is
-    /// in another pid namespace. [`SocketError::Denied`] if it cannot be known for want of privilege.
-    fn holders(&self, socket: &Socket) -> Result<Vec<Process>, SocketError>;
-    /// Tries to bind (not listen) `port` on `address`, with `SO_REUSEADDR` and without `SO_REUSEPORT`.
-    fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()>;
-
-    // Processes.
-    /// What a process is, `None` once it is gone (a zombie is gone).
-    fn process(&self, pid: i32) -> Option<Process>;
-    /// Every process that really runs one of `programs`, as root or as a user to whom one of `homes` belongs: see
-    /// [`processes`](super::process::processes).
-    fn processes(&self, programs: &[&Path], homes: &[&Path]) -> Result<Vec<Process>, SightError>;
-    /// Whether a process is root's or one of these users'.
-    fn is_of(&self, pid: i32, users: &[u32]) -> bool;
-    /// The parent of a process; `None` once it is gone.
-    fn parent(&self, pid: i32) -> Option<i32>;
-    /// Whether a process sees the same network, and `file` as the same file, as we do: see [`together`](super::process::together).
-    fn together(&self, pid: i32, file: &Path) -> Result<(), SightError>;
     /// Signals exactly this process: nobody, where it is gone or its pid is another's now.
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()>;
-    /// Whether somebody accepts connections at the Unix socket `path`; [`io::ErrorKind::TimedOut`], if its queue of
-    /// connections stays full until `deadline`.
-    fn reaches(&self, path: &Path, deadline: Deadline) -> io::Result<()>;
 
-    // As a client sees it.
-    /// Whether a TCP connection to `address` is refused (`true`) or accepted (`false`).
-    fn refuses(&self, address: SocketAddr, deadline: Deadline) -> io::Result<bool>;
+    // As a client.
     /// Connects, and hears the greeting alone.
     fn greeting(&self, address: SocketAddr, deadline: Deadline) -> Result<Reply, SmtpError>;
     /// Holds one of the dialogues that prove a listener: see [`dialogue`](super::smtp::dialogue).
@@ -132,6 +139,4 @@ pub trait Host: Debug + Send + Sync {
         question: &Question,
         deadline: Deadline,
     ) -> Result<Dialogue, SmtpError>;
-    /// The addresses of this machine's interfaces, but for loopback and link-local ones.
-    fn own_addresses(&self) -> io::Result<Vec<IpAddr>>;
 }

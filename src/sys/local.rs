@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::command::{self, Command, CommandError, Output};
 use super::deadline::Deadline;
 use super::files::{self, EditLock, Entry, FileError, Lock, LockError, Meta, Stamp};
-use super::host::Host;
+use super::host::{Host, View};
 use super::net::Socket;
 use super::process::{self, Process, SightError};
 use super::signal::{self, Signal};
@@ -23,13 +23,9 @@ pub struct Local {
     diag: sockets::Diag,
 }
 
-impl Host for Local {
+impl View for Local {
     fn now(&self) -> SystemTime {
         SystemTime::now()
-    }
-
-    fn sleep(&self, span: Duration) {
-        std::thread::sleep(span);
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
@@ -54,76 +50,16 @@ impl Host for Local {
         Ok(files::state(path)?.map(meta))
     }
 
-    fn give(&self, path: &Path, meta: Meta) -> Result<(), FileError> {
-        files::give(path, meta)
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-        files::write(path, bytes, mode)
-    }
-
-    fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        files::append(path, bytes)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
-        files::rename(from, to)
-    }
-
-    fn scratch(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        files::scratch(path, bytes)
-    }
-
-    fn link(&self, path: &Path, target: &Path) -> Result<(), FileError> {
-        files::link(path, target)
-    }
-
-    fn remove(&self, path: &Path) -> Result<(), FileError> {
-        files::remove(path)
-    }
-
-    fn remove_aside(&self, path: &Path) -> Result<(), FileError> {
-        files::remove_aside(path)
-    }
-
-    fn make_dir(&self, path: &Path) -> Result<(), FileError> {
-        files::make_dir(path)
-    }
-
-    fn make_room(&self, path: &Path, mode: u32) -> Result<(), FileError> {
-        files::make_room(path, mode)
-    }
-
     fn list(&self, path: &Path) -> Result<Vec<Entry>, FileError> {
         files::list(path)
     }
 
-    fn remove_dir(&self, path: &Path) -> Result<(), FileError> {
-        files::remove_dir(path)
-    }
-
-    fn remove_empty_dir(&self, path: &Path) -> Result<(), FileError> {
-        files::remove_empty_dir(path)
-    }
-
-    fn lock(&self, path: &Path, wait: Duration) -> Result<Lock, LockError> {
-        files::lock(path, wait)
-    }
-
-    fn edit_lock(&self, path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError> {
-        files::edit_lock(path, wait)
-    }
-
-    fn feed(&self, fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
-        files::feed(fifo, bytes)
+    fn is_read(&self, fifo: &Path) -> Result<bool, FileError> {
+        files::feed(fifo, b"")
     }
 
     fn unread(&self, fifo: &Path) -> Result<bool, FileError> {
         files::unread(fifo)
-    }
-
-    fn run(&self, command: &Command, deadline: Deadline) -> Result<Output, CommandError> {
-        command::run(command, deadline)
     }
 
     fn listening(&self, port: u16) -> Result<Vec<Socket>, SocketError> {
@@ -166,16 +102,90 @@ impl Host for Local {
         process::together(pid, file)
     }
 
-    fn signal(&self, process: &Process, signal: Signal) -> io::Result<()> {
-        signal::signal(process, signal)
-    }
-
     fn reaches(&self, path: &Path, deadline: Deadline) -> io::Result<()> {
         sockets::reaches(path, deadline)
     }
 
     fn refuses(&self, address: SocketAddr, deadline: Deadline) -> io::Result<bool> {
         smtp::refuses(address, deadline)
+    }
+
+    fn own_addresses(&self) -> io::Result<Vec<IpAddr>> {
+        sockets::own_addresses()
+    }
+}
+
+impl Host for Local {
+    fn sleep(&self, span: Duration) {
+        std::thread::sleep(span);
+    }
+
+    fn give(&self, path: &Path, meta: Meta) -> Result<(), FileError> {
+        files::give(path, meta)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+        files::write(path, bytes, mode)
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        files::append(path, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        files::rename(from, to)
+    }
+
+    fn scratch(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        files::scratch(path, bytes)
+    }
+
+    fn link(&self, path: &Path, target: &Path) -> Result<(), FileError> {
+        files::link(path, target)
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), FileError> {
+        files::remove(path)
+    }
+
+    fn remove_aside(&self, path: &Path) -> Result<(), FileError> {
+        files::remove_aside(path)
+    }
+
+    fn make_dir(&self, path: &Path) -> Result<(), FileError> {
+        files::make_dir(path)
+    }
+
+    fn make_room(&self, path: &Path, mode: u32) -> Result<(), FileError> {
+        files::make_room(path, mode)
+    }
+
+    fn remove_dir(&self, path: &Path) -> Result<(), FileError> {
+        files::remove_dir(path)
+    }
+
+    fn remove_empty_dir(&self, path: &Path) -> Result<(), FileError> {
+        files::remove_empty_dir(path)
+    }
+
+    fn lock(&self, path: &Path, wait: Duration) -> Result<Lock, LockError> {
+        files::lock(path, wait)
+    }
+
+    fn edit_lock(&self, path: &Path, wait: Duration) -> Result<Option<EditLock>, FileError> {
+        files::edit_lock(path, wait)
+    }
+
+    fn feed(&self, fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+        files::feed(fifo, bytes)
+    }
+
+    fn run(&self, command: &Command, deadline: Deadline) -> Result<Output, CommandError> {
+        command::run(command, deadline)
+    }
+
+    fn signal(&self, process: &Process, signal: Signal) -> io::Result<()> {
+        signal::signal(process, signal)
     }
 
     fn greeting(&self, address: SocketAddr, deadline: Deadline) -> Result<Reply, SmtpError> {
@@ -189,9 +199,5 @@ impl Host for Local {
         deadline: Deadline,
     ) -> Result<Dialogue, SmtpError> {
         smtp::dialogue(address, question, deadline)
-    }
-
-    fn own_addresses(&self) -> io::Result<Vec<IpAddr>> {
-        sockets::own_addresses()
     }
 }

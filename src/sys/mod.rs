@@ -1,6 +1,6 @@
 //! The machine: files, commands, sockets, processes, the clock, and SMTP as a client sees it.
 //!
-//! The trait [`Host`] is all that the floors above ask of it; [`Local`] is the real machine, and tests have a recorded one.
+//! The trait [`Host`] is all that the floors above ask of it, [`View`] the part of it that only looks; [`Local`] is the real machine, and tests have a recorded one.
 //! Nothing here knows what a mail server is, what a change is, or what a status number is.
 
 pub mod command;
@@ -22,7 +22,7 @@ pub mod watch;
 pub use command::{Command, CommandError, Ended, Output};
 pub use deadline::Deadline;
 pub use files::{EditLock, Entry, EntryKind, FileError, Lock, LockError, Meta, Stamp};
-pub use host::Host;
+pub use host::{Host, View};
 pub use local::Local;
 pub use net::Socket;
 pub use process::{Process, SightError};

@@ -127,6 +127,17 @@ fn a_request_only_ever_goes_down() {
 }
 
 #[test]
+fn a_sheet_only_looks() {
+    // What lays out copies and asks the mail server's programs for all of them is `Context`, in `sheet.rs`.
+    let acting = |source: &&Source| {
+        let sys = names_behind(&source.code, "crate::sys::");
+        source.floor() == "mta" && source.path != "mta/sheet.rs" && sys.contains(&"Host")
+    };
+    let wrong: Vec<String> = sources().iter().filter(acting).map(|source| source.path.clone()).collect();
+    assert!(wrong.is_empty(), "sheets that could act on the machine: {}", wrong.join(", "));
+}
+
+#[test]
 fn every_room_has_its_floor() {
     let floors: BTreeMap<&str, u8> = FLOORS.into();
     for source in sources().iter().filter(|source| source.path != "lib.rs") {

@@ -15,8 +15,8 @@ use super::read::{self, Printed};
 use crate::mta::machine::{Words, bound, or_loopback, systemd_runs};
 use crate::mta::services;
 use crate::mta::sheet::{
-    Alternate, AuthMode, Claim, Claimant, Content, Context, Edit, Goal, Kind, Listener, MtaError, SMTP,
-    Staged, Tell,
+    Alternate, AuthMode, Claim, Claimant, Content, Context, Copied, Edit, Goal, Kind, Listener, MtaError,
+    SMTP, Staged, Tell,
 };
 use crate::sys::{Command, Output, Process};
 use crate::wire::text::printable;
@@ -74,7 +74,7 @@ impl<'a> EximAlternate<'a> {
     }
 
     pub(super) fn run(&self, command: Command) -> Result<Output, MtaError> {
-        Ok(self.context.host.run(&command, self.context.deadline)?)
+        self.context.ask(&command)
     }
 
     /// The primary's configuration. Asked with `-bV` first: `-bP` writes what is broken into the panic log.
@@ -177,22 +177,19 @@ impl<'a> EximAlternate<'a> {
 
     /// Exim with a configuration of these bytes that is not live.
     fn staged(&self, bytes: &[u8]) -> Result<Command, MtaError> {
-        let Context { host, staging, .. } = self.context;
-        host.make_dir(staging)?;
-        let file = staging.join("exim.conf");
-        host.scratch(&file, bytes)?;
-        Ok(self.exim().arg("-C").arg(&file))
+        let copies = [("exim.conf", Copied::Bytes(bytes))];
+        Ok(self.exim().arg("-C").arg(self.context.lay_out(&copies)?.join("exim.conf")))
     }
 
     /// The addresses on which the primary listens.
     fn bound(&self) -> Result<Vec<IpAddr>, MtaError> {
         let primary: Vec<i32> = self.daemons()?.iter().map(|daemon| daemon.pid).collect();
-        bound(self.context.host, &primary, Path::new(VIEW))
+        bound(self.context.view, &primary, Path::new(VIEW))
     }
 
     /// The primary's daemon, and its sessions.
     fn daemons(&self) -> Result<Vec<Process>, MtaError> {
-        daemons(self.context.host, Whose::Primary)
+        daemons(self.context.view, Whose::Primary)
     }
 
     fn interfaces(&self, listener: &Listener) -> Result<String, MtaError> {
@@ -226,7 +223,7 @@ impl Alternate for EximAlternate<'_> {
         };
         let named = read::list(says.option("daemon_smtp_ports"));
         let mut ports: Vec<u16> =
-            named.iter().filter_map(|port| services::number(self.context.host, port)).collect();
+            named.iter().filter_map(|port| services::number(self.context.view, port)).collect();
         ports.extend(read::list(says.option("local_interfaces")).iter().filter_map(|a| read::port_in(a)));
         ports.push(SMTP);
         Ok(ports.into_iter().map(|port| Claim { port, claimant: Claimant::Primary }).collect())
@@ -239,7 +236,7 @@ impl Alternate for EximAlternate<'_> {
             Goal::Running(listener) => {
                 let made = self.made(listener)?;
                 let unit = conf::unit(daemon, Path::new(ours), &self.interfaces(listener)?);
-                let unit = systemd_runs(self.context.host).then_some(unit);
+                let unit = systemd_runs(self.context.view).then_some(unit);
                 [Some(format!("{ours}\n")), Some(made.acl.clone()), Some(made.configuration.clone()), unit]
             }
         };
@@ -258,7 +255,7 @@ impl Alternate for EximAlternate<'_> {
         if daemons.is_empty() {
             return Err(MtaError::Down("Exim does not run; start it first".to_owned()));
         }
-        if daemons.iter().any(|daemon| Words::of(self.context.host, daemon).have("-C")) {
+        if daemons.iter().any(|daemon| Words::of(self.context.view, daemon).have("-C")) {
             let what = "the primary server was started with a configuration of its own (-C), which is not the one that \
                         Exim names";
             return Err(MtaError::Unsupported(what.to_owned()));
@@ -269,7 +266,7 @@ impl Alternate for EximAlternate<'_> {
         }
         self.list_is_trusted()?;
         let wrapped = read::list(self.primary()?.says.option("tls_on_connect_ports"));
-        if wrapped.iter().any(|port| services::number(self.context.host, port) == Some(listener.port)) {
+        if wrapped.iter().any(|port| services::number(self.context.view, port) == Some(listener.port)) {
             let (port, wrapped) = (listener.port, printable(wrapped.join(" : ")));
             return Err(MtaError::Unsupported(format!(
                 "tls_on_connect_ports = {wrapped} has Exim begin with TLS on port {port}, where STARTTLS is to be offered"
@@ -289,18 +286,18 @@ impl Alternate for EximAlternate<'_> {
     }
 
     fn tell_before(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {
-        if goal.listener().is_some() { Ok(Vec::new()) } else { end(self.context.host) }
+        if goal.listener().is_some() { Ok(Vec::new()) } else { end(self.context.view) }
     }
 
     fn tell(&self, goal: &Goal, addresses: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
         let Some(listener) = goal.listener() else {
             // A session may have begun while its daemon ended.
-            return end(self.context.host);
+            return end(self.context.view);
         };
-        if systemd_runs(self.context.host) {
+        if systemd_runs(self.context.view) {
             return Ok(["enable", "restart"].map(|verb| Tell::Unit { verb, unit: UNIT.to_owned() }).into());
         }
-        let mut tells = end(self.context.host)?;
+        let mut tells = end(self.context.view)?;
         let interfaces = conf::interfaces(addresses, listener.port);
         tells.push(Tell::Daemon(self.exim().args(["-C", self.layout.ours, "-bd", "-oX"]).arg(interfaces)));
         Ok(tells)

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::mta::machine::{Words, is_there, systemd_runs};
 use crate::mta::sheet::{MtaError, Tell};
-use crate::sys::{Host, Process};
+use crate::sys::{Process, View};
 
 /// Our unit, on machines that systemd runs.
 pub(super) const UNIT: &str = "mail-smtp2-exim.service";
@@ -64,7 +64,7 @@ pub(super) const LAYOUTS: [Layout; 4] = [
 
 impl Layout {
     /// The one that is found on this machine.
-    pub(super) fn of(host: &dyn Host) -> Option<&'static Self> {
+    pub(super) fn of(host: &dyn View) -> Option<&'static Self> {
         let there = |path: &str| is_there(host, Path::new(path));
         let is_here =
             |layout: &&Self| there(layout.daemon) && layout.configurations.iter().any(|path| there(path));
@@ -96,7 +96,7 @@ pub(super) const HOMES: [&str; 3] = ["/var/spool/exim4", "/var/spool/exim", "/us
 ///
 /// # Errors
 /// One of them cannot be looked into.
-pub(super) fn daemons(host: &dyn Host, whose: Whose) -> Result<Vec<Process>, MtaError> {
+pub(super) fn daemons(host: &dyn View, whose: Whose) -> Result<Vec<Process>, MtaError> {
     let programs = LAYOUTS.map(|layout| Path::new(layout.daemon));
     let mut found = host.processes(&programs, &HOMES.map(Path::new))?;
     found.retain(|process| {
@@ -112,7 +112,7 @@ pub(super) fn daemons(host: &dyn Host, whose: Whose) -> Result<Vec<Process>, Mta
 ///
 /// # Errors
 /// One of them cannot be looked into.
-pub(super) fn end(host: &dyn Host) -> Result<Vec<Tell>, MtaError> {
+pub(super) fn end(host: &dyn View) -> Result<Vec<Tell>, MtaError> {
     let mut tells = Vec::new();
     if systemd_runs(host) && is_there(host, Path::new(UNIT_PATH)) {
         tells.extend(["disable", "stop"].map(|verb| Tell::Unit { verb, unit: UNIT.to_owned() }));

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use self::daemons::{LAYOUTS, Layout, VIEW, Whose, daemons, end};
 use super::machine::systemd_runs;
 use super::sheet::{Alternate, Context, Kind, Listener, Mta, MtaError, Presence, Tell};
-use crate::sys::{Host, Process};
+use crate::sys::{Process, View};
 
 /// Exim 4.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ impl Mta for Exim {
         rows.collect::<Vec<_>>().join(", ")
     }
 
-    fn presence(&self, host: &dyn Host) -> Presence {
+    fn presence(&self, host: &dyn View) -> Presence {
         if Layout::of(host).is_none() {
             Presence::Missing
         } else if matches!(daemons(host, Whose::Primary).as_deref(), Ok([])) {
@@ -45,7 +45,7 @@ impl Mta for Exim {
         }
     }
 
-    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
+    fn owners(&self, host: &dyn View) -> Result<Vec<i32>, MtaError> {
         Ok(daemons(host, Whose::Ours)?.into_iter().map(|process| process.pid).collect())
     }
 
@@ -53,12 +53,12 @@ impl Mta for Exim {
         Path::new(VIEW)
     }
 
-    fn is_own(&self, _: &dyn Host, _: &Process) -> bool {
+    fn is_own(&self, _: &dyn View, _: &Process) -> bool {
         // Whatever was given our configuration owns its socket; nothing else of Exim's is ours.
         false
     }
 
-    fn comes_back(&self, host: &dyn Host) -> bool {
+    fn comes_back(&self, host: &dyn View) -> bool {
         systemd_runs(host)
     }
 
@@ -78,13 +78,13 @@ impl Mta for Exim {
         Vec::new()
     }
 
-    fn remains(&self, host: &dyn Host) -> Result<Vec<Tell>, MtaError> {
+    fn remains(&self, host: &dyn View) -> Result<Vec<Tell>, MtaError> {
         end(host)
     }
 
     fn alternate<'a>(&'a self, context: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
         let looked = || MtaError::Down(format!("Exim was not found; looked for {}", self.looked_for()));
-        let layout = Layout::of(context.host).ok_or_else(looked)?;
+        let layout = Layout::of(context.view).ok_or_else(looked)?;
         Ok(Box::new(alternate::EximAlternate::new(context, layout)))
     }
 }

@@ -49,7 +49,7 @@ impl EximAlternate<'_> {
                 )));
             }
         }
-        match self.context.host.meta(Path::new(list))? {
+        match self.context.view.meta(Path::new(list))? {
             Some(meta) if meta.uid != 0 || meta.mode & 0o022 != 0 => Err(missing(format!(
                 "{list} has to belong to root and be writable by nobody else (chown root {list}; chmod go-w {list}), or \
                  Exim does not trust it"
@@ -63,7 +63,7 @@ impl EximAlternate<'_> {
         if self.primary()?.path != Path::new(BUILT) {
             return Ok(String::new());
         }
-        let stamp = |path: &str| self.context.host.stamp(Path::new(path)).ok().flatten();
+        let stamp = |path: &str| self.context.view.stamp(Path::new(path)).ok().flatten();
         let built = stamp(BUILT);
         let is_later = |path: &&&str| {
             built
@@ -119,7 +119,7 @@ impl EximAlternate<'_> {
         for path in read::list(value).iter().filter(|_| !value.contains('$')) {
             let unusable =
                 |why: &str| missing(format!("{option} = {} {why}; both modes need TLS", printable(path)));
-            let Some(text) = text_of(self.context.host, path).map_err(|why| unusable(&why))? else {
+            let Some(text) = text_of(self.context.view, path).map_err(|why| unusable(&why))? else {
                 return Err(missing(format!(
                     "{option} = {} does not exist; both modes need TLS{SELF_SIGNED}",
                     printable(path)
@@ -128,7 +128,7 @@ impl EximAlternate<'_> {
             if !text.contains(part) {
                 return Err(unusable(&format!("holds no {}", part.trim_matches('-').to_lowercase())));
             }
-            match self.context.host.meta(Path::new(path))? {
+            match self.context.view.meta(Path::new(path))? {
                 Some(meta) if meta.uid == 0 && meta.mode & 0o044 == 0 => {
                     return Err(unusable("can be read by root alone, and Exim reads it as its own user"));
                 }

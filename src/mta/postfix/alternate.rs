@@ -13,7 +13,7 @@ use super::master::{INET, PASS, Service, disables, parse, words};
 use crate::mta::machine::{bound, or_loopback, systemd_runs};
 use crate::mta::services;
 use crate::mta::sheet::{
-    Alternate, Claim, Claimant, Content, Context, Edit, Goal, Listener, MtaError, SMTP, Staged, Tell,
+    Alternate, Claim, Claimant, Content, Context, Copied, Edit, Goal, Listener, MtaError, SMTP, Staged, Tell,
 };
 use crate::sys::{Command, Process, Signal};
 use crate::wire::text::printable;
@@ -85,7 +85,7 @@ impl PostfixAlternate<'_> {
         let named = |names: &str| names.split('=').any(|name| name == service.port);
         match known.find(|(names, _)| named(names)) {
             Some((_, port)) => Ok(port.parse().ok()),
-            None => Ok(services::number(self.context.host, &service.port)),
+            None => Ok(services::number(self.context.view, &service.port)),
         }
     }
 
@@ -109,13 +109,12 @@ impl PostfixAlternate<'_> {
 
     /// The command by which Postfix reads a `master.cf` of these bytes, beside the live `main.cf`.
     fn staged(&self, master_cf: &[u8]) -> Result<Command, MtaError> {
-        let Context { host, staging, .. } = self.context;
-        host.make_dir(staging)?;
         // As links: postconf reads a main.cf that was written in the last two seconds until it is older.
-        for name in ["main.cf", "dynamicmaps.cf", "dynamicmaps.cf.d"] {
-            host.link(&staging.join(name), &self.config.join(name))?;
-        }
-        host.scratch(&staging.join("master.cf"), master_cf)?;
+        let live =
+            ["main.cf", "dynamicmaps.cf", "dynamicmaps.cf.d"].map(|name| (name, self.config.join(name)));
+        let links = live.iter().map(|(name, path)| (*name, Copied::Link(path)));
+        let copies: Vec<_> = links.chain([("master.cf", Copied::Bytes(master_cf))]).collect();
+        let staging = self.context.lay_out(&copies)?;
         Ok(Command::new("postconf").arg("-c").arg(staging.as_os_str()).arg("-M"))
     }
 
@@ -178,20 +177,20 @@ impl PostfixAlternate<'_> {
         let queue = match self.parameter("queue_directory") {
             Ok(queue) => Path::new(queue),
             // Whether it runs can be told without its configuration.
-            Err(MtaError::Broken { .. }) => return master(self.context.host),
+            Err(MtaError::Broken { .. }) => return master(self.context.view),
             Err(error) => return Err(error),
         };
         let program = Path::new(self.parameter("daemon_directory")?).join("master");
-        master_of(self.context.host, queue, &[&program])
+        master_of(self.context.view, queue, &[&program])
     }
 
     /// The unit that master runs in, on a machine that systemd runs.
     fn unit(&self, master: &Process) -> Result<Option<String>, MtaError> {
-        if !systemd_runs(self.context.host) {
+        if !systemd_runs(self.context.view) {
             return Ok(None);
         }
         let path = PathBuf::from(format!("/proc/{}/cgroup", master.pid));
-        let text = self.context.host.read(&path)?.unwrap_or_default();
+        let text = self.context.view.read(&path)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         // cgroups(7): `0::/system.slice/system-postfix.slice/postfix@-.service`
         let units = text.lines().filter_map(|line| line.rsplit('/').next());
@@ -205,14 +204,14 @@ impl PostfixAlternate<'_> {
 impl Alternate for PostfixAlternate<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
         let Some(master) = self.master()? else {
-            return Ok(or_loopback(bound(self.context.host, &[], &self.master_cf())?));
+            return Ok(or_loopback(bound(self.context.view, &[], &self.master_cf())?));
         };
-        Ok(or_loopback(bound(self.context.host, &[master.pid], &self.master_cf())?))
+        Ok(or_loopback(bound(self.context.view, &[master.pid], &self.master_cf())?))
     }
 
     fn is_settled(&self) -> Result<bool, MtaError> {
         let Some(master) = self.master()? else { return Ok(true) };
-        Ok(!bound(self.context.host, &[master.pid], &self.master_cf())?.is_empty())
+        Ok(!bound(self.context.view, &[master.pid], &self.master_cf())?.is_empty())
     }
 
     fn claims(&self, others: &[Staged]) -> Result<Vec<Claim>, MtaError> {
@@ -320,7 +319,7 @@ impl Alternate for PostfixAlternate<'_> {
     }
 
     fn start_primary(&self) -> Vec<Tell> {
-        if systemd_runs(self.context.host) {
+        if systemd_runs(self.context.view) {
             // A unit whose master died under it counts as running as long as a child of it lives.
             return vec![Tell::Unit { verb: "restart", unit: "postfix.service".to_owned() }];
         }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::mta::sheet::{Context, Kind, MtaError};
-use crate::sys::{Command, Ended, Host, Output, Process};
+use crate::sys::{Command, Ended, Output, Process, View};
 use crate::wire::text::printable;
 
 /// Where master's binary may be.
@@ -24,12 +24,12 @@ pub(super) const USUAL_QUEUE: &str = "/var/spool/postfix";
 pub(super) const SYSLOG_NAME: &str = "postfix/smtp2";
 
 /// Whether a process runs a master's program, by whatever link its folder is known.
-pub(super) fn is_master(host: &dyn Host, process: &Process) -> bool {
+pub(super) fn is_master(host: &dyn View, process: &Process) -> bool {
     process.exe.as_deref().is_some_and(|exe| MASTERS.iter().any(|master| same(host, exe, Path::new(master))))
 }
 
 /// Whether a process runs one of the programs beside master, which master starts.
-pub(super) fn is_daemon(host: &dyn Host, process: &Process) -> bool {
+pub(super) fn is_daemon(host: &dyn View, process: &Process) -> bool {
     let beside = process.exe.as_deref().and_then(Path::parent).map(|folder| folder.join("master"));
     let is_beside =
         beside.is_some_and(|beside| MASTERS.iter().any(|master| same(host, &beside, Path::new(master))));
@@ -37,7 +37,7 @@ pub(super) fn is_daemon(host: &dyn Host, process: &Process) -> bool {
 }
 
 /// Whether both are one file.
-fn same(host: &dyn Host, one: &Path, other: &Path) -> bool {
+fn same(host: &dyn View, one: &Path, other: &Path) -> bool {
     let stamp = |path| host.stamp(path).ok().flatten();
     one == other || stamp(one).is_some_and(|one| Some(one) == stamp(other))
 }
@@ -47,7 +47,7 @@ fn same(host: &dyn Host, one: &Path, other: &Path) -> bool {
 /// # Errors
 /// It cannot be looked into, or the pid file cannot be read.
 pub(super) fn master_of(
-    host: &dyn Host,
+    host: &dyn View,
     queue: &Path,
     programs: &[&Path],
 ) -> Result<Option<Process>, MtaError> {
@@ -60,7 +60,7 @@ pub(super) fn master_of(
 
 /// Where the default instance keeps its queue, as its `main.cf` has it (postconf(5)): the last line that says so. What
 /// cannot be told without postconf(1) is taken to be where it usually is; a change asks postconf.
-pub(super) fn usual_queue(host: &dyn Host) -> PathBuf {
+pub(super) fn usual_queue(host: &dyn View) -> PathBuf {
     let main_cf = host.read(&Path::new(USUAL).join("main.cf")).ok().flatten().unwrap_or_default();
     let text = String::from_utf8_lossy(&main_cf).into_owned();
     let value = |line: &str| {
@@ -72,7 +72,7 @@ pub(super) fn usual_queue(host: &dyn Host) -> PathBuf {
 }
 
 /// The default instance's master, without asking postconf(1).
-pub(super) fn master(host: &dyn Host) -> Result<Option<Process>, MtaError> {
+pub(super) fn master(host: &dyn View) -> Result<Option<Process>, MtaError> {
     master_of(host, &usual_queue(host), &MASTERS.map(Path::new))
 }
 
@@ -81,7 +81,7 @@ pub(super) fn master(host: &dyn Host) -> Result<Option<Process>, MtaError> {
 /// # Errors
 /// [`MtaError::Broken`] with what it says, where it fails.
 pub(super) fn run(context: Context<'_>, command: Command) -> Result<Output, MtaError> {
-    let output = context.host.run(&command, context.deadline)?;
+    let output = context.ask(&command)?;
     match output.ended {
         Ended::Exited(0) => return Ok(output),
         Ended::Exited(_) => {}

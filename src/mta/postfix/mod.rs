@@ -21,7 +21,7 @@ use self::alternate::PostfixAlternate;
 use self::instance::{MASTERS, SYSLOG_NAME, USUAL, is_daemon, is_master, master, run};
 use super::machine::{Words, is_there};
 use super::sheet::{Alternate, AuthMode, Context, Kind, Listener, Mta, MtaError, Presence, Serves};
-use crate::sys::{Command, Host, Process};
+use crate::sys::{Command, Process, View};
 
 /// Postfix.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ impl Mta for Postfix {
         format!("{} with {USUAL}/master.cf", MASTERS.join(" or "))
     }
 
-    fn presence(&self, host: &dyn Host) -> Presence {
+    fn presence(&self, host: &dyn View) -> Presence {
         let there = |path: &Path| is_there(host, path);
         if !MASTERS.iter().any(|path| there(Path::new(path))) || !there(&Path::new(USUAL).join("master.cf")) {
             Presence::Missing
@@ -47,7 +47,7 @@ impl Mta for Postfix {
         }
     }
 
-    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
+    fn owners(&self, host: &dyn View) -> Result<Vec<i32>, MtaError> {
         Ok(master(host)?.into_iter().map(|master| master.pid).collect())
     }
 
@@ -55,7 +55,7 @@ impl Mta for Postfix {
         Path::new("/etc/postfix/master.cf")
     }
 
-    fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
+    fn is_own(&self, host: &dyn View, process: &Process) -> bool {
         // An smtpd with a session outlives its master, and keeps the socket that it was given. One whose master lives is
         // that master's.
         let parent = host.parent(process.pid).and_then(|pid| host.process(pid));
@@ -78,7 +78,7 @@ impl Mta for Postfix {
         true
     }
 
-    fn serves(&self, host: &dyn Host, process: &Process) -> Option<Serves> {
+    fn serves(&self, host: &dyn View, process: &Process) -> Option<Serves> {
         let ours = Words::of(host, process).have(format!("syslog_name={SYSLOG_NAME}"));
         is_daemon(host, process).then_some(if ours { Serves::Alternate } else { Serves::Entry })
     }
@@ -92,7 +92,7 @@ impl Mta for Postfix {
         Some(Listener { port, auth_mode })
     }
 
-    fn comes_back(&self, _: &dyn Host) -> bool {
+    fn comes_back(&self, _: &dyn View) -> bool {
         true
     }
 

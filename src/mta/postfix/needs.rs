@@ -43,7 +43,7 @@ fn holds(parameter: &str, path: &str, text: &str, parts: &[&str]) -> Result<(), 
 impl PostfixAlternate<'_> {
     /// The text of the administrator's certificate or key.
     fn pem(&self, parameter: &str, path: &str) -> Result<String, MtaError> {
-        let text = text_of(self.context.host, path).map_err(|why| unusable(parameter, path, &why))?;
+        let text = text_of(self.context.view, path).map_err(|why| unusable(parameter, path, &why))?;
         text.ok_or_else(|| unusable(parameter, path, "does not exist"))
     }
 
@@ -147,7 +147,7 @@ impl PostfixAlternate<'_> {
             ("dovecot", Some(address)) => {
                 // A name would have to be looked up; the proof will tell.
                 let Ok(address) = address.parse() else { return Ok(()) };
-                match self.context.host.refuses(address, soon) {
+                match self.context.view.refuses(address, soon) {
                     Ok(false) => Ok(()),
                     Ok(true) => nobody(path, &"connection refused"),
                     Err(error) => nobody(path, &error),
@@ -157,7 +157,7 @@ impl PostfixAlternate<'_> {
                 let path = path.strip_prefix("unix:").unwrap_or(path);
                 let socket = Path::new(self.parameter("queue_directory")?).join(path);
                 self.context
-                    .host
+                    .view
                     .reaches(&socket, soon)
                     .or_else(|error| nobody(&socket.to_string_lossy(), &error))
             }
@@ -167,7 +167,7 @@ impl PostfixAlternate<'_> {
                     own.split(':').filter(|folder| !folder.is_empty()).chain(CYRUS).collect();
                 let there = |folder: &&str| {
                     let file = Path::new(folder).join(format!("{path}.conf"));
-                    is_there(self.context.host, &file)
+                    is_there(self.context.view, &file)
                 };
                 if folders.iter().any(there) {
                     return Ok(());

@@ -15,7 +15,7 @@ use crate::wire::text::printable;
 impl PostfixAlternate<'_> {
     /// Whether master, told to read its configuration, will find what this service names: it ends where it does not.
     pub(super) fn loads(&self, service: &Service, master: &Process) -> Result<(), MtaError> {
-        let host = self.context.host;
+        let host = self.context.view;
         let entry =
             || format!("the entry {} inet in {}", printable(service.name()), self.master_cf().display());
         let pending =
@@ -76,8 +76,7 @@ impl PostfixAlternate<'_> {
             return Ok(Some(vec![address]));
         }
         // Looked up by a program, so that a server of names that does not answer keeps nobody waiting (getent(1)).
-        let output =
-            self.context.host.run(&Command::new("getent").args(["ahosts", name]), self.context.deadline)?;
+        let output = self.context.ask(&Command::new("getent").args(["ahosts", name]))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let addresses = text.lines().filter_map(|line| line.split_ascii_whitespace().next()?.parse().ok());
         let mut addresses: Vec<IpAddr> =

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::sys::{Host, Process};
+use crate::sys::{Process, View};
 
 /// What runs scripts, by the names of its files.
 const SHELLS: [&str; 8] = ["sh", "ash", "bash", "busybox", "dash", "ksh", "mksh", "zsh"];
@@ -15,7 +15,7 @@ const SHELLS: [&str; 8] = ["sh", "ash", "bash", "busybox", "dash", "ksh", "mksh"
 const SCRIPT: &str = "run";
 
 /// The children of a process. A server has one for each session: what they are is not looked at.
-pub(super) fn children(host: &dyn Host, pid: i32) -> Vec<i32> {
+pub(super) fn children(host: &dyn View, pid: i32) -> Vec<i32> {
     let path = PathBuf::from(format!("/proc/{pid}/task/{pid}/children"));
     let text = host.read(&path).ok().flatten().unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
@@ -23,7 +23,7 @@ pub(super) fn children(host: &dyn Host, pid: i32) -> Vec<i32> {
 }
 
 /// What a process has started, if it is a script, and what scripts among that have; each before its own children.
-pub(super) fn started_by(host: &dyn Host, process: &Process) -> Vec<Process> {
+pub(super) fn started_by(host: &dyn View, process: &Process) -> Vec<Process> {
     if !is_script(process) {
         return Vec::new();
     }

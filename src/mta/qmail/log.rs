@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::run;
 use crate::mta::sheet::Log;
-use crate::sys::{Entry, Host};
+use crate::sys::{Entry, View};
 
 /// What a logger writes into.
 const CURRENT: &str = "current";
@@ -22,7 +22,7 @@ const OLD: u8 = b'@';
 const END: usize = 64 << 10;
 
 /// The end of the log of the service in `dir`.
-pub(super) fn end(host: &dyn Host, dir: &Path) -> Option<Log> {
+pub(super) fn end(host: &dyn View, dir: &Path) -> Option<Log> {
     let logger = dir.join("log");
     let named = |folder: &Path| {
         let script = host.read(&folder.join("run")).ok().flatten().unwrap_or_default();

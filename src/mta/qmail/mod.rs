@@ -25,7 +25,7 @@ use super::sheet::{
     Alternate, Claim, Claimant, Content, Context, Doubt, Edit, Goal, Kind, Listener, Log, Mta, MtaError,
     Presence, SMTP, Staged, Tell,
 };
-use crate::sys::{Command, EntryKind, Host, Process, SocketError};
+use crate::sys::{Command, EntryKind, Process, SocketError, View};
 use crate::wire::text::printable;
 
 /// The daemon that delivers the queue: qmail runs when it does.
@@ -44,8 +44,6 @@ const SETTLED: Duration = Duration::from_secs(3);
 const STARTS: usize = 3;
 /// Where supervisors look for services.
 const SCANNED: [&str; 3] = ["/service", "/etc/service", "/var/service"];
-/// How often is looked whether the supervisor has read what it was told.
-const PAUSE: Duration = Duration::from_millis(3);
 
 /// qmail under supervise, as `[mta.qmail]` describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,7 +66,7 @@ impl Qmail {
     }
 
     /// The service directory: the one that is there, else where one could be made.
-    fn dir(&self, host: &dyn Host) -> Option<&Path> {
+    fn dir(&self, host: &dyn View) -> Option<&Path> {
         let places = self.places();
         let fits = |fit: &dyn Fn(&Path) -> bool| places.iter().copied().find(|place| fit(place));
         fits(&|place| is_there(host, place))
@@ -76,10 +74,10 @@ impl Qmail {
     }
 
     /// What is supervised there, if somebody supervises it.
-    fn service(&self, host: &dyn Host, dir: &Path) -> Result<Option<status::Service>, MtaError> {
+    fn service(&self, host: &dyn View, dir: &Path) -> Result<Option<status::Service>, MtaError> {
         let folder = dir.join(SUPERVISE);
         // The status outlives its supervisor, and so may the process that it names.
-        if !host.feed(&folder.join("ok"), b"")? {
+        if !host.is_read(&folder.join("ok"))? {
             return Ok(None);
         }
         let bytes = host.read(&folder.join("status"))?.unwrap_or_default();
@@ -96,7 +94,7 @@ impl Mta for Qmail {
         format!("{DAEMON} with {CONTROL}")
     }
 
-    fn presence(&self, host: &dyn Host) -> Presence {
+    fn presence(&self, host: &dyn View) -> Presence {
         if !is_there(host, Path::new(DAEMON)) || !is_there(host, Path::new(CONTROL)) {
             Presence::Missing
         } else if matches!(senders(host).as_deref(), Ok([])) {
@@ -106,7 +104,7 @@ impl Mta for Qmail {
         }
     }
 
-    fn owners(&self, host: &dyn Host) -> Result<Vec<i32>, MtaError> {
+    fn owners(&self, host: &dyn View) -> Result<Vec<i32>, MtaError> {
         let Some(dir) = self.dir(host) else { return Ok(Vec::new()) };
         let Some(pid) = self.service(host, dir)?.and_then(|service| service.pid) else {
             return Ok(Vec::new());
@@ -121,14 +119,14 @@ impl Mta for Qmail {
         Path::new(CONTROL)
     }
 
-    fn still_owns(&self, host: &dyn Host, pid: i32) -> bool {
+    fn still_owns(&self, host: &dyn View, pid: i32) -> bool {
         // It outlives whoever supervises it.
         let supervised = self.dir(host).and_then(|dir| self.service(host, dir).ok().flatten());
         supervised.is_some_and(|service| service.pid == Some(pid))
             || self.owners(host).is_ok_and(|owners| owners.contains(&pid))
     }
 
-    fn is_own(&self, host: &dyn Host, process: &Process) -> bool {
+    fn is_own(&self, host: &dyn View, process: &Process) -> bool {
         let Some(dir) = self.dir(host) else { return false };
         // What a supervisor starts begins in the service directory, and stays there when the supervisor is gone. People
         // may work there, too.
@@ -151,7 +149,7 @@ impl Mta for Qmail {
         None
     }
 
-    fn comes_back(&self, _: &dyn Host) -> bool {
+    fn comes_back(&self, _: &dyn View) -> bool {
         // What supervises at boot starts it, unless there is a file `down`.
         true
     }
@@ -166,7 +164,7 @@ impl Mta for Qmail {
             .collect()
     }
 
-    fn strangers(&self, host: &dyn Host, made: &[&Path]) -> Result<Vec<PathBuf>, MtaError> {
+    fn strangers(&self, host: &dyn View, made: &[&Path]) -> Result<Vec<PathBuf>, MtaError> {
         let mut strangers = Vec::new();
         let mut folders = self.belongings(made);
         while let Some(folder) = folders.pop() {
@@ -202,12 +200,12 @@ impl Mta for Qmail {
 }
 
 /// The daemon that delivers the queue.
-fn senders(host: &dyn Host) -> Result<Vec<Process>, MtaError> {
+fn senders(host: &dyn View) -> Result<Vec<Process>, MtaError> {
     Ok(host.processes(&[Path::new(DAEMON)], &HOMES.map(Path::new))?)
 }
 
 /// The users as whom qmail's own programs run, by the names that they have everywhere (qmail's INSTALL.ids), and vpopmail's.
-fn users(host: &dyn Host) -> Vec<u32> {
+fn users(host: &dyn View) -> Vec<u32> {
     let text = host.read(Path::new("/etc/passwd")).ok().flatten().unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let user = |line: &str| {
@@ -232,13 +230,13 @@ struct QmailAlternate<'a> {
 impl QmailAlternate<'_> {
     /// The service directory, if it is one.
     fn service_dir(&self) -> Option<&Path> {
-        let host = self.context.host;
+        let host = self.context.view;
         self.qmail.dir(host).filter(|dir| is_there(host, &dir.join("run")))
     }
 
     /// Somewhere to make or find the service directory.
     fn dir(&self) -> Result<&Path, MtaError> {
-        self.qmail.dir(self.context.host).ok_or_else(|| MtaError::Unsupported(self.nowhere()))
+        self.qmail.dir(self.context.view).ok_or_else(|| MtaError::Unsupported(self.nowhere()))
     }
 
     fn nowhere(&self) -> String {
@@ -253,7 +251,7 @@ impl QmailAlternate<'_> {
 
     /// The service directory's own `run` has to read what we write.
     fn relies_on(&self, dir: &Path) -> Result<(), MtaError> {
-        let (host, path) = (self.context.host, dir.join("run"));
+        let (host, path) = (self.context.view, dir.join("run"));
         run::trusted(host, &path)?;
         if let Some(meta) = host.meta(&path)?.filter(|meta| !run::is_executable(meta.mode)) {
             let (path, mode) = (path.display(), meta.mode);
@@ -297,7 +295,7 @@ impl QmailAlternate<'_> {
 
     /// The addresses on which the service itself listens on this port.
     fn bound(&self, port: u16) -> Result<Vec<IpAddr>, MtaError> {
-        let host = self.context.host;
+        let host = self.context.view;
         let owners = self.qmail.owners(host)?;
         let mut bound = Vec::new();
         for socket in host.listening(port)? {
@@ -310,10 +308,10 @@ impl QmailAlternate<'_> {
 
     /// Why nobody is there who could be told: not started, not asked to look here, or somebody whom we do not know.
     fn unsupervised(&self, dir: &Path) -> Result<MtaError, MtaError> {
-        let host = self.context.host;
+        let host = self.context.view;
         let shown = dir.display();
         // s6-supervise(8) reads the same FIFO, but has no other.
-        if host.feed(&dir.join(SUPERVISE).join("control"), b"")? {
+        if host.is_read(&dir.join(SUPERVISE).join("control"))? {
             return Ok(MtaError::Unsupported(format!(
                 "{shown} is not supervised by daemontools or runit, which are all that is known here; s6 is not supported"
             )));
@@ -363,7 +361,7 @@ fn whole(path: PathBuf, bytes: Option<Vec<u8>>) -> Edit {
 
 impl Alternate for QmailAlternate<'_> {
     fn addresses(&self) -> Result<Vec<IpAddr>, MtaError> {
-        let host = self.context.host;
+        let host = self.context.view;
         senders(host)?.iter().try_for_each(|sender| host.together(sender.pid, Path::new(CONTROL)))?;
         let primary = host.listening(SMTP)?;
         for socket in &primary {
@@ -381,7 +379,7 @@ impl Alternate for QmailAlternate<'_> {
     }
 
     fn found(&self) -> Result<Option<u16>, MtaError> {
-        let (host, Some(dir)) = (self.context.host, self.service_dir()) else { return Ok(None) };
+        let (host, Some(dir)) = (self.context.view, self.service_dir()) else { return Ok(None) };
         let value = host.read(&dir.join("env").join(&self.qmail.variables.port))?.unwrap_or_default();
         // envdir(8): the first line.
         let line = value.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -390,7 +388,7 @@ impl Alternate for QmailAlternate<'_> {
     }
 
     fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
-        let host = self.context.host;
+        let host = self.context.view;
         match (goal, self.service_dir()) {
             (Goal::Running(listener), Some(dir)) => {
                 self.relies_on(dir)?;
@@ -424,7 +422,7 @@ impl Alternate for QmailAlternate<'_> {
     }
 
     fn ready(&self, _: &Listener) -> Result<(), MtaError> {
-        let (host, dir) = (self.context.host, self.dir()?);
+        let (host, dir) = (self.context.view, self.dir()?);
         if senders(host)?.is_empty() {
             return Err(MtaError::Down("qmail does not run (no qmail-send); start it first".to_owned()));
         }
@@ -441,7 +439,7 @@ impl Alternate for QmailAlternate<'_> {
     }
 
     fn cannot_start(&self, listener: &Listener) -> Result<Option<String>, MtaError> {
-        let (host, Some(dir)) = (self.context.host, self.service_dir()) else { return Ok(None) };
+        let (host, Some(dir)) = (self.context.view, self.service_dir()) else { return Ok(None) };
         let Some(service) = self.qmail.service(host, dir)? else { return Ok(None) };
         let run = dir.join("run");
         let run = run.display();
@@ -474,7 +472,7 @@ impl Alternate for QmailAlternate<'_> {
     }
 
     fn advice(&self, listener: &Listener, doubt: Doubt) -> Result<Option<String>, MtaError> {
-        let (host, Some(dir)) = (self.context.host, self.service_dir()) else { return Ok(None) };
+        let (host, Some(dir)) = (self.context.view, self.service_dir()) else { return Ok(None) };
         let run = dir.join("run");
         Ok(match doubt {
             Doubt::Unfit => {
@@ -504,22 +502,26 @@ impl Alternate for QmailAlternate<'_> {
 
     fn log(&self) -> Option<Log> {
         let dir = self.service_dir()?;
-        log::end(self.context.host, dir).filter(|log| self.logged.borrow().as_ref() != Some(log))
+        log::end(self.context.view, dir).filter(|log| self.logged.borrow().as_ref() != Some(log))
     }
 
     fn check(&self, _: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {
         Ok(None)
     }
 
-    fn tell(&self, goal: &Goal, _: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
-        let (host, Some(dir)) = (self.context.host, self.qmail.dir(self.context.host)) else {
-            return Ok(Vec::new());
-        };
+    fn has_heard(&self) -> Result<bool, MtaError> {
         // What a plugin that was killed has said is still to be acted on, and may replace whom the status names now:
         // supervise listens to nobody in the second after a start.
-        while host.unread(&dir.join(SUPERVISE).join("control"))? && !self.context.deadline.passed() {
-            host.sleep(PAUSE);
-        }
+        let (host, Some(dir)) = (self.context.view, self.qmail.dir(self.context.view)) else {
+            return Ok(true);
+        };
+        Ok(!host.unread(&dir.join(SUPERVISE).join("control"))?)
+    }
+
+    fn tell(&self, goal: &Goal, _: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {
+        let (host, Some(dir)) = (self.context.view, self.qmail.dir(self.context.view)) else {
+            return Ok(Vec::new());
+        };
         let service = self.qmail.service(host, dir)?;
         let process = service.as_ref().and_then(|service| service.pid).and_then(|pid| host.process(pid));
         let started = process.as_ref().map(|process| family::started_by(host, process)).unwrap_or_default();
@@ -539,7 +541,7 @@ impl Alternate for QmailAlternate<'_> {
     }
 
     fn primary_runs(&self) -> Result<bool, MtaError> {
-        let host = self.context.host;
+        let host = self.context.view;
         Ok(!senders(host)?.is_empty() && !host.listening(SMTP)?.is_empty())
     }
 

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use crate::mta::sheet::MtaError;
-use crate::sys::{FileError, Host};
+use crate::sys::{FileError, View};
 
 /// The folder of a service directory that its supervisor writes.
 pub(super) const SUPERVISE: &str = "supervise";
@@ -17,7 +17,7 @@ pub(super) const SUPERVISE: &str = "supervise";
 ///
 /// # Errors
 /// It is not, or cannot be looked at.
-pub fn trusted(host: &dyn Host, path: &Path) -> Result<(), MtaError> {
+pub fn trusted(host: &dyn View, path: &Path) -> Result<(), MtaError> {
     let why = match host.meta(path)? {
         Some(meta) if meta.uid != 0 => "does not belong to root",
         Some(meta) if meta.mode & 0o022 != 0 => "may be written by others than root",

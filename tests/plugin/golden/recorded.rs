@@ -13,7 +13,7 @@ use mail_smtp2::sys::smtp::{Heard, Upgrade};
 use mail_smtp2::sys::{
     Asked, Command, CommandError, Deadline, Dialogue, EditLock, Ended, FileError, Held, Host, Layer, Lock,
     LockError, Meta, Output, Process, Question, Reply, SightError, Signal, SmtpError, Socket, SocketError,
-    Stamp,
+    Stamp, View,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -347,13 +347,9 @@ impl Machine {
     }
 }
 
-impl Host for Recorded {
+impl View for Recorded {
     fn now(&self) -> SystemTime {
         UNIX_EPOCH + NOW
-    }
-
-    fn sleep(&self, span: Duration) {
-        std::thread::sleep(span);
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
@@ -384,6 +380,120 @@ impl Host for Recorded {
         let folder = Meta { uid: 0, gid: 0, mode: 0o755 };
         let found = machine.file(path).map(|file| Meta { uid: 0, gid: 0, mode: file.stored.mode });
         Ok(found.or_else(|| machine.is_folder(path).then_some(folder)))
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<mail_smtp2::sys::Entry>, FileError> {
+        self.lock().unknown(format!("what stands in {}", path.display()))
+    }
+
+    fn is_read(&self, fifo: &Path) -> Result<bool, FileError> {
+        self.feed(fifo, b"")
+    }
+
+    fn unread(&self, _: &Path) -> Result<bool, FileError> {
+        // A supervisor's deeds are done as soon as it was told.
+        Ok(false)
+    }
+
+    fn listening(&self, port: u16) -> Result<Vec<Socket>, SocketError> {
+        let mut machine = self.lock();
+        machine.port(port);
+        let sockets = machine.scene.sockets.iter().map(|listening| listening.socket.clone());
+        Ok(sockets.filter(|socket| socket.address.port() == port).collect())
+    }
+
+    fn still_held(&self, held: &Held) -> bool {
+        let machine = self.lock();
+        let seen = Holder { pid: held.pid, fd: held.fd };
+        machine.listening(&held.socket).is_some_and(|listening| listening.holders.contains(&seen))
+    }
+
+    fn holder_among(&self, socket: &Socket, pids: &[i32]) -> Result<Option<Held>, SocketError> {
+        let mut machine = self.lock();
+        let port = socket.address.port();
+        if machine.strike(|at, _| *at == At::Holder(port)).is_some() {
+            let pid = pids.first().copied().unwrap_or_default();
+            return Err(SocketError::Denied { address: socket.address, pid });
+        }
+        let Some(listening) = machine.listening(socket) else { return Ok(None) };
+        let found = pids.iter().find_map(|pid| listening.holders.iter().find(|holder| holder.pid == *pid));
+        Ok(found.map(|holder| Held { socket: socket.clone(), pid: holder.pid, fd: holder.fd }))
+    }
+
+    fn holders(&self, socket: &Socket) -> Result<Vec<Process>, SocketError> {
+        let machine = self.lock();
+        let holders = machine.listening(socket).into_iter().flat_map(|listening| &listening.holders);
+        Ok(holders.filter_map(|holder| machine.process(holder.pid)).collect())
+    }
+
+    fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()> {
+        let mut machine = self.lock();
+        let place = SocketAddr::new(address, port);
+        machine.place(place);
+        if machine.strike(|at, _| *at == At::Bind(place)).is_some() {
+            return Err(io::Error::from_raw_os_error(nix::libc::EACCES));
+        }
+        match machine.scene.unbindable.get(&place) {
+            Some(number) => Err(io::Error::from_raw_os_error(*number)),
+            None => Ok(()),
+        }
+    }
+
+    fn process(&self, pid: i32) -> Option<Process> {
+        self.lock().process(pid)
+    }
+
+    fn is_of(&self, _: i32, _: &[u32]) -> bool {
+        // Nobody else works on a machine that is being recorded.
+        true
+    }
+
+    fn parent(&self, _: i32) -> Option<i32> {
+        None
+    }
+
+    fn together(&self, _: i32, _: &Path) -> Result<(), SightError> {
+        Ok(())
+    }
+
+    fn processes(&self, exes: &[&Path], _: &[&Path]) -> Result<Vec<Process>, SightError> {
+        let mut machine = self.lock();
+        if let Some(exe) = exes.iter().find(|exe| !machine.survey.programs.iter().any(|known| known == **exe))
+        {
+            machine.unknown(format!("which processes run {}", exe.display()));
+        }
+        let ours = |pid: &i32| {
+            machine.process(*pid).filter(|p| p.exe.as_deref().is_some_and(|exe| exes.contains(&exe)))
+        };
+        Ok(machine.scene.processes.iter().filter_map(|process| ours(&process.pid)).collect())
+    }
+
+    fn reaches(&self, path: &Path, _: Deadline) -> io::Result<()> {
+        let mut machine = self.lock();
+        if !machine.survey.unix.iter().any(|known| known == path) {
+            machine.unknown(format!("whether somebody listens at {}", path.display()));
+        }
+        match machine.scene.unix.contains(path) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+    }
+
+    fn refuses(&self, address: SocketAddr, _: Deadline) -> io::Result<bool> {
+        let mut machine = self.lock();
+        machine.peer(address);
+        Ok(machine.scene.refusing.contains(&address))
+    }
+
+    fn own_addresses(&self) -> io::Result<Vec<IpAddr>> {
+        // Every machine is recorded in a network of its own, with the loopback interface alone.
+        Ok(Vec::new())
+    }
+}
+
+impl Host for Recorded {
+    fn sleep(&self, span: Duration) {
+        std::thread::sleep(span);
     }
 
     fn give(&self, path: &Path, meta: Meta) -> Result<(), FileError> {
@@ -482,10 +592,6 @@ impl Host for Recorded {
         path.parent().map_or(Ok(()), |folder| self.make_dir(folder))
     }
 
-    fn list(&self, path: &Path) -> Result<Vec<mail_smtp2::sys::Entry>, FileError> {
-        self.lock().unknown(format!("what stands in {}", path.display()))
-    }
-
     fn remove_dir(&self, path: &Path) -> Result<(), FileError> {
         let mut machine = self.lock();
         if machine.is_folder(path) {
@@ -555,11 +661,6 @@ impl Host for Recorded {
         Ok(read)
     }
 
-    fn unread(&self, _: &Path) -> Result<bool, FileError> {
-        // A supervisor's deeds are done as soon as it was told.
-        Ok(false)
-    }
-
     fn run(&self, command: &Command, _: Deadline) -> Result<Output, CommandError> {
         let mut machine = self.lock();
         let argv: Vec<String> =
@@ -590,79 +691,6 @@ impl Host for Recorded {
         Ok(Output { ended, stdout: stdout.into_bytes(), stderr: stderr.into_bytes() })
     }
 
-    fn listening(&self, port: u16) -> Result<Vec<Socket>, SocketError> {
-        let mut machine = self.lock();
-        machine.port(port);
-        let sockets = machine.scene.sockets.iter().map(|listening| listening.socket.clone());
-        Ok(sockets.filter(|socket| socket.address.port() == port).collect())
-    }
-
-    fn still_held(&self, held: &Held) -> bool {
-        let machine = self.lock();
-        let seen = Holder { pid: held.pid, fd: held.fd };
-        machine.listening(&held.socket).is_some_and(|listening| listening.holders.contains(&seen))
-    }
-
-    fn holder_among(&self, socket: &Socket, pids: &[i32]) -> Result<Option<Held>, SocketError> {
-        let mut machine = self.lock();
-        let port = socket.address.port();
-        if machine.strike(|at, _| *at == At::Holder(port)).is_some() {
-            let pid = pids.first().copied().unwrap_or_default();
-            return Err(SocketError::Denied { address: socket.address, pid });
-        }
-        let Some(listening) = machine.listening(socket) else { return Ok(None) };
-        let found = pids.iter().find_map(|pid| listening.holders.iter().find(|holder| holder.pid == *pid));
-        Ok(found.map(|holder| Held { socket: socket.clone(), pid: holder.pid, fd: holder.fd }))
-    }
-
-    fn holders(&self, socket: &Socket) -> Result<Vec<Process>, SocketError> {
-        let machine = self.lock();
-        let holders = machine.listening(socket).into_iter().flat_map(|listening| &listening.holders);
-        Ok(holders.filter_map(|holder| machine.process(holder.pid)).collect())
-    }
-
-    fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()> {
-        let mut machine = self.lock();
-        let place = SocketAddr::new(address, port);
-        machine.place(place);
-        if machine.strike(|at, _| *at == At::Bind(place)).is_some() {
-            return Err(io::Error::from_raw_os_error(nix::libc::EACCES));
-        }
-        match machine.scene.unbindable.get(&place) {
-            Some(number) => Err(io::Error::from_raw_os_error(*number)),
-            None => Ok(()),
-        }
-    }
-
-    fn process(&self, pid: i32) -> Option<Process> {
-        self.lock().process(pid)
-    }
-
-    fn is_of(&self, _: i32, _: &[u32]) -> bool {
-        // Nobody else works on a machine that is being recorded.
-        true
-    }
-
-    fn parent(&self, _: i32) -> Option<i32> {
-        None
-    }
-
-    fn together(&self, _: i32, _: &Path) -> Result<(), SightError> {
-        Ok(())
-    }
-
-    fn processes(&self, exes: &[&Path], _: &[&Path]) -> Result<Vec<Process>, SightError> {
-        let mut machine = self.lock();
-        if let Some(exe) = exes.iter().find(|exe| !machine.survey.programs.iter().any(|known| known == **exe))
-        {
-            machine.unknown(format!("which processes run {}", exe.display()));
-        }
-        let ours = |pid: &i32| {
-            machine.process(*pid).filter(|p| p.exe.as_deref().is_some_and(|exe| exes.contains(&exe)))
-        };
-        Ok(machine.scene.processes.iter().filter_map(|process| ours(&process.pid)).collect())
-    }
-
     fn signal(&self, process: &Process, signal: Signal) -> io::Result<()> {
         let mut machine = self.lock();
         if machine.process(process.pid).is_none() {
@@ -691,23 +719,6 @@ impl Host for Recorded {
         };
         machine.deed(&deed);
         Ok(())
-    }
-
-    fn reaches(&self, path: &Path, _: Deadline) -> io::Result<()> {
-        let mut machine = self.lock();
-        if !machine.survey.unix.iter().any(|known| known == path) {
-            machine.unknown(format!("whether somebody listens at {}", path.display()));
-        }
-        match machine.scene.unix.contains(path) {
-            true => Ok(()),
-            false => Err(io::ErrorKind::ConnectionRefused.into()),
-        }
-    }
-
-    fn refuses(&self, address: SocketAddr, _: Deadline) -> io::Result<bool> {
-        let mut machine = self.lock();
-        machine.peer(address);
-        Ok(machine.scene.refusing.contains(&address))
     }
 
     fn greeting(&self, address: SocketAddr, _: Deadline) -> Result<Reply, SmtpError> {
@@ -764,11 +775,6 @@ impl Host for Recorded {
             None => {}
         }
         Ok(said)
-    }
-
-    fn own_addresses(&self) -> io::Result<Vec<IpAddr>> {
-        // Every machine is recorded in a network of its own, with the loopback interface alone.
-        Ok(Vec::new())
     }
 }
 

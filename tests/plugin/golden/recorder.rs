@@ -15,7 +15,7 @@ use crate::support::{PATIENCE, within};
 use mail_smtp2::sys::smtp::Heard;
 use mail_smtp2::sys::{
     Asked, Command, Deadline, Ended, EntryKind, Host, Layer, Local, Output, Process, Question, Recipient,
-    Signal, SmtpError, Socket,
+    Signal, SmtpError, Socket, View,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
