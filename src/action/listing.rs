@@ -100,7 +100,7 @@ pub fn read<T: Serialize>(look: impl FnOnce() -> Result<T, ChangeError>) -> Enve
         Err(error) => {
             let sentence =
                 format!("{}; the state of the alternate SMTP server cannot be seen", chain(&error));
-            Envelope::failed(error.status(), sentence)
+            Envelope::failed(error.status(), sentence, error.problem())
         }
     }
 }

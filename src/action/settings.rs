@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::input;
 use crate::change::{Service, Verb};
 use crate::wire::envelope::Envelope;
+use crate::wire::reason::Reason;
 use crate::wire::status::Status;
 
 /// `start`.
@@ -34,7 +35,8 @@ pub fn update(service: &Service, input: &Value) -> Envelope {
         }
         // The schema is made from the same type, so that this is a fault of ours.
         Err(error) => {
-            Envelope::failed(Status::Fault, format!("the admitted input is not understood: {error}"))
+            let what = format!("the admitted input is not understood: {error}");
+            Envelope::failed(Status::Fault, what, Reason::Internal)
         }
     }
 }

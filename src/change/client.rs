@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::thread;
 
+use super::error::Finding;
 use crate::mta::{AuthMode, Mta};
 use crate::sys::smtp::{Heard, Upgrade};
 use crate::sys::{Asked, Deadline, Dialogue, Host, Layer, Question, Recipient, Reply, SmtpError};
@@ -18,9 +19,9 @@ pub(super) enum Verdict {
     /// It is as the mode says.
     Fits,
     /// It is not, and how.
-    Wrong(String),
+    Wrong(Finding),
     /// The server said that it would another time (4xx), and to what.
-    PutOff(String),
+    PutOff(Finding),
 }
 
 /// A client that does not log in.
@@ -76,18 +77,23 @@ impl Client<'_> {
             return Ok(Verdict::Wrong(wrong));
         }
         let Heard::Auth(reply) = &dialogue.heard else {
-            return Ok(Verdict::Wrong(format!("{at}: AUTH was not answered")));
+            return Ok(Verdict::Wrong(format!("{at}: AUTH was not answered").into()));
         };
         let (class, said) = (reply.code / 100, quoted(reply));
         Ok(match (layer, class) {
             (Layer::Clear, 5) | (Layer::Tls, 3) => Verdict::Fits,
-            (Layer::Clear, 4) => Verdict::PutOff(format!("{at} put AUTH before TLS off ({said})")),
-            (Layer::Clear, _) => Verdict::Wrong(format!("{at}: AUTH is not refused before TLS: {said}")),
-            (Layer::Tls, 4) => Verdict::Wrong(format!(
-                "{at}: what AUTH asks does not answer, so that nobody can log in: {said}"
+            (Layer::Clear, 4) => {
+                Verdict::PutOff(found(format!("{at} put AUTH before TLS off ({said})"), reply))
+            }
+            (Layer::Clear, _) => {
+                Verdict::Wrong(found(format!("{at}: AUTH is not refused before TLS: {said}"), reply))
+            }
+            (Layer::Tls, 4) => Verdict::Wrong(found(
+                format!("{at}: what AUTH asks does not answer, so that nobody can log in: {said}"),
+                reply,
             )),
             (Layer::Tls, _) => {
-                Verdict::Wrong(format!("{at}: nobody can log in: AUTH is answered with {said}"))
+                Verdict::Wrong(found(format!("{at}: nobody can log in: AUTH is answered with {said}"), reply))
             }
         })
     }
@@ -103,27 +109,27 @@ impl Client<'_> {
                 return Ok(Verdict::Wrong(wrong));
             }
             let Heard::Mail(mail, rcpt) = &dialogue.heard else {
-                return Ok(Verdict::Wrong(format!("{at}: MAIL was not answered")));
+                return Ok(Verdict::Wrong(format!("{at}: MAIL was not answered").into()));
             };
             let last = rcpt.as_ref().unwrap_or(mail);
             let command = if rcpt.is_some() { "RCPT" } else { "MAIL" };
             match (last.code / 100, rcpt) {
                 (4, _) => {
-                    return Ok(Verdict::PutOff(format!("{at} put {command} {when} off ({})", quoted(last))));
+                    let what = format!("{at} put {command} {when} off ({})", quoted(last));
+                    return Ok(Verdict::PutOff(found(what, last)));
                 }
                 (5, None) => return Ok(Verdict::Fits),
                 (5, Some(_)) if self.mode == AuthMode::TlsYes && layer == Layer::Clear => {
-                    return Ok(Verdict::Wrong(format!(
-                        "{at}: MAIL is not refused before TLS: {}",
-                        quoted(mail)
-                    )));
+                    let what = format!("{at}: MAIL is not refused before TLS: {}", quoted(mail));
+                    return Ok(Verdict::Wrong(found(what, mail)));
                 }
                 (5, Some(_)) => {}
                 _ => {
-                    return Ok(Verdict::Wrong(format!(
+                    let what = format!(
                         "{at}: mail is accepted {when} without AUTH: {command} is answered with {}",
                         quoted(last)
-                    )));
+                    );
+                    return Ok(Verdict::Wrong(found(what, last)));
                 }
             }
             // Somebody whom this machine takes no mail for would be refused in any case.
@@ -131,19 +137,18 @@ impl Client<'_> {
                 None => return Ok(Verdict::Fits),
                 Some(reply) if reply.accepted() => return Ok(Verdict::Fits),
                 Some(reply) if reply.code / 100 == 4 => {
-                    return Ok(Verdict::PutOff(format!(
-                        "port 25 put mail for postmaster off ({})",
-                        quoted(&reply)
-                    )));
+                    let what = format!("port 25 put mail for postmaster off ({})", quoted(&reply));
+                    return Ok(Verdict::PutOff(found(what, &reply)));
                 }
                 Some(reply) => others.push(quoted(&reply)),
             }
         }
-        Ok(Verdict::Wrong(format!(
+        let what = format!(
             "{at}: whether mail {when} is refused for want of AUTH cannot be told: port 25 takes none for postmaster \
              either ({})",
             others.join("; ")
-        )))
+        );
+        Ok(Verdict::Wrong(Finding { what, said: others.pop() }))
     }
 
     /// What the primary server answers to mail for the same recipient; `None` where there is none to be asked.
@@ -164,27 +169,31 @@ impl Client<'_> {
     }
 
     /// What in the server's offers does not fit, the first thing.
-    fn offer(&self, at: SocketAddr, dialogue: &Dialogue, layer: Layer) -> Option<String> {
+    fn offer(&self, at: SocketAddr, dialogue: &Dialogue, layer: Layer) -> Option<Finding> {
         let clear = &dialogue.clear;
-        let wrong = match self.mode {
-            _ if !clear.ehlo.accepted() => Some(format!("EHLO is refused: {}", quoted(&clear.ehlo))),
-            _ if !clear.starttls => Some("STARTTLS is not offered".to_owned()),
-            AuthMode::TlsYes if !clear.auth.is_empty() => Some("AUTH is offered before TLS".to_owned()),
-            AuthMode::TlsOptional if clear.auth.is_empty() => Some("AUTH is not offered".to_owned()),
+        let by = |what: &str, reply: &Reply| Some(found(format!("{at}: {what}: {}", quoted(reply)), reply));
+        let lacks = |what: &str| Some(format!("{at}: {what}").into());
+        match self.mode {
+            _ if !clear.ehlo.accepted() => by("EHLO is refused", &clear.ehlo),
+            _ if !clear.starttls => lacks("STARTTLS is not offered"),
+            AuthMode::TlsYes if !clear.auth.is_empty() => lacks("AUTH is offered before TLS"),
+            AuthMode::TlsOptional if clear.auth.is_empty() => lacks("AUTH is not offered"),
             _ if layer == Layer::Clear => None,
             _ => match &dialogue.upgrade {
-                Upgrade::Unasked | Upgrade::NotOffered => Some("STARTTLS is not offered".to_owned()),
-                Upgrade::Refused(reply) => Some(format!("STARTTLS is refused: {}", quoted(reply))),
-                Upgrade::Failed(why) => Some(format!("TLS cannot be had: {}", printable(why))),
-                Upgrade::Done(tls) if !tls.ehlo.accepted() => {
-                    Some(format!("EHLO is refused after TLS: {}", quoted(&tls.ehlo)))
-                }
-                Upgrade::Done(tls) if tls.auth.is_empty() => Some("AUTH is not offered after TLS".to_owned()),
+                Upgrade::Unasked | Upgrade::NotOffered => lacks("STARTTLS is not offered"),
+                Upgrade::Refused(reply) => by("STARTTLS is refused", reply),
+                Upgrade::Failed(why) => lacks(&format!("TLS cannot be had: {}", printable(why))),
+                Upgrade::Done(tls) if !tls.ehlo.accepted() => by("EHLO is refused after TLS", &tls.ehlo),
+                Upgrade::Done(tls) if tls.auth.is_empty() => lacks("AUTH is not offered after TLS"),
                 Upgrade::Done(_) => None,
             },
-        };
-        wrong.map(|wrong| format!("{at}: {wrong}"))
+        }
     }
+}
+
+/// What this reply of the server's shows.
+fn found(what: String, reply: &Reply) -> Finding {
+    Finding { what, said: Some(quoted(reply)) }
 }
 
 fn quoted(reply: &Reply) -> String {

@@ -12,7 +12,7 @@ use super::journal::{OldBlock, OldFile, Planned, decode, hash};
 use super::settings::Settings;
 use crate::mta::{Alternate, Content, Edit, Goal, Staged};
 use crate::sys::{Deadline, EditLock, Host, Meta};
-use crate::wire::status::Status;
+use crate::wire::reason::Reason;
 
 /// Where blocks are kept that somebody else had edited, below the state directory.
 pub(super) const EDITED: &str = "edited";
@@ -259,7 +259,7 @@ pub(super) fn keep_edited(
 ) -> Result<(), ChangeError> {
     let Some(before) = before else { return Ok(()) };
     let expected = match alternate.edits(&before.goal()) {
-        Err(error) if error.status() == Status::Deadline => return Err(error.into()),
+        Err(error) if error.reason() == Reason::DeadlinePassed => return Err(error.into()),
         // What cannot be compared is kept, too.
         expected => expected.unwrap_or_default(),
     };

@@ -1,17 +1,19 @@
-//! What can go wrong with a change, each with its number.
+//! What can go wrong with a change, each with its reason.
 //!
-//! Answers for: one variant per operation that can fail, the status of each (a variant without one does not
-//! compile), and the sentence that says what is wrong and what state the service is in. Does not know: how the
-//! sentence reaches the host.
+//! Answers for: one variant per operation that can fail, the reason of each (a variant without one does not compile), from
+//! which its number follows, and the sentence that says what is wrong and what state the service is in. Does not know: how
+//! either reaches the host.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::block::Unpaired;
-use crate::mta::{Kind, MtaError};
-use crate::sys::{CommandError, FileError, LockError};
-use crate::wire::envelope::FieldFault;
+use crate::mta::{Kind, MtaError, of_command, of_file};
+use crate::sys::{CommandError, FileError, SmtpError};
+use crate::wire::problem::{FieldFault, Holder, Problem, Step};
+use crate::wire::reason::Reason;
 use crate::wire::status::Status;
-use crate::wire::text::chain;
+use crate::wire::text::{chain, printable};
 
 /// Why a change, or a part of one, did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +24,6 @@ pub enum ChangeError {
     /// Never configured.
     #[error("the alternate SMTP server was never configured; call update first")]
     Unconfigured,
-    /// No MTA, or more than one.
-    #[error("{0}")]
-    Unavailable(String),
     /// Another MTA than the one that was configured.
     #[error("it was configured for {configured}, but here is {found}; remove the old configuration first")]
     OtherMta {
@@ -38,8 +37,18 @@ pub enum ChangeError {
     PortHeld {
         /// The port.
         port: u16,
-        /// Program and pid.
+        /// Program and pid, as a sentence names them.
         holder: String,
+        /// The same for a program.
+        who: Box<Holder>,
+    },
+    /// The mail server itself cannot start, because the port that it is to open for us is somebody else's.
+    #[error("{what}")]
+    StartsNot {
+        /// What helps.
+        what: String,
+        /// Who has the port.
+        who: Box<Holder>,
     },
     /// The port is spoken of elsewhere in the MTA's configuration.
     #[error("port {port} is meant by {by}")]
@@ -132,19 +141,25 @@ pub enum ChangeError {
         /// The lock.
         path: PathBuf,
     },
-    /// It runs, but does not do what the mode promises.
-    #[error("the listener could not be proven: {0}")]
-    Unproven(String),
+    /// It did not come up, or not as a listener does; or something else does not do any more what it did.
+    #[error("the listener could not be proven: {1}")]
+    Unproven(Reason, Finding),
     /// It listens, but a client is not answered as the mode promises.
     #[error("the listener could not be proven: {0}")]
-    Unfit(String),
+    Unfit(Finding),
+    /// It put its clients off until the deadline.
+    #[error("the deadline passed while {0}")]
+    PutOff(Finding),
+    /// A change that was interrupted before was found.
+    #[error("an interrupted {0} was found")]
+    Interrupted(String),
     /// The primary server does not answer as it did before.
     #[error("the mail server does not answer at {at} as it did before")]
     Primary {
         /// Where.
         at: std::net::SocketAddr,
         /// What came instead.
-        source: crate::sys::SmtpError,
+        source: SmtpError,
     },
     /// This machine's addresses cannot be found out.
     #[error("the addresses of this machine cannot be found out")]
@@ -155,9 +170,9 @@ pub enum ChangeError {
         /// What it was waiting for.
         step: String,
     },
-    /// The lock is held beyond the wait, or cannot be had.
-    #[error(transparent)]
-    Lock(#[from] LockError),
+    /// The lock is held beyond the wait.
+    #[error("{}", keeper(.0))]
+    LockHeld(Box<Holder>),
     /// A part of the MTA's.
     #[error(transparent)]
     Mta(#[from] MtaError),
@@ -191,48 +206,119 @@ pub enum ChangeError {
 }
 
 impl ChangeError {
+    /// Its reason, as long as nothing was written: the one place where each failure of a change says why.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Refused(_) => Reason::Input,
+            Self::Unconfigured => Reason::NeverConfigured,
+            Self::OtherMta { .. } => Reason::OtherMta,
+            Self::PortHeld { .. } | Self::StartsNot { .. } => Reason::PortHeld,
+            Self::PortClaimed { .. } => Reason::PortClaimed,
+            Self::PortDenied { .. } => Reason::PortDenied,
+            Self::PortOdd { .. } => Reason::KernelFailed,
+            Self::Moved { .. } => Reason::FileChanging,
+            Self::NotOurs { .. } | Self::Stranger { .. } => Reason::FileForeign,
+            Self::Marks { .. } | Self::Garbled { .. } => Reason::EntryDamaged,
+            Self::Left(_) => Reason::StateLeft,
+            Self::Check { .. } => Reason::ConfigurationRefused,
+            Self::Tell { .. } | Self::Signal { .. } => Reason::TellFailed,
+            Self::EditLock { .. } => Reason::FileLocked,
+            Self::Unproven(reason, _) => *reason,
+            Self::Unfit(_) => Reason::ListenerUnfit,
+            Self::PutOff(_) => Reason::ListenerSlow,
+            Self::Interrupted(_) => Reason::Interrupted,
+            Self::Primary { .. } => Reason::PrimaryDisturbed,
+            Self::Interfaces(_) => Reason::KernelUnsupported,
+            Self::Deadline { .. } => Reason::DeadlinePassed,
+            Self::LockHeld(_) => Reason::LockHeld,
+            Self::Mta(error) => error.reason(),
+            Self::File(error) => of_file(error),
+            Self::Command(error) => of_command(error),
+            Self::Unreadable { .. } => Reason::StateUnreadable,
+            Self::Newer { .. } => Reason::StateNewer,
+            Self::Encode(_) => Reason::Internal,
+        }
+    }
+
     /// Its number, as long as nothing was written.
     pub fn status(&self) -> Status {
-        match self {
-            Self::Refused(_) => Status::Refused,
-            Self::Unconfigured => Status::Unconfigured,
-            Self::Unavailable(_) => Status::Unavailable,
-            Self::OtherMta { .. } | Self::PortHeld { .. } | Self::PortClaimed { .. } | Self::Moved { .. } => {
-                Status::Conflict
+        self.reason().status()
+    }
+
+    /// What a program is told of it.
+    pub fn problem(&self) -> Problem {
+        let reason = self.reason();
+        let fields = match (self, reason.row().field) {
+            (Self::Refused(faults), _) => return Problem::of_fields(faults),
+            (_, Some(field)) => vec![FieldFault::new(field, reason.row().name, chain(self))],
+            (_, None) => Vec::new(),
+        };
+        let holder = match self {
+            Self::PortHeld { who, .. } | Self::StartsNot { who, .. } | Self::LockHeld(who) => {
+                Some((**who).clone())
             }
-            Self::NotOurs { .. } | Self::Stranger { .. } => Status::Conflict,
-            Self::PortDenied { .. } => Status::Denied,
-            Self::Marks { .. }
-            | Self::Garbled { .. }
-            | Self::Check { .. }
-            | Self::File(FileError::Irregular { .. }) => Status::Broken,
-            Self::Unproven(_)
-            | Self::Unfit(_)
-            | Self::Primary { .. }
-            | Self::Tell { .. }
-            | Self::Signal { .. } => Status::Unproven,
-            Self::Deadline { .. } | Self::EditLock { .. } | Self::Command(CommandError::TimedOut { .. }) => {
-                Status::Deadline
-            }
-            Self::Lock(LockError::Held { .. }) => Status::Conflict,
-            Self::Lock(LockError::File(e)) | Self::File(e) if e.denied() => Status::Denied,
-            Self::Mta(e) => e.status(),
-            Self::Interfaces(_) => Status::Unsupported,
-            Self::Lock(LockError::File(_))
-            | Self::File(_)
-            | Self::Left(_)
-            | Self::PortOdd { .. }
-            | Self::Command(_)
-            | Self::Unreadable { .. }
-            | Self::Newer { .. }
-            | Self::Encode(_) => Status::Fault,
-        }
+            _ => None,
+        };
+        let said = match self {
+            Self::Check { message } | Self::Tell { message, .. } => Some(message.clone()),
+            Self::Unproven(_, found) | Self::Unfit(found) | Self::PutOff(found) => found.said.clone(),
+            Self::Primary { source, .. } => source.reply().map(|reply| printable(reply.to_string())),
+            Self::Mta(error) => error.said(),
+            _ => None,
+        };
+        Problem { fields, holder, said, ..reason.into() }
     }
 }
 
+/// What a look at a listener has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// In words.
+    pub what: String,
+    /// What the mail server itself has said, if that is it.
+    pub said: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl From<String> for Finding {
+    fn from(what: String) -> Self {
+        Self { what, said: None }
+    }
+}
+
+impl From<&str> for Finding {
+    fn from(what: &str) -> Self {
+        what.to_owned().into()
+    }
+}
+
+impl From<SmtpError> for Finding {
+    fn from(error: SmtpError) -> Self {
+        Self { what: chain(&error), said: error.reply().map(|reply| printable(reply.to_string())) }
+    }
+}
+
+/// Who has the lock, which action that is, and since when.
+fn keeper(holder: &Holder) -> String {
+    let mut text = match (holder.pid, &holder.program) {
+        (Some(pid), Some(program)) => format!("the lock is held by {program} (pid {pid})"),
+        (Some(pid), None) => format!("the lock is held by process {pid}"),
+        (None, _) => "the lock is held by another process".to_owned(),
+    };
+    if let (Some(action), Some(since)) = (&holder.action, &holder.since) {
+        text += &format!(" for {action}, since {since}");
+    }
+    text + "; send this again when that is over"
+}
+
 /// A refusal of one field.
-pub fn refuse(field: &str, message: impl Into<String>) -> ChangeError {
-    ChangeError::Refused(vec![FieldFault::new(field, message)])
+pub fn refuse(field: &str, keyword: &'static str, message: impl Into<String>) -> ChangeError {
+    ChangeError::Refused(vec![FieldFault::new(field, keyword, message)])
 }
 
 /// How far a failed change had come, and what became of it.
@@ -251,6 +337,8 @@ pub enum Undone {
 pub struct Failure {
     /// Why.
     pub error: Box<ChangeError>,
+    /// In which step.
+    pub step: Option<Step>,
     /// What became of it.
     pub undone: Undone,
     /// Which log says more, and what it says last.
@@ -259,11 +347,33 @@ pub struct Failure {
 
 impl<E: Into<ChangeError>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: Box::new(error.into()), undone: Undone::Nothing, log: None }
+        Self { error: Box::new(error.into()), step: None, undone: Undone::Nothing, log: None }
+    }
+}
+
+/// The step in which something fails that fails.
+pub(super) trait InStep<T> {
+    /// A failure in this step, unless it says one itself.
+    fn in_step(self, step: Step) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Failure>> InStep<T> for Result<T, E> {
+    fn in_step(self, step: Step) -> Result<T, Failure> {
+        self.map_err(|error| {
+            let failure = error.into();
+            Failure { step: failure.step.or(Some(step)), ..failure }
+        })
     }
 }
 
 impl Failure {
+    /// What a program is told of it: why it failed, where, and nothing that would help by itself if it stands half done.
+    pub fn problem(&self) -> Problem {
+        let problem = self.error.problem();
+        let retry = problem.retry && !matches!(self.undone, Undone::Stuck(_));
+        Problem { step: self.step.map(|step| step.name().into()), retry, ..problem }
+    }
+
     /// Its number.
     pub fn status(&self) -> Status {
         match (&self.undone, self.error.status()) {
@@ -300,13 +410,21 @@ impl Failure {
         }
     }
 
-    /// What is wrong, and what state the service is in.
+    /// What helps with a change that stands half done.
+    fn advice(&self) -> &'static str {
+        match self.undone {
+            Undone::Stuck(_) => "; put that right, then send any change: it begins with the rollback",
+            Undone::Nothing | Undone::All => "",
+        }
+    }
+
+    /// What is wrong, what state the service is in, and what there is to do.
     pub fn told(&self, state: &str) -> String {
         match &*self.error {
             // They say the state themselves.
             ChangeError::Unconfigured => self.sentence(),
             ChangeError::Left(_) => chain(&*self.error),
-            _ => format!("{}, {state}", self.sentence()),
+            _ => format!("{}, {state}{}", self.sentence(), self.advice()),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::error::ChangeError;
 use super::site::Site;
 use crate::mta::{Mta, MtaError, Serves};
 use crate::sys::{Deadline, Held, Host, Process, Socket, SocketError};
+use crate::wire::problem::Holder;
 use crate::wire::text::printable;
 
 /// The last listener that was seen, and where.
@@ -138,25 +139,37 @@ pub(super) fn serves(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Option
     Ok(found)
 }
 
-/// Those who hold the first socket on `port` that is not `mta`'s own; `None` where there is none.
+/// Somebody else who holds a port.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    /// As a sentence names it: `nginx (pid 812)`.
+    pub(super) name: String,
+    /// The same for a program.
+    pub(super) holder: Box<Holder>,
+}
+
+/// Who holds the first socket on `port` that is not `mta`'s own; `None` where there is none.
 ///
 /// # Errors
 /// It cannot be seen.
-pub(super) fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Option<Vec<Process>>, MtaError> {
-    let others = |(_, whose)| match whose {
+pub(super) fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Option<Stranger>, MtaError> {
+    let others = |(socket, whose)| match whose {
         Whose::Ours(_) => None,
-        Whose::Others(holders) => Some(holders),
+        Whose::Others(holders) => Some((socket, holders)),
     };
-    Ok(sockets(host, mta, port)?.into_iter().find_map(others))
-}
-
-/// Holders as a sentence names them: `nginx (pid 812)`.
-pub(super) fn name(host: &dyn Host, mta: &dyn Mta, holders: &[Process]) -> String {
-    let [first, ..] = holders else { return "another program".to_owned() };
-    let name = format!("{} (pid {})", printable(&first.name), first.pid);
-    if mta.is_own(host, first) {
-        format!("{name}, which {} has left behind: end it, or it goes on listening", mta.kind())
-    } else {
-        name
-    }
+    let found = sockets(host, mta, port)?.into_iter().find_map(others);
+    Ok(found.map(|(socket, holders)| {
+        let address = Some(socket.address.to_string());
+        let Some(first) = holders.first() else {
+            let holder = Holder { address, ..Holder::default() };
+            return Stranger { name: "another program".to_owned(), holder: holder.into() };
+        };
+        let program = printable(&first.name);
+        let mut name = format!("{program} (pid {})", first.pid);
+        if mta.is_own(host, first) {
+            name += &format!(", which {} has left behind: end it, or it goes on listening", mta.kind());
+        }
+        let (pid, program) = (Some(first.pid), Some(program));
+        Stranger { name, holder: Holder { pid, program, address, ..Holder::default() }.into() }
+    }))
 }

@@ -101,7 +101,7 @@ impl Service {
             Ok(()) => Envelope::done(Value::Null),
             Err(failure) => match &*failure.error {
                 ChangeError::Refused(faults) => return Envelope::refused(faults),
-                _ => Envelope::failed(failure.status(), failure.told(&self.state())),
+                _ => Envelope::failed(failure.status(), failure.told(&self.state()), failure.problem()),
             },
         };
         if result.is_ok() {
@@ -150,7 +150,7 @@ impl Service {
             Err(failure) => (failure.status().number(), failure.sentence()),
         };
         tracing::warn!(outcome, "the machine was rebooted");
-        history::record(site, began, "recover", "start".into(), before, status, outcome);
+        history::record(site, began, recover::ACTION, "start".into(), before, status, outcome);
     }
 
     /// Looks after the listener of this plugin's last change, if it is time to; says when it will be time again. `None`:

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::edits::Wrote;
-use super::error::ChangeError;
+use super::error::{ChangeError, Finding};
 use super::journal::Was;
 use super::plan::Plan;
 use super::settings::Settings;
@@ -15,6 +15,7 @@ use super::tell::{message, run, tell, tell_goal};
 use super::{later, ports, prove};
 use crate::mta::{Doubt, Goal, Listener, Staged};
 use crate::sys::{Deadline, Ended, Host};
+use crate::wire::problem::Step;
 
 /// How long an MTA that keeps a socket is given to be rid of the processes that still serve it as before; one that is
 /// asked too early answers as it was (a Postfix whose helpers are just being replaced takes two seconds for it). It saves
@@ -37,7 +38,15 @@ pub(super) fn check(host: &dyn Host, plan: &Plan<'_>, deadline: Deadline) -> Res
     Ok(plan.alternate.nothing_pending()?)
 }
 
-/// Carries out every phase; `wrote` says how far that came.
+/// How far a plan has come.
+pub(super) struct Progress {
+    /// Whether anything was written or told.
+    pub(super) wrote: Wrote,
+    /// The step that it is at.
+    pub(super) step: Step,
+}
+
+/// Carries out every phase; `progress` says how far that came.
 ///
 /// # Errors
 /// What could not be written, told or proven.
@@ -45,14 +54,15 @@ pub(super) fn phases(
     host: &dyn Host,
     plan: &Plan<'_>,
     deadline: Deadline,
-    wrote: &mut Wrote,
+    Progress { wrote, step }: &mut Progress,
 ) -> Result<(), ChangeError> {
     for (phase, goal) in plan.phases.iter().enumerate() {
         let first = plan.alternate.tell_before(goal)?;
         if !first.is_empty() {
-            *wrote = Wrote::Something;
+            (*wrote, *step) = (Wrote::Something, Step::Tell);
             tell(host, &first, deadline)?;
         }
+        *step = Step::Apply;
         for file in &plan.files {
             file.apply(host, phase, wrote, deadline)?;
         }
@@ -61,11 +71,12 @@ pub(super) fn phases(
             // Somebody may have taken the port since we looked, and some MTAs die of that.
             ports::is_ours_or_free(host, plan.mta, listener.port, &plan.addresses)?;
         }
-        *wrote = Wrote::Something;
+        (*wrote, *step) = (Wrote::Something, Step::Tell);
         tell_goal(host, &*plan.alternate, goal, &plan.addresses, deadline)?;
         if keeps_socket(plan, listener) {
             host.sleep(SETTLE);
         }
+        *step = Step::Prove;
         proof(host, plan, listener, deadline)?;
     }
     prove::greets(host, &plan.intent.primary, deadline)?;
@@ -89,8 +100,10 @@ fn advised(plan: &Plan<'_>, goal: &Listener, error: ChangeError) -> ChangeError 
         Ok(Some(advice)) => format!("{what}; {advice}"),
         Ok(None) | Err(_) => what,
     };
+    let on = |found: Finding, doubt| Finding { what: with(found.what, doubt), ..found };
     match error {
-        ChangeError::Unfit(what) => ChangeError::Unfit(with(what, Doubt::Unfit)),
+        ChangeError::Unfit(found) => ChangeError::Unfit(on(found, Doubt::Unfit)),
+        ChangeError::PutOff(found) => ChangeError::PutOff(on(found, Doubt::Slow)),
         ChangeError::Deadline { step } => ChangeError::Deadline { step: with(step, Doubt::Slow) },
         other => other,
     }

@@ -209,8 +209,10 @@ fn refuse_what_cannot_be(
         let port = after.listener.port;
         ports::is_unclaimed(&steps.claims, asked.verb, port)?;
         let held = ports::is_ours_or_free(host, mta, port, &found.addresses);
-        if let Err(ChangeError::PortHeld { holder, .. }) = &held {
-            found.alternate.starts_without(port, holder)?;
+        if let Err(ChangeError::PortHeld { holder, who, .. }) = &held
+            && let Some(what) = found.alternate.starts_not(port, holder)?
+        {
+            return Err(ChangeError::StartsNot { what, who: who.clone() });
         }
         held?;
         let is_known = asked.was_wanted().is_some_and(|was| was.port == port);
@@ -243,7 +245,11 @@ fn settings_after(
         Verb::Update { port, auth_mode } => {
             let Some(auth_mode) = auth_mode.or(before.map(|before| before.listener.auth_mode)) else {
                 let modes = [AuthMode::TlsYes, AuthMode::TlsOptional].map(AuthMode::name).join(" or ");
-                return Err(refuse("auth_mode", format!("must be given once, {modes}: it was never set")));
+                return Err(refuse(
+                    "auth_mode",
+                    "required",
+                    format!("must be given once, {modes}: it was never set"),
+                ));
             };
             let port = port.or(before.map(|before| before.listener.port)).unwrap_or(DEFAULT_PORT);
             Some(Settings {

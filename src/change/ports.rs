@@ -4,7 +4,7 @@
 //! Asked before a change and, for the programs, once more right before the mail server is told. Fails with who holds it
 //! (with pid) or which entry claims it; what cannot be seen is an error, never "nobody".
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::block;
 use super::edits::{File, files};
@@ -13,6 +13,8 @@ use super::live;
 use super::verb::Verb;
 use crate::mta::{Alternate, Claim, Claimant, Goal, Mta, Staged};
 use crate::sys::Host;
+use crate::wire::problem::Holder;
+use crate::wire::text::printable;
 
 /// The ports that the MTA's configuration without our block speaks of.
 pub(super) fn claims(
@@ -40,7 +42,11 @@ pub(super) fn is_unclaimed(claims: &[Claim], verb: Verb, port: u16) -> Result<()
         Some(Claim { claimant: Claimant::Primary, .. })
             if matches!(verb, Verb::Update { port: Some(_), .. }) =>
         {
-            Err(refuse("alternate_smtp_port", format!("{port} is the primary server's own port")))
+            Err(refuse(
+                "alternate_smtp_port",
+                "primary_port",
+                format!("{port} is the primary server's own port"),
+            ))
         }
         Some(Claim { claimant: Claimant::Primary, .. }) => {
             Err(ChangeError::PortClaimed { port, by: "the primary server".to_owned() })
@@ -58,7 +64,13 @@ pub(super) fn is_not_held_already(host: &dyn Host, mta: &dyn Mta, port: u16) -> 
         mta.kind(),
         held.pid
     );
-    Err(ChangeError::PortHeld { port, holder })
+    let (pid, address) = (Some(held.pid), Some(held.socket.address.to_string()));
+    let program = host.process(held.pid).map(|process| printable(&process.name));
+    Err(ChangeError::PortHeld {
+        port,
+        holder,
+        who: Holder { pid, program, address, ..Holder::default() }.into(),
+    })
 }
 
 /// Whether the port is free, or the MTA's own already.
@@ -68,8 +80,8 @@ pub(super) fn is_ours_or_free(
     port: u16,
     addresses: &[IpAddr],
 ) -> Result<(), ChangeError> {
-    if let Some(holders) = live::stranger(host, mta, port)? {
-        return Err(ChangeError::PortHeld { port, holder: live::name(host, mta, &holders) });
+    if let Some(live::Stranger { name: holder, holder: who }) = live::stranger(host, mta, port)? {
+        return Err(ChangeError::PortHeld { port, holder, who });
     }
     if live::listened(host, port)? {
         return Ok(());
@@ -81,7 +93,12 @@ pub(super) fn is_ours_or_free(
             Err((ErrorKind::PermissionDenied, _)) => return Err(ChangeError::PortDenied { port }),
             Err((ErrorKind::AddrInUse, _)) => {
                 let holder = "another program that does not listen on it".to_owned();
-                return Err(ChangeError::PortHeld { port, holder });
+                let address = Some(SocketAddr::new(*address, port).to_string());
+                return Err(ChangeError::PortHeld {
+                    port,
+                    holder,
+                    who: Holder { address, ..Holder::default() }.into(),
+                });
             }
             Err((_, source)) => return Err(ChangeError::PortOdd { port, source }),
         }

@@ -9,11 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::client::{Client, Verdict, at_once};
-use super::error::ChangeError;
+use super::error::{ChangeError, Finding};
 use super::{live, ports};
 use crate::mta::{Alternate, Claim, Listener, Mta, Serves};
 use crate::sys::{Deadline, Held, Host, SmtpError};
-use crate::wire::text::chain;
+use crate::wire::reason::Reason;
 
 /// How often is looked again.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -53,7 +53,7 @@ pub(super) fn up(
     let mut suspect = None;
     loop {
         if let (true, Some(what)) = (deadline.passed(), put_off.take()) {
-            return Err(ChangeError::Deadline { step: what });
+            return Err(ChangeError::PutOff(what));
         }
         match look(host, mta, listener, &addresses()?, &mut suspect, deadline)? {
             Glance::Up => return Ok(()),
@@ -61,13 +61,16 @@ pub(super) fn up(
                 return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
             }
             Glance::Unfit(what) if serves_by.passed() => return Err(ChangeError::Unfit(what)),
-            Glance::Odd(what) if serves_by.passed() => return Err(ChangeError::Unproven(what)),
+            Glance::Odd(what) if serves_by.passed() => {
+                return Err(ChangeError::Unproven(Reason::ListenerUnfit, what));
+            }
             Glance::Absent if serves_by.passed() && !live::owned(host, mta, listener.port)?.is_empty() => {
                 let what = "it does not listen on all addresses of the primary server";
-                return Err(ChangeError::Unproven(what.to_owned()));
+                return Err(ChangeError::Unproven(Reason::ListenerAbsent, what.into()));
             }
             Glance::Absent if lives.passed() => {
-                return Err(ChangeError::Unproven("no daemon is left that could listen".to_owned()));
+                let what = "no daemon is left that could listen";
+                return Err(ChangeError::Unproven(Reason::ListenerAbsent, what.into()));
             }
             Glance::Absent => {
                 alive()?;
@@ -97,9 +100,10 @@ pub(super) fn alive(
     primary_ran: bool,
 ) -> Result<(), ChangeError> {
     if primary_ran && !alternate.primary_runs()? {
-        return Err(ChangeError::Unproven("the mail server has died of it".to_owned()));
+        return Err(ChangeError::Unproven(Reason::PrimaryDisturbed, "the mail server has died of it".into()));
     }
-    alternate.cannot_start(listener)?.map_or(Ok(()), |why| Err(ChangeError::Unproven(why)))
+    let cannot = alternate.cannot_start(listener)?;
+    cannot.map_or(Ok(()), |why| Err(ChangeError::Unproven(Reason::ListenerAbsent, why.into())))
 }
 
 /// What one look shows.
@@ -110,11 +114,11 @@ pub(super) enum Glance {
     /// Not on every address.
     Absent,
     /// It answers, but not as its mode promises.
-    Unfit(String),
+    Unfit(Finding),
     /// It does not do otherwise what a listener does.
-    Odd(String),
+    Odd(Finding),
     /// It did not answer in time, or said that it would another time: to be asked again.
-    PutOff(String),
+    PutOff(Finding),
 }
 
 /// Looks once.
@@ -145,7 +149,8 @@ fn look(
         return Ok(Glance::Absent);
     }
     if let Some(address) = beyond(&held, addresses) {
-        return Ok(Glance::Odd(format!("it listens on {address} too, where the primary server does not")));
+        let what = format!("it listens on {address} too, where the primary server does not");
+        return Ok(Glance::Odd(what.into()));
     }
     let client = Client { host, mta, mode: listener.auth_mode };
     let (places, mut heard) = (places(host, addresses)?, 0);
@@ -158,11 +163,11 @@ fn look(
             Ok(Verdict::PutOff(what)) => return Ok(Glance::PutOff(what)),
             // A machine on which a family is switched off still lets a server bind all of it; no client is there.
             Err(error) if place.is_one_of_all && no_such_address(&error) => {}
-            Err(error @ SmtpError::TimedOut { .. }) => return Ok(Glance::PutOff(chain(&error))),
-            Err(error) => return Ok(Glance::Odd(chain(&error))),
+            Err(error @ SmtpError::TimedOut { .. }) => return Ok(Glance::PutOff(error.into())),
+            Err(error) => return Ok(Glance::Odd(error.into())),
         }
     }
-    Ok(if heard > 0 { Glance::Up } else { Glance::Odd("no address can be reached".to_owned()) })
+    Ok(if heard > 0 { Glance::Up } else { Glance::Odd("no address can be reached".into()) })
 }
 
 /// Where a client reaches a listener.
@@ -268,7 +273,7 @@ pub(super) fn down(
 ) -> Result<(), ChangeError> {
     let closed = || is_down(host, mta, claims, port, addresses, deadline);
     let step = || match live::stranger(host, mta, port) {
-        Ok(Some(holders)) => format!("port {port} is still held by {}", live::name(host, mta, &holders)),
+        Ok(Some(holder)) => format!("port {port} is still held by {}", holder.name),
         _ => format!("waiting for port {port} to close"),
     };
     wait(host, &step, deadline, closed)

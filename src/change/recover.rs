@@ -12,8 +12,11 @@ use super::journal::{self, Intent};
 use super::site::Site;
 use super::{remove, settings, undo};
 use crate::sys::{Lock, LockError};
+use crate::wire::problem::Step;
 use crate::wire::text::chain;
 
+/// What the lock and the history call it.
+pub(super) const ACTION: &str = "recover";
 /// How long a lock may outlive its owner in a process that has not begun to be another program yet.
 const FORKED: Duration = Duration::from_secs(1);
 
@@ -28,7 +31,7 @@ pub(super) fn is_due(site: &Site) -> bool {
     match host.lock(&site.options.lock, Duration::ZERO) {
         Ok(_) => {}
         // Its owner lives and ends it himself.
-        Err(LockError::Held { holder }) if holder.is_none_or(|pid| host.process(pid).is_some()) => {
+        Err(LockError::Held { holder, .. }) if holder.is_none_or(|pid| host.process(pid).is_some()) => {
             return false;
         }
         Err(LockError::Held { .. }) => {}
@@ -47,12 +50,12 @@ pub(super) fn is_due(site: &Site) -> bool {
 /// # Errors
 /// As [`Site::lock`].
 pub(super) fn lock(site: &Site) -> Result<Lock, ChangeError> {
-    match site.lock(Duration::ZERO) {
+    match site.lock(ACTION, Duration::ZERO) {
         // Its owner is dead; a process that it was just forking has the lock for a moment longer.
-        Err(ChangeError::Lock(LockError::Held { holder: Some(owner) }))
-            if site.host.process(owner).is_none() =>
+        Err(ChangeError::LockHeld(holder))
+            if holder.pid.is_some_and(|owner| site.host.process(owner).is_none()) =>
         {
-            site.lock(FORKED)
+            site.lock(ACTION, FORKED)
         }
         taken => taken,
     }
@@ -77,7 +80,7 @@ pub(super) fn end_interrupted(site: &Site, _: &Lock) -> Result<(), Failure> {
         Err(failure) => (failure.status().number(), failure.sentence()),
     };
     tracing::warn!(action = intent.action, outcome, "a change was interrupted");
-    history::record(site, began, "recover", intent.action.into(), intent.before, status, outcome);
+    history::record(site, began, ACTION, intent.action.into(), intent.before, status, outcome);
     done.map(|_| ())
 }
 
@@ -114,8 +117,9 @@ fn end(site: &Site, intent: &Intent) -> Result<&'static str, Failure> {
     match undo::take_back(site, intent) {
         Ok(()) => Ok("the interrupted change was taken back"),
         Err(error) => {
-            let interrupted = ChangeError::Unproven(format!("an interrupted {} was found", intent.action));
-            Err(Failure { error: Box::new(interrupted), undone: Undone::Stuck(Box::new(error)), log: None })
+            let interrupted = Box::new(ChangeError::Interrupted(intent.action.clone()));
+            let undone = Undone::Stuck(Box::new(error));
+            Err(Failure { error: interrupted, step: Some(Step::Recover), undone, log: None })
         }
     }
 }

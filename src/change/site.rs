@@ -14,7 +14,10 @@ use super::settings::{self, Settings};
 use super::verb::Verb;
 use crate::mta::gone::Gone;
 use crate::mta::{Alternate, Context, Kind, Mta, MtaError, Presence, detect};
-use crate::sys::{Deadline, Host, Lock, Stamp};
+use crate::sys::{Deadline, Host, Lock, LockError, Stamp};
+use crate::wire::problem::Holder;
+use crate::wire::reason::Reason;
+use crate::wire::text::printable;
 
 /// Which MTA is to be run: a certain one, or the one that is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,12 +115,20 @@ impl Site {
         Context::new(&*self.host, staging, deadline)
     }
 
-    /// The lock that all plugins of the machine share.
+    /// The lock that all plugins of the machine share, for this action.
     ///
     /// # Errors
     /// Somebody else holds it for longer than `wait`, or it cannot be opened.
-    pub(super) fn lock(&self, wait: Duration) -> Result<Lock, ChangeError> {
-        let lock = self.host.lock(&self.options.lock, wait)?;
+    pub(super) fn lock(&self, action: &str, wait: Duration) -> Result<Lock, ChangeError> {
+        let since = humantime::format_rfc3339_seconds(self.host.now());
+        let lock = match self.host.lock(&self.options.lock, wait) {
+            Ok(lock) => lock,
+            Err(LockError::File(error)) => return Err(error.into()),
+            Err(LockError::Held { holder, note }) => {
+                return Err(ChangeError::LockHeld(keeper(&*self.host, holder, note).into()));
+            }
+        };
+        lock.note(&format!("{action} {since}"));
         // Under it: whoever had it may have removed the state.
         self.host.make_dir(&self.options.state_dir)?;
         Ok(lock)
@@ -136,7 +147,7 @@ impl Site {
     pub(super) fn choose(&self) -> Result<&dyn Mta, ChangeError> {
         match self.options.choice {
             Choice::Only(kind) => Ok(self.mta(kind)),
-            Choice::Auto => detect(&self.mtas, &*self.host).map_err(ChangeError::Unavailable),
+            Choice::Auto => Ok(detect(&self.mtas, &*self.host)?),
         }
     }
 
@@ -158,11 +169,10 @@ impl Site {
             Ok(other) if self.options.choice == Choice::Auto => {
                 Err(ChangeError::OtherMta { configured: mta.kind(), found: other.kind() })
             }
-            _ => Err(ChangeError::Unavailable(format!(
-                "{} was not found; looked for {}",
-                mta.kind(),
-                mta.looked_for()
-            ))),
+            _ => {
+                let what = format!("{} was not found; looked for {}", mta.kind(), mta.looked_for());
+                Err(MtaError::Cannot(Reason::MtaMissing, what).into())
+            }
         }
     }
 
@@ -177,4 +187,12 @@ impl Site {
             Presence::Installed | Presence::Runs => mta.alternate(context),
         }
     }
+}
+
+/// Who has the lock, and what its note says of which action that is, and since when.
+fn keeper(host: &dyn Host, pid: Option<i32>, note: Option<String>) -> Holder {
+    let program = pid.and_then(|pid| host.process(pid)).map(|process| printable(&process.name));
+    let note = note.as_deref().and_then(|note| note.split_once(' '));
+    let (action, since) = note.map(|(action, since)| (printable(action), printable(since))).unzip();
+    Holder { pid, program, action, since, ..Holder::default() }
 }

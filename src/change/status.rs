@@ -163,9 +163,8 @@ fn why_not(site: &Site, mta: &dyn Mta, settings: &Settings) -> (Reason, String) 
         return said(Reason::MtaMissing);
     }
     match live::stranger(host, mta, port) {
-        Ok(Some(holders)) => {
-            let holder = live::name(host, mta, &holders);
-            return (Reason::PortHeld, format!("another program holds port {port}: {holder}"));
+        Ok(Some(holder)) => {
+            return (Reason::PortHeld, format!("another program holds port {port}: {}", holder.name));
         }
         Ok(None) => {}
         Err(error) => return (Reason::NotSeen, format!("it cannot be seen: {}", chain(&error))),
@@ -196,7 +195,7 @@ fn addresses(held: &[Held]) -> Vec<IpAddr> {
 fn changing(site: &Site) -> Option<Changing> {
     let intent = Intent::read(&*site.host, &site.options.state_dir).ok().flatten()?;
     let pid = match site.host.lock(&site.options.lock, std::time::Duration::ZERO) {
-        Err(LockError::Held { holder }) => holder.filter(|pid| site.host.process(*pid).is_some()),
+        Err(LockError::Held { holder, .. }) => holder.filter(|pid| site.host.process(*pid).is_some()),
         _ => None,
     };
     Some(Changing { action: printable(intent.action), pid })

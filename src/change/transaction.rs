@@ -6,14 +6,16 @@
 //! is proven, or the failure says what could not be undone.
 
 use super::edits::Wrote;
-use super::error::{ChangeError, Failure, Undone};
+use super::error::{ChangeError, Failure, InStep, Undone};
 use super::journal::Intent;
+use super::perform::Progress;
 use super::plan::Plan;
 use super::settings;
 use super::site::Site;
 use super::verb::Verb;
 use super::{boot, edits, perform, recover, remove, undo};
 use crate::sys::{Deadline, Lock};
+use crate::wire::problem::Step;
 use crate::wire::text::chain;
 
 /// Makes one change.
@@ -21,13 +23,13 @@ use crate::wire::text::chain;
 /// # Errors
 /// Why it was not made, and what became of what had been done.
 pub(super) fn run(site: &Site, verb: Verb) -> Result<(), Failure> {
-    let lock = site.lock(site.options.lock_wait)?;
+    let lock = site.lock(verb.name(), site.options.lock_wait).in_step(Step::Lock)?;
     match recover::end_interrupted(site, &lock) {
         // What cannot be brought back to what it was can still be ended; a plan starts from what stands.
         Err(failure) if verb.tears_down() => {
             tracing::warn!(error = %failure.sentence(), "going on to {}", verb.name())
         }
-        done => done?,
+        done => done.in_step(Step::Recover)?,
     }
     let before = if verb == Verb::Remove { site.settings()? } else { None };
     under_lock(site, verb, &lock)?;
@@ -54,7 +56,7 @@ pub(super) fn under_lock(site: &Site, verb: Verb, _: &Lock) -> Result<(), Failur
         let plan = match Plan::make(site, verb, site.context(&staging, deadline)) {
             Ok(Some(plan)) => plan,
             Ok(None) => break Ok(()),
-            Err(error) => break Err(error.into()),
+            Err(error) => break Err(error).in_step(Step::Plan),
         };
         match carry_out(site, plan, deadline) {
             // What there is to do is decided anew.
@@ -75,9 +77,9 @@ pub(super) fn under_lock(site: &Site, verb: Verb, _: &Lock) -> Result<(), Failur
 fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Failure> {
     let (host, state_dir) = (&*site.host, &site.options.state_dir);
     if plan.settings_only {
-        return Ok(settle(site, &plan).or_else(|error| unsettle(site, &plan, error))?);
+        return settle(site, &plan).or_else(|error| unsettle(site, &plan, error)).in_step(Step::Settle);
     }
-    perform::check(host, &plan, deadline)?;
+    perform::check(host, &plan, deadline).in_step(Step::Check)?;
     edits::keep_edited(
         host,
         &*plan.alternate,
@@ -85,14 +87,19 @@ fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Fail
         &plan.files,
         plan.intent.before.as_ref(),
         state_dir,
-    )?;
+    )
+    .in_step(Step::Record)?;
     if let Err(error) = plan.intent.write(host, state_dir) {
         // It may stand all the same.
         Intent::remove(host, state_dir);
-        return Err(error.into());
+        return Err(error).in_step(Step::Record);
     }
-    let mut wrote = Wrote::Nothing;
-    let result = perform::phases(host, &plan, deadline, &mut wrote).and_then(|()| settle(site, &plan));
+    let mut progress = Progress { wrote: Wrote::Nothing, step: Step::Apply };
+    let result = perform::phases(host, &plan, deadline, &mut progress).and_then(|()| {
+        progress.step = Step::Settle;
+        settle(site, &plan)
+    });
+    let Progress { wrote, step } = progress;
     let Err(error) = result else {
         if plan.after.is_none() {
             remove::folders(site, &plan.intent).map_err(|error| ChangeError::Left(Box::new(error)))?;
@@ -102,14 +109,14 @@ fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Fail
     };
     if wrote == Wrote::Nothing {
         Intent::remove(host, state_dir);
-        return Err(error.into());
+        return Err(error).in_step(step);
     }
     let log = log(site, &plan);
     let undone = match undo::take_back(site, &plan.intent) {
         Ok(()) => Undone::All,
         Err(stuck) => Undone::Stuck(Box::new(stuck)),
     };
-    Err(Failure { error: Box::new(error), undone, log })
+    Err(Failure { error: Box::new(error), step: Some(step), undone, log })
 }
 
 /// What the listener's own log says last; one that goes with the way back is kept.

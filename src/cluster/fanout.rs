@@ -10,6 +10,8 @@ use std::thread;
 
 use super::node::{Failure, Node};
 use crate::wire::envelope::Envelope;
+use crate::wire::problem::Problem;
+use crate::wire::reason::Reason;
 use crate::wire::status::Status;
 
 /// How many nodes are visited at once, and how many channels stay open afterwards.
@@ -73,15 +75,19 @@ pub fn each<T: Send>(
 pub fn merged<T>(nodes: &[Node], answers: Vec<Option<Result<T, Failure>>>) -> Envelope {
     let failed = nodes.iter().zip(answers).filter_map(|(node, answer)| match answer {
         Some(Ok(_)) => None,
-        Some(Err(failure)) => Some(format!("{}: {}", node.id, failure.line())),
-        None => Some(format!("{}: {} {}", node.id, Status::Node.number(), OURS)),
+        Some(Err(failure)) => Some((node, failure)),
+        None => Some((node, Failure::new(Reason::NodeLost, OURS))),
     });
-    let failed: Vec<String> = failed.collect();
+    let failed: Vec<(&Node, Failure)> = failed.collect();
     if failed.is_empty() {
         return Envelope::done("Success".into());
     }
-    let first = format!("done here; {} of {} nodes failed", failed.len(), nodes.len());
-    Envelope::failed(Status::Node, format!("{first}\n{}", failed.join("\n")))
+    let mut text = format!("done here; {} of {} nodes failed", failed.len(), nodes.len());
+    for (node, failure) in &failed {
+        text += &format!("\n{}: {}", node.id, failure.line());
+    }
+    let nodes = failed.iter().map(|(node, failure)| failure.of_node(&node.id)).collect();
+    Envelope::failed(Status::Node, text, Problem { nodes, ..Reason::NodesFailed.into() })
 }
 
 /// What is said of a node whose visit died.

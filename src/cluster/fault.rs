@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use crate::action::Lane;
+use crate::wire::problem::Problem;
+use crate::wire::reason::Reason;
 
 /// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +92,41 @@ pub enum Fault {
     Closed,
 }
 
+impl Fault {
+    /// Why, for a program.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Start(_) | Self::Ssh { .. } | Self::Older { .. } => Reason::NodeUnreachable,
+            Self::NotInstalled { .. } | Self::NotExecutable { .. } => Reason::NodeWithoutPlugin,
+            Self::Ended { .. } | Self::Broke | Self::Closed => Reason::NodeLost,
+            Self::Rubbish(_) | Self::Garbled(_) | Self::TooLong(_) => Reason::NodeGarbled,
+            Self::Version { .. } => Reason::NodeVersion,
+            Self::Silent(_) => Reason::NodeSilent,
+            Self::Error { .. } => Reason::NodeRefused,
+        }
+    }
+
+    /// What ssh or a shell has said.
+    fn said(&self) -> Option<&str> {
+        match self {
+            Self::Ssh { said, .. }
+            | Self::Older { said }
+            | Self::NotInstalled { said }
+            | Self::NotExecutable { said }
+            | Self::Ended { said, .. } => Some(said),
+            Self::Start(_)
+            | Self::Broke
+            | Self::Rubbish(_)
+            | Self::Garbled(_)
+            | Self::TooLong(_)
+            | Self::Version { .. }
+            | Self::Silent(_)
+            | Self::Error { .. }
+            | Self::Closed => None,
+        }
+    }
+}
+
 /// A request without an envelope as its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
@@ -117,6 +154,14 @@ impl Lost {
     /// Lost after it was sent.
     pub fn unanswered(fault: Fault) -> Self {
         Self { fault, fate: Fate::Unknown }
+    }
+
+    /// What a program is told of it. A change of which nobody knows whether it was made is not sent again as it is.
+    pub fn problem(&self, lane: Lane) -> Problem {
+        let reason = self.fault.reason();
+        let open = lane == Lane::Change && self.fate == Fate::Unknown;
+        let said = self.fault.said().map(str::to_owned);
+        Problem { retry: reason.row().retry && !open, said, ..reason.into() }
     }
 
     /// What is wrong, and what is known of the service there.

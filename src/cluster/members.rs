@@ -13,7 +13,8 @@ use super::fanout::Tick;
 use super::node::{Ask, Node};
 use crate::action::Lane;
 use crate::sys::Deadline;
-use crate::wire::envelope::{Envelope, FieldFault};
+use crate::wire::envelope::Envelope;
+use crate::wire::problem::FieldFault;
 use crate::wire::text::printable;
 
 /// How long all channels together may take to close when the plugin ends.
@@ -90,6 +91,6 @@ impl Cluster {
         let others = self.nodes.iter().map(|node| &*node.id);
         let known: Vec<&str> = std::iter::once(&*self.own).chain(others).collect();
         let message = format!("{} is no node of this cluster; known: {}", printable(id), known.join(", "));
-        Envelope::refused(&[FieldFault::new("node_id", message)])
+        Envelope::refused(&[FieldFault::new("node_id", "unknown_node", message)])
     }
 }

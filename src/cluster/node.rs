@@ -18,6 +18,8 @@ use super::ssh::{self, Ssh};
 use crate::action::Lane;
 use crate::sys::{Command, Deadline};
 use crate::wire::envelope::Envelope;
+use crate::wire::problem::{NodeProblem, Problem};
+use crate::wire::reason::Reason;
 use crate::wire::status::{self, Status};
 use crate::wire::text::printable;
 
@@ -71,12 +73,16 @@ pub struct Failure {
     pub number: u16,
     /// The sentence, its fields behind it line by line.
     pub text: String,
+    /// The same for a program; a node of 1.0.0 sends none.
+    pub problem: Option<Box<Problem>>,
 }
 
 #[derive(Deserialize)]
 struct Told {
     status: u16,
     payload: Value,
+    #[serde(default)]
+    error: Value,
 }
 
 impl Node {
@@ -92,15 +98,17 @@ impl Node {
     /// The node's own failure, or that no envelope came.
     pub fn ask(&self, ask: &Ask<'_>, deadline: Deadline) -> Result<Value, Failure> {
         let told = self.exchange(ask, deadline).and_then(|reply| envelope(ask, reply));
-        let Told { status, payload } = told.map_err(|lost| {
+        let Told { status: number, payload, error } = told.map_err(|lost| {
             tracing::info!(node = self.id, action = ask.action, fault = %lost.fault, "a node did not answer");
-            Failure { number: Status::Node.number(), text: lost.sentence(ask.lane) }
+            let problem = Some(Box::new(lost.problem(ask.lane)));
+            Failure { number: Status::Node.number(), text: lost.sentence(ask.lane), problem }
         })?;
-        match (status, payload) {
-            (0, payload) => Ok(payload),
-            (number, Value::String(text)) => Err(Failure { number, text: several(&text) }),
-            (number, other) => Err(Failure { number, text: printable(other.to_string()) }),
-        }
+        let text = match (number, payload) {
+            (0, payload) => return Ok(payload),
+            (_, Value::String(text)) => several(&text),
+            (_, other) => printable(other.to_string()),
+        };
+        Err(Failure { number, text, problem: Problem::from_outside(error).map(Box::new) })
     }
 
     fn exchange(&self, ask: &Ask<'_>, deadline: Deadline) -> Result<Reply, Lost> {
@@ -201,6 +209,11 @@ fn several(text: &str) -> String {
 }
 
 impl Failure {
+    /// One of our own making.
+    pub fn new(reason: Reason, text: impl Into<String>) -> Self {
+        Self { number: reason.status().number(), text: text.into(), problem: Some(Box::new(reason.into())) }
+    }
+
     /// As one line: the number and the sentence.
     pub fn line(&self) -> String {
         format!("{} {}", self.number, self.text.replace('\n', "; "))
@@ -208,9 +221,16 @@ impl Failure {
 
     /// As the envelope of an action on that node; a number that this version does not know is a failed node.
     pub fn envelope(&self, id: &str) -> Envelope {
-        match status::TABLE.iter().find(|row| row.number == self.number) {
-            Some(row) => Envelope::failed(row.status, format!("{id}: {}", self.text)),
-            None => Envelope::failed(Status::Node, format!("{id}: {}", self.line())),
-        }
+        let (status, sentence) = match status::TABLE.iter().find(|row| row.number == self.number) {
+            Some(row) => (row.status, format!("{id}: {}", self.text)),
+            None => (Status::Node, format!("{id}: {}", self.line())),
+        };
+        Envelope { status, payload: sentence.into(), error: self.problem.clone() }
+    }
+
+    /// As an entry of a cascade's answer.
+    pub fn of_node(&self, id: &str) -> NodeProblem {
+        let reason = self.problem.as_ref().map(|problem| problem.reason.clone());
+        NodeProblem { id: id.to_owned(), status: self.number, reason, sentence: self.text.clone() }
     }
 }

@@ -15,6 +15,7 @@ use crate::action::payload::{MODES, NodeState};
 use crate::action::{Lane, Row};
 use crate::change::Service;
 use crate::wire::envelope::Envelope;
+use crate::wire::reason::Reason;
 use crate::wire::status::Status;
 use crate::wire::text::printable;
 
@@ -44,7 +45,8 @@ pub fn nodes(cluster: &Cluster, service: &Service, row: &Row) -> Envelope {
 fn own(envelope: &Envelope) -> Result<Seen, Failure> {
     let sentence = || envelope.payload.as_str().unwrap_or_default().to_owned();
     if envelope.status != Status::Done {
-        return Err(Failure { number: envelope.status.number(), text: sentence() });
+        let problem = envelope.error.clone();
+        return Err(Failure { number: envelope.status.number(), text: sentence(), problem });
     }
     let running = envelope.payload["is_running"] == 1;
     settings(&envelope.payload).map(|settings| (settings, running))
@@ -66,11 +68,11 @@ fn settings(payload: &Value) -> Result<Settings, Failure> {
 
 fn odd(payload: &Value) -> Failure {
     let text = format!("what it answers is not understood here: {}", printable(payload.to_string()));
-    Failure { number: Status::Node.number(), text }
+    Failure::new(Reason::NodeGarbled, text)
 }
 
 fn ours() -> Failure {
-    Failure { number: Status::Fault.number(), text: "a fault of ours; the log knows more".into() }
+    Failure::new(Reason::Internal, "a fault of ours; the log knows more")
 }
 
 fn entry(id: &str, version: Option<String>, seen: &Result<Seen, Failure>, here: Option<&Seen>) -> NodeState {

@@ -12,7 +12,7 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::Roff;
 
-use mail_smtp2::schema::tables;
+use mail_smtp2::schema::{problems, tables};
 use roff::Part;
 
 /// Every page, in the order in which they are listed. The first line of each is `# NAME(SECTION): ABOUT`.
@@ -106,6 +106,7 @@ fn generated(part: &str, command: &Command) -> Option<Part> {
         "commands" => return Some(Part::Markdown(commands(command))),
         "actions" => return Some(Part::Markdown(tables::actions())),
         "inputs" => return Some(Part::Markdown(tables::inputs())),
+        "reasons" => return Some(Part::Markdown(problems::table())),
         "statuses" => return Some(Part::Markdown(tables::statuses())),
         _ => return None,
     }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::machine::or_loopback;
 use super::sheet::{Alternate, Claim, Content, Edit, Goal, Listener, Mta, MtaError, Staged, Tell};
 use crate::sys::{Command, View};
+use crate::wire::reason::Reason;
 
 /// A mail server whose daemon or configuration is missing.
 #[derive(Debug)]
@@ -29,14 +30,20 @@ impl Alternate for Gone<'_> {
 
     fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
         if goal.listener().is_some() {
-            return Err(MtaError::Down(format!("{} is not on this machine any more", self.mta.kind())));
+            return Err(MtaError::Cannot(
+                Reason::MtaMissing,
+                format!("{} is not on this machine any more", self.mta.kind()),
+            ));
         }
         let edit = |path| Edit { path, content: Content::Block(None), mode: 0o600, lock: None };
         Ok(self.mta.blocks().into_iter().map(edit).collect())
     }
 
     fn ready(&self, _: &Listener) -> Result<(), MtaError> {
-        Err(MtaError::Down(format!("{} is not on this machine any more", self.mta.kind())))
+        Err(MtaError::Cannot(
+            Reason::MtaMissing,
+            format!("{} is not on this machine any more", self.mta.kind()),
+        ))
     }
 
     fn check(&self, _: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {

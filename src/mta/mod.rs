@@ -16,10 +16,11 @@ mod services;
 pub mod sheet;
 
 use crate::sys::View;
+use crate::wire::reason::Reason;
 
 pub use sheet::{
     Alternate, AuthMode, Claim, Claimant, Content, Context, Doubt, Edit, Goal, Kind, Listener, Log, Mta,
-    MtaError, Presence, Serves, Staged, Tell,
+    MtaError, Presence, Serves, Staged, Tell, of_command, of_file,
 };
 
 /// All mail servers, in the order of [`Kind::ALL`]; those that are configured as they are.
@@ -37,8 +38,8 @@ pub fn all(qmail: qmail::Qmail, sandbox: sandbox::Sandbox) -> Vec<Box<dyn Mta>> 
 /// Which MTA this machine runs, judged by what is on it; never the sandbox.
 ///
 /// # Errors
-/// The sentence that says what was looked for and what was found.
-pub fn detect<'a>(mtas: &'a [Box<dyn Mta>], host: &dyn View) -> Result<&'a dyn Mta, String> {
+/// What was looked for and what was found.
+pub fn detect<'a>(mtas: &'a [Box<dyn Mta>], host: &dyn View) -> Result<&'a dyn Mta, MtaError> {
     let mut best: Vec<&dyn Mta> = Vec::new();
     let mut best_presence = Presence::Installed;
     let real = || mtas.iter().map(Box::as_ref).filter(|mta| mta.kind() != Kind::Sandbox);
@@ -60,12 +61,14 @@ pub fn detect<'a>(mtas: &'a [Box<dyn Mta>], host: &dyn View) -> Result<&'a dyn M
         [] => {
             let looked: Vec<String> =
                 real().map(|mta| format!("{} ({})", mta.kind(), mta.looked_for())).collect();
-            Err(format!("no mail server was found; looked for {}", looked.join(", ")))
+            let what = format!("no mail server was found; looked for {}", looked.join(", "));
+            Err(MtaError::Cannot(Reason::MtaMissing, what))
         }
         several => {
             let names: Vec<&str> = several.iter().map(|mta| mta.kind().name()).collect();
             let how = if best_presence == Presence::Runs { "run" } else { "are installed" };
-            Err(format!("{} {how}; choose one with --mta or [mta] kind", names.join(" and ")))
+            let what = format!("{} {how}; choose one with --mta or [mta] kind", names.join(" and "));
+            Err(MtaError::Cannot(Reason::MtaAmbiguous, what))
         }
     }
 }

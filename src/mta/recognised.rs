@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::machine::is_there;
 use super::sheet::{Alternate, Context, Kind, Listener, Mta, MtaError, Presence};
 use crate::sys::{Process, View};
+use crate::wire::reason::Reason;
 
 /// The paths by which a mail server is known.
 #[derive(Debug)]
@@ -63,11 +64,14 @@ impl Mta for Recognised {
     }
 
     fn changeable(&self) -> Result<(), MtaError> {
-        Err(MtaError::Unsupported(format!(
-            "{} is recognised, but this version cannot change it yet; it can change Postfix, Exim, qmail and the \
+        Err(MtaError::Cannot(
+            Reason::MtaUnsupported,
+            format!(
+                "{} is recognised, but this version cannot change it yet; it can change Postfix, Exim, qmail and the \
              sandbox",
-            self.kind
-        )))
+                self.kind
+            ),
+        ))
     }
 
     fn blocks(&self) -> Vec<PathBuf> {
@@ -88,6 +92,6 @@ impl Mta for Recognised {
 
     fn alternate<'a>(&'a self, _: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
         self.changeable()?;
-        Err(MtaError::Unsupported(format!("{} cannot be changed", self.kind)))
+        Err(MtaError::Cannot(Reason::MtaUnsupported, format!("{} cannot be changed", self.kind)))
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::sys::{
     Command, CommandError, Deadline, FileError, Host, Output, Process, SightError, Signal, SocketError, View,
 };
-use crate::wire::status::Status;
+use crate::wire::reason::Reason;
 use crate::wire::text::printable;
 
 /// The primary server's port.
@@ -245,15 +245,9 @@ pub enum Presence {
 /// Why an MTA's part of a change or a read cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum MtaError {
-    /// A listener of this kind cannot be had here.
-    #[error("{0}")]
-    Unsupported(String),
-    /// The MTA itself does not run.
-    #[error("{0}")]
-    Down(String),
-    /// Something is missing that a listener needs.
-    #[error("{0}")]
-    Precondition(String),
+    /// It is not as a listener needs it, for this reason, and what helps.
+    #[error("{1}")]
+    Cannot(Reason, String),
     /// The administrator's configuration is broken already.
     #[error("the configuration of {kind} is broken: {message}")]
     Broken {
@@ -262,12 +256,6 @@ pub enum MtaError {
         /// What its own program says.
         message: String,
     },
-    /// Something that the administrator has changed and not loaded yet would end the mail server.
-    #[error("{0}")]
-    Pending(String),
-    /// Another program has what the mail server needs to start.
-    #[error("{0}")]
-    Held(String),
     /// One of its programs was killed.
     #[error("{program} was ended by signal {signal}; try again")]
     Killed {
@@ -291,24 +279,65 @@ pub enum MtaError {
 }
 
 impl MtaError {
-    /// Its number.
-    pub fn status(&self) -> Status {
+    /// Its reason.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Unsupported(_) => Status::Unsupported,
-            Self::Down(_) => Status::Unavailable,
-            Self::Precondition(_) => Status::Precondition,
-            Self::Held(_) => Status::Conflict,
-            Self::Broken { .. } | Self::Pending(_) | Self::File(FileError::Irregular { .. }) => {
-                Status::Broken
-            }
-            Self::Command(CommandError::TimedOut { .. }) => Status::Deadline,
-            Self::Command(_) | Self::Killed { .. } => Status::Fault,
-            Self::File(e) if e.denied() => Status::Denied,
-            Self::Socket(SocketError::Denied { .. } | SocketError::Elsewhere { .. }) => Status::Denied,
-            Self::Sight(_) => Status::Denied,
-            Self::Socket(SocketError::Untold { .. }) => Status::Unsupported,
-            Self::File(_) | Self::Socket(_) => Status::Fault,
+            Self::Cannot(reason, _) => *reason,
+            Self::Broken { .. } => Reason::ConfigurationBroken,
+            Self::Killed { .. } => Reason::CommandKilled,
+            Self::Command(error) => of_command(error),
+            Self::File(error) => of_file(error),
+            Self::Socket(error) => of_socket(error),
+            Self::Sight(SightError::Hidden { .. } | SightError::Apart { .. }) => Reason::NotSeen,
         }
+    }
+
+    /// What its own program has said.
+    pub fn said(&self) -> Option<String> {
+        match self {
+            Self::Broken { message, .. } => Some(message.clone()),
+            Self::Command(CommandError::TimedOut { stderr, .. }) if !stderr.trim_ascii().is_empty() => {
+                Some(printable(stderr))
+            }
+            Self::Cannot(..)
+            | Self::Killed { .. }
+            | Self::Command(_)
+            | Self::File(_)
+            | Self::Socket(_)
+            | Self::Sight(_) => None,
+        }
+    }
+}
+
+/// The reason of a command that did not run to its end.
+pub fn of_command(error: &CommandError) -> Reason {
+    match error {
+        CommandError::TimedOut { .. } => Reason::DeadlinePassed,
+        CommandError::Spawn { .. } | CommandError::Wait { .. } => Reason::CommandFailed,
+    }
+}
+
+/// The reason of a file that could not be had.
+pub fn of_file(error: &FileError) -> Reason {
+    match error {
+        FileError::Irregular { .. } => Reason::FileIrregular,
+        error if error.denied() => Reason::FileDenied,
+        FileError::Read { .. }
+        | FileError::Write { .. }
+        | FileError::Irreplaceable { .. }
+        | FileError::Untrusted { .. } => Reason::FileFailed,
+    }
+}
+
+fn of_socket(error: &SocketError) -> Reason {
+    match error {
+        SocketError::Denied { .. } | SocketError::Elsewhere { .. } => Reason::NotSeen,
+        SocketError::Untold { .. } => Reason::KernelUnsupported,
+        SocketError::Ask { .. }
+        | SocketError::Refused { .. }
+        | SocketError::Malformed { .. }
+        | SocketError::Changing { .. }
+        | SocketError::Unseen { .. } => Reason::KernelFailed,
     }
 }
 
@@ -515,17 +544,18 @@ pub trait Alternate {
     /// Whether nothing that the administrator has left for later would harm the mail server if it is told something now.
     ///
     /// # Errors
-    /// [`MtaError::Pending`] with what would.
+    /// [`Reason::ConfigurationPending`] with what would.
     fn nothing_pending(&self) -> Result<(), MtaError> {
         Ok(())
     }
 
-    /// Whether the mail server itself can start though `holder` has the port of a listener of ours.
+    /// That the mail server itself cannot start because `holder` has the port of a listener of ours, and what helps;
+    /// `None` if it can.
     ///
     /// # Errors
-    /// [`MtaError::Held`] with what helps, if it cannot.
-    fn starts_without(&self, _port: u16, _holder: &str) -> Result<(), MtaError> {
-        Ok(())
+    /// It cannot be found out.
+    fn starts_not(&self, _port: u16, _holder: &str) -> Result<Option<String>, MtaError> {
+        Ok(None)
     }
 
     /// Why this listener, which is still absent, is not going to come, as far as that can be told before the deadline.

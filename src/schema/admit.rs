@@ -14,8 +14,11 @@ use serde_json::{Map, Value, json};
 use super::dialect::DRAFT_2020_12;
 use super::documents;
 use crate::action::{Row, TABLE};
-use crate::wire::envelope::FieldFault;
+use crate::wire::problem::FieldFault;
 use crate::wire::strict;
+
+/// How much of a value that is refused is shown, in characters.
+const SHOWN: usize = 80;
 
 /// A schema, ready to be used.
 struct Ready {
@@ -35,9 +38,9 @@ pub fn admit(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> 
     let ready = ready(row)?;
     let mut faults = BTreeMap::new();
     for error in ready.validator.iter_errors(&input) {
-        for fault in told(row, &input, &error) {
+        for fault in told(row, &input, &ready.document["properties"], &error) {
             // One line a field: the first thing that is wrong with it.
-            faults.entry(fault.field.clone()).or_insert(fault);
+            faults.entry(fault.name.clone()).or_insert(fault);
         }
     }
     if faults.is_empty() { Ok(input) } else { Err(faults.into_values().collect()) }
@@ -49,7 +52,8 @@ pub fn admit(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> 
 /// What no schema would see: doubled members, too many positions.
 pub fn normalise(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> {
     let Some(text) = params else { return Ok(json!({})) };
-    let value = strict::parse(text).map_err(|e| vec![FieldFault::new("params", e.to_string())])?.value;
+    let value =
+        strict::parse(text).map_err(|e| vec![FieldFault::new("params", "unreadable", e.to_string())])?.value;
     let members = named(row, value)?;
     if members.is_empty() {
         return Ok(json!({}));
@@ -63,10 +67,11 @@ fn named(row: &Row, params: Value) -> Result<Map<String, Value>, Vec<FieldFault>
         Value::Object(members) => Ok(members),
         Value::Array(items) if items.len() > row.inputs.len() => {
             let (given, taken) = (items.len(), row.inputs.len());
-            Err(vec![FieldFault::new("params", format!("{given} positions, but {} takes {taken}", row.name))])
+            let message = format!("{given} positions, but {} takes {taken}", row.name);
+            Err(vec![FieldFault::new("params", "maxItems", message)])
         }
         Value::Array(items) => Ok(row.inputs.iter().map(|name| (*name).to_owned()).zip(items).collect()),
-        _ => Err(vec![FieldFault::new("params", "must be an object or an array")]),
+        _ => Err(vec![FieldFault::new("params", "type", "must be an object or an array")]),
     }
 }
 
@@ -120,7 +125,7 @@ fn integer(value: Value) -> Value {
 }
 
 /// What is wrong, by field.
-fn told(row: &Row, input: &Value, error: &ValidationError<'_>) -> Vec<FieldFault> {
+fn told(row: &Row, input: &Value, properties: &Value, error: &ValidationError<'_>) -> Vec<FieldFault> {
     // A schema without members reports its first unknown one as a plain `false`.
     if matches!(
         error.kind(),
@@ -135,11 +140,52 @@ fn told(row: &Row, input: &Value, error: &ValidationError<'_>) -> Vec<FieldFault
             .into_iter()
             .flat_map(Map::keys)
             .filter(|name| !row.inputs.contains(&name.as_str()));
-        return unknown.map(|name| FieldFault::new(name, format!("is unknown; {known}"))).collect();
+        let message = format!("is unknown; {known}");
+        return unknown.map(|name| FieldFault::new(name, "additionalProperties", &*message)).collect();
     }
     let path = error.instance_path().to_string();
     let field = path.trim_start_matches('/').split('/').next().filter(|field| !field.is_empty());
-    vec![FieldFault::new(field.unwrap_or("params"), error.to_string())]
+    let keyword = error.kind().keyword().to_owned();
+    vec![match field {
+        Some(field) => {
+            let message = format!("{}, not {}", expected(&properties[field]), came(&input[field]));
+            FieldFault::new(field, keyword, message)
+        }
+        None => FieldFault::new("params", keyword, error.to_string()),
+    }]
+}
+
+/// What a person is told to give, from the schema of the input.
+fn expected(property: &Value) -> String {
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let kind = property["type"].as_str();
+    match (&property["enum"], &property["minimum"], &property["maximum"]) {
+        (Value::Array(values), ..) => {
+            let values: Vec<String> = values.iter().map(plain).collect();
+            format!("must be {}", values.join(" or "))
+        }
+        (_, least @ Value::Number(_), most @ Value::Number(_)) => {
+            format!("must be a whole number from {least} to {most}")
+        }
+        _ if kind == Some("integer") => "must be a whole number".to_owned(),
+        _ if kind == Some("string") => "must be a text".to_owned(),
+        _ => "must be as the document of this action says".to_owned(),
+    }
+}
+
+/// What came, as short as it still says what it is.
+fn came(value: &Value) -> String {
+    let text = match value {
+        Value::Object(_) => "an object".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        // What a browser sends for a checkbox without a value of its own.
+        Value::String(text) if text == "on" => "\"on\" (give an HTML checkbox value=\"1\")".to_owned(),
+        other => other.to_string(),
+    };
+    match text.char_indices().nth(SHOWN) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
+    }
 }
 
 /// The validator of this row, built at first use.
@@ -151,7 +197,7 @@ fn ready(row: &Row) -> Result<&'static Ready, Vec<FieldFault>> {
     }
     let document = documents::params(row, &DRAFT_2020_12);
     let validator = jsonschema::validator_for(&document)
-        .map_err(|e| vec![FieldFault::new("params", format!("the schema itself is wrong: {e}"))])?;
+        .map_err(|e| vec![FieldFault::new("params", "schema", format!("the schema itself is wrong: {e}"))])?;
     Ok(READY[at].get_or_init(|| Ready { document, validator }))
 }
 
@@ -189,7 +235,7 @@ mod tests {
             "[]",
         ] {
             let faults = update(&format!(r#"{{"alternate_smtp_port":{port}}}"#)).unwrap_err();
-            assert_eq!(faults[0].field, "alternate_smtp_port", "{port}");
+            assert_eq!(faults[0].name, "alternate_smtp_port", "{port}");
         }
         for flag in ["2", r#""yes""#, r#""true""#, "-1"] {
             assert!(update(&format!(r#"{{"cascade_to_nodes":{flag}}}"#)).is_err(), "{flag}");
@@ -209,15 +255,40 @@ mod tests {
     fn positions_are_the_inputs_of_the_page_in_order() {
         let input = update(r#"[2525,"auth_yes/tls_yes"]"#).unwrap();
         assert_eq!(input, json!({"alternate_smtp_port":2525,"auth_mode":"auth_yes/tls_yes"}));
-        assert_eq!(update("[1,null,0,4]").unwrap_err()[0].field, "params");
+        assert_eq!(update("[1,null,0,4]").unwrap_err()[0].name, "params");
     }
 
     #[test]
     fn all_faults_are_told_at_once() {
         let faults =
             update(r#"{"alternate_smtp_port":70000,"auth_mode":"none","port":1,"x":2}"#).unwrap_err();
-        let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        let fields: Vec<&str> = faults.iter().map(|fault| fault.name.as_str()).collect();
         assert_eq!(fields, ["alternate_smtp_port", "auth_mode", "port", "x"]);
+    }
+
+    #[test]
+    fn a_person_is_told_what_to_give() {
+        let told = |params: &str| {
+            let [fault] = &*update(params).unwrap_err() else { panic!("{params}") };
+            format!("{} ({})", fault.message, fault.keyword)
+        };
+        for (params, expected) in [
+            (r#"["x"]"#, r#"must be a whole number from 1 to 65535, not "x" (type)"#),
+            ("[0]", "must be a whole number from 1 to 65535, not 0 (minimum)"),
+            (r#"[587,"none"]"#, r#"must be auth_yes/tls_yes or auth_yes/tls_optional, not "none" (enum)"#),
+            ("[587,null,{}]", "must be 0 or 1, not an object (type)"),
+            (
+                r#"{"cascade_to_nodes":"on"}"#,
+                r#"must be 0 or 1, not "on" (give an HTML checkbox value="1") (type)"#,
+            ),
+            (
+                r#"{"x":1}"#,
+                "is unknown; update takes alternate_smtp_port, auth_mode, cascade_to_nodes (additionalProperties)",
+            ),
+        ] {
+            assert_eq!(told(params), expected, "{params}");
+        }
+        assert!(told(&format!("[\"{}\"]", "ä".repeat(5000))).len() < 300);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;
-use super::examples;
+use super::{examples, problems};
 use crate::action::{PERMISSION, Row};
 use crate::wire::status;
 
@@ -72,13 +72,11 @@ pub fn envelope(dialect: &Dialect) -> Value {
                 ),
                 "anyOf": shapes,
             },
+            "error": problems::problem(),
         },
         "required": ["status", "payload"],
         "additionalProperties": true,
-        "examples": [
-            { "status": 0, "payload": "Success" },
-            { "status": 412, "payload": "the alternate SMTP server was never configured; call update first" },
-        ],
+        "examples": examples::envelopes().collect::<Vec<_>>(),
     });
     if let Value::Object(members) = &mut envelope {
         members.extend(dialect.heads("envelope"));

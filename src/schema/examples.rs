@@ -52,6 +52,21 @@ static EXAMPLES: &[Example] = taken![
     "queryHistory" / "after-changes",
 ];
 
+/// Examples of envelopes: one of success, and failures of several kinds.
+static ENVELOPES: &[Example] = taken![
+    "start" / "first",
+    "start" / "never-configured",
+    "start" / "port-held",
+    "start" / "lock-held",
+    "start" / "proof-fails",
+    "update" / "refused-all-at-once",
+];
+
+/// The envelopes of these.
+pub fn envelopes() -> impl Iterator<Item = Value> {
+    ENVELOPES.iter().map(Example::envelope)
+}
+
 /// The examples of an action.
 pub fn of(row: &Row) -> impl Iterator<Item = &'static Example> {
     EXAMPLES.iter().filter(|example| example.action == row.name)

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::dialect::Dialect;
-use super::{documents, openrpc, tables};
+use super::{documents, openrpc, problems, tables};
 use crate::action::TABLE;
 
 /// The page that says in words what the documents say.
@@ -33,6 +33,7 @@ pub fn all() -> BTreeMap<PathBuf, String> {
         files.insert(folder.join("envelope.json"), text(&documents::envelope(dialect)));
     }
     files.insert("status-codes.json".into(), text(&documents::status_codes()));
+    files.insert("reasons.json".into(), text(&problems::reasons()));
     files.insert("openrpc.json".into(), text(openrpc::document()));
     files
 }
@@ -59,8 +60,9 @@ fn sorted(value: &Value) -> Value {
 }
 
 /// The tables of `README.md`, by the names of their places.
-fn tables() -> [(&'static str, String); 3] {
-    [("actions", tables::actions()), ("inputs", tables::inputs()), ("statuses", tables::statuses())]
+fn tables() -> [(&'static str, String); 4] {
+    let (actions, inputs, statuses) = (tables::actions(), tables::inputs(), tables::statuses());
+    [("actions", actions), ("inputs", inputs), ("statuses", statuses), ("reasons", problems::table())]
 }
 
 /// Every file below `dir` as it should be: the documents, and a `README.md` that is there with its tables.

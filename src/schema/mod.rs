@@ -10,4 +10,5 @@ pub mod documents;
 pub mod examples;
 pub mod files;
 pub mod openrpc;
+pub mod problems;
 pub mod tables;

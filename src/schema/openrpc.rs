@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::dialect::DRAFT_07;
-use super::documents;
 use super::examples::{self, Example};
+use super::{documents, problems};
 use crate::action::{PERMISSION, Row, TABLE};
 
 /// The document.
@@ -85,6 +85,7 @@ fn components(status: Value) -> Map<String, Value> {
         all.insert(title, schema);
     };
     add("Status".to_owned(), status);
+    add("Problem".to_owned(), problems::problem());
     add("Failure".to_owned(), json!({ "type": "string", "description": documents::FAILURE }));
     for row in &TABLE {
         let input = documents::params(row, &DRAFT_07);
@@ -100,6 +101,7 @@ fn components(status: Value) -> Map<String, Value> {
 fn result(payload: &str) -> Value {
     let mut schema = nameless(documents::envelope(&DRAFT_07));
     schema["properties"]["status"] = component("Status");
+    schema["properties"]["error"] = component("Problem");
     schema["properties"]["payload"] = json!({ "anyOf": [component(payload), component("Failure")] });
     schema
 }

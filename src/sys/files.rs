@@ -99,8 +99,10 @@ pub enum LockError {
     /// Somebody else holds it.
     #[error("the lock is held by {}", holder.map_or("another process".into(), |pid| format!("process {pid}")))]
     Held {
-        /// The pid that its holder wrote into it.
+        /// Its holder's pid.
         holder: Option<i32>,
+        /// What its holder has noted ([`Lock::note`]).
+        note: Option<String>,
     },
     /// It could not be opened.
     #[error(transparent)]
@@ -193,14 +195,28 @@ impl Drop for Locked {
     }
 }
 
+/// How much of a lock's file is read, in bytes.
+const NOTE: u64 = 256;
+
 /// A lock that is held as long as this lives.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Option<Locked>);
+pub struct Lock(Option<Locked>);
 
 impl Lock {
     /// A lock on nothing, for hosts that are recordings.
     pub fn unneeded() -> Self {
         Self(None)
+    }
+
+    /// Writes down, for whoever has to wait, what it is held for. Without it all is well, too.
+    pub fn note(&self, text: &str) {
+        if let Some(Locked(file)) = &self.0 {
+            let mut file = file;
+            // Behind the pid; a line, so that one that is read while it is written is none.
+            if let Err(error) = file.write_all(format!("{text}\n").as_bytes()) {
+                tracing::debug!(%error, "the lock has no note");
+            }
+        }
     }
 }
 
@@ -510,7 +526,10 @@ pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
             }
             Err(_) if waits => std::thread::sleep(Duration::from_millis(5)),
             Err(file) => {
-                return Err(LockError::Held { holder: flock_holder(&file).or_else(|| pid_in(file)) });
+                let (pid, note) = noted(&file);
+                let holder = flock_holder(&file).or(pid);
+                // What another one has noted says nothing of this one.
+                return Err(LockError::Held { holder, note: note.filter(|_| holder == pid) });
             }
         }
     }
@@ -611,10 +630,14 @@ fn flock_holder(file: &File) -> Option<i32> {
     })
 }
 
-fn pid_in(mut file: File) -> Option<i32> {
-    let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+/// The pid and the note in a lock.
+fn noted(file: &File) -> (Option<i32>, Option<String>) {
+    let mut bytes = Vec::new();
+    let read = file.take(NOTE).read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    let pid = read.ok().and_then(|_| lines.next()?.parse().ok());
+    (pid, lines.next().map(str::to_owned))
 }
 
 /// Whether root may rely on `path`: it and all its parents belong to root, nobody else may write them (sticky
@@ -765,12 +788,28 @@ mod tests {
     }
 
     #[test]
+    fn a_held_lock_says_what_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let note = || match lock(&path, Duration::ZERO) {
+            Err(LockError::Held { note, .. }) => note,
+            other => panic!("{other:?}"),
+        };
+        let held = lock(&path, Duration::ZERO).unwrap();
+        assert_eq!(note(), None);
+        held.note("start now");
+        assert_eq!(note().as_deref(), Some("start now"));
+        fs::write(&path, "1\nstop once\n").unwrap();
+        assert_eq!(note(), None, "the note of another one");
+    }
+
+    #[test]
     fn a_held_lock_names_its_holder() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let _held = lock(&path, Duration::ZERO).unwrap();
         match lock(&path, Duration::from_millis(20)) {
-            Err(LockError::Held { holder }) => assert_eq!(holder, Some(std::process::id() as i32)),
+            Err(LockError::Held { holder, .. }) => assert_eq!(holder, Some(std::process::id() as i32)),
             other => panic!("{other:?}"),
         }
     }

@@ -285,6 +285,22 @@ pub enum SmtpError {
     },
 }
 
+impl SmtpError {
+    /// What the server itself has said.
+    pub fn reply(&self) -> Option<&Reply> {
+        match self {
+            Self::Greeting { reply, .. } | Self::Unavailable { reply, .. } => Some(reply),
+            Self::Connect { .. }
+            | Self::TimedOut { .. }
+            | Self::Closed { .. }
+            | Self::Malformed { .. }
+            | Self::TooMuch { .. }
+            | Self::Injected { .. }
+            | Self::Io { .. } => None,
+        }
+    }
+}
+
 /// Whether a TCP connection to `address` is refused (`true`) or accepted (`false`).
 ///
 /// # Errors

@@ -1,4 +1,5 @@
-//! The panel's envelope: `{"status": <integer>, "payload": <any>}`, in that order (schema/README.md, "The envelope").
+//! The panel's envelope: `{"status": <integer>, "payload": <any>}`, in that order, and behind them what a program is told
+//! of a failure (schema/README.md, "The envelope").
 //!
 //! Answers for: an empty payload is the string `Success`; a failure's payload is plain text, its first line one
 //! sentence, then one line per field. Does not know: which action it is the answer of.
@@ -6,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::problem::{FieldFault, Problem};
 use super::status::Status;
 use super::text::printable;
 
@@ -16,27 +18,22 @@ pub struct Envelope {
     pub status: Status,
     /// What it answers; on failure the text.
     pub payload: Value,
-}
-
-/// One thing that is wrong with an input: which field, and what about it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FieldFault {
-    /// The member's name as it came.
-    pub field: String,
-    /// What is wrong with it.
-    pub message: String,
+    /// On failure the same for a program; a node of 1.0.0 sends none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Box<Problem>>,
 }
 
 impl Envelope {
     /// The payload of an action that went well; nothing and `""` become `Success`.
     pub fn done(payload: Value) -> Self {
         let empty = payload.is_null() || payload.as_str() == Some("");
-        Self { status: Status::Done, payload: if empty { "Success".into() } else { payload } }
+        Self { status: Status::Done, payload: if empty { "Success".into() } else { payload }, error: None }
     }
 
-    /// A failure: its sentence, which our own code has made safe.
-    pub fn failed(status: Status, sentence: impl Into<String>) -> Self {
-        Self { status, payload: Value::String(sentence.into()) }
+    /// A failure: its sentence, which our own code has made safe, and what a program is told of it.
+    pub fn failed(status: Status, sentence: impl Into<String>, problem: impl Into<Problem>) -> Self {
+        let error = Some(Box::new(problem.into()));
+        Self { status, payload: Value::String(sentence.into()), error }
     }
 
     /// Refused input: a line per field, all at once.
@@ -44,18 +41,11 @@ impl Envelope {
         let mut text = String::from("the input was refused and nothing was changed");
         for fault in faults {
             text.push('\n');
-            text.push_str(&printable(&fault.field));
+            text.push_str(&printable(&fault.name));
             text.push_str(": ");
             text.push_str(&printable(&fault.message));
         }
-        Self::failed(Status::Refused, text)
-    }
-}
-
-impl FieldFault {
-    /// A fault of `field`.
-    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into() }
+        Self::failed(Status::Refused, text, Problem::of_fields(faults))
     }
 }
 
@@ -83,7 +73,15 @@ mod tests {
 
     #[test]
     fn refused_input_has_a_line_per_field() {
-        let text = Envelope::refused(&[FieldFault::new("a\n", "is odd"), FieldFault::new("b", "is missing")]);
-        assert_eq!(text.payload, "the input was refused and nothing was changed\na: is odd\nb: is missing");
+        let faults =
+            [FieldFault::new("a\n", "type", "is odd"), FieldFault::new("b", "required", "is missing")];
+        let refused = Envelope::refused(&faults);
+        assert_eq!(
+            refused.payload,
+            "the input was refused and nothing was changed\na: is odd\nb: is missing"
+        );
+        let error = refused.error.unwrap();
+        assert_eq!((&*error.reason, error.retry, error.fields.len()), ("input_refused", false, 2));
+        assert_eq!(error.fields[0], FieldFault::new("a", "type", "is odd"));
     }
 }

@@ -121,6 +121,15 @@ impl Cascade {
                 let unknown = line.contains("is not known, and it is not sent again");
                 assert_eq!((untouched, unknown), (*known == Untouched, *known == Nothing), "{line}");
             }
+            let nodes = answer["error"]["nodes"].as_array().unwrap();
+            for (node, line) in nodes.iter().zip(&lines) {
+                let told = |name: &str| node[name].as_str().unwrap_or_default().replace('\n', "; ");
+                let (id, sentence) = (told("id"), told("sentence"));
+                assert_eq!(*line, format!("{id}: {} {sentence}", node["status"]), "{names:?}");
+                // A node of 1.0.0 says no reason of its own.
+                assert!(node["reason"].is_string() || node["status"] == 500, "{names:?}: {node}");
+            }
+            assert_eq!((nodes.len(), &answer["error"]["reason"]), (lines.len(), &json!("nodes_failed")));
             reported.fetch_add(lines.len(), Ordering::Relaxed);
         }
         // A change is sent once, whatever becomes of it.

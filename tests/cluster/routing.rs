@@ -64,6 +64,32 @@ fn a_nodes_failure_is_passed_through_under_its_name() {
 }
 
 #[test]
+fn what_a_node_tells_programs_is_passed_through_as_far_as_it_is_fit_to_be_shown() {
+    let cluster = Simulated::of(["full", "fields", "tomorrow", "hostile"]);
+    let mut plugin = cluster.plugin();
+    let mut error = |number| plugin.call("stopOnNode", on_node(number))["error"].take();
+    // A node of 1.0.0 says none.
+    assert_eq!(error(2), Value::Null);
+    let message = "is a port of the primary";
+    let field = json!({"name": "alternate_smtp_port", "keyword": "primary_port", "message": message});
+    assert_eq!(error(3), json!({"reason": "input_refused", "retry": false, "fields": [field]}));
+    assert_eq!(error(4), json!({"reason": "moon_phase", "retry": true}));
+    // With nodes that are none, it is none.
+    assert_eq!(error(5), Value::Null);
+}
+
+#[test]
+fn a_node_that_is_not_reached_has_a_reason_and_words() {
+    let cluster = Simulated::of(["refused"]);
+    let answer = cluster.plugin().call("isRunningOnNode", on_node(2));
+    assert_eq!(
+        (&answer["error"]["reason"], &answer["error"]["retry"]),
+        (&json!("node_unreachable"), &json!(true))
+    );
+    assert!(answer["error"]["said"].as_str().unwrap().contains("refused"), "{answer}");
+}
+
+#[test]
 fn a_success_that_is_none_of_ours_is_no_success() {
     let cluster = Simulated::of(["odd"]);
     let answer = cluster.plugin().call("stopOnNode", on_node(2));

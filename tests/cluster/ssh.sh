@@ -58,9 +58,10 @@ case $kind in
   full) greet; hear; say '"result":{"status":500,"payload":"cannot write /x: No space left on device; nothing was changed"}'
     hear ;;
   fields) greet; hear
-    say '"result":{"status":11,"payload":"the input was refused\nalternate_smtp_port: is a port of the primary"}'; hear ;;
-  tomorrow) greet; hear; say '"result":{"status":599,"payload":"something that nobody knows yet"}'; hear ;;
-  hostile) greet; hear; say '"result":{"status":409,"payload":"\u001b[31mred\u202e"}'; hear ;;
+    say '"result":{"status":11,"payload":"the input was refused\nalternate_smtp_port: is a port of the primary","error":{"reason":"input_refused","retry":false,"fields":[{"name":"alternate_smtp_port","keyword":"primary_port","message":"is a port of the primary"}]}}'
+    hear ;;
+  tomorrow) greet; hear; say '"result":{"status":599,"payload":"something that nobody knows yet","error":{"reason":"moon_phase","retry":true,"colour":1}}'; hear ;;
+  hostile) greet; hear; say '"result":{"status":409,"payload":"\u001b[31mred\u202e","error":{"reason":"port_held","holder":{"program":"\u001b[31mred"},"nodes":[{}]}}'; hear ;;
   slow) greet; while hear; do sleep 1; say '"result":{"status":0,"payload":"Success"}'; done ;;
   plugin) exec "$HOME/mail-smtp2" --config "$HOME/node.toml" --mta sandbox --state-dir "$HOME/nodes/$number" ;;
 esac

@@ -379,7 +379,7 @@ fn the_schema_documents_are_written_into_a_folder() {
         ACTIONS.iter().flat_map(|action| [format!("params/{action}.json"), format!("payload/{action}.json")]);
     let schemas: Vec<String> = actions.chain(["envelope.json".to_owned()]).collect();
     let older = schemas.iter().map(|name| format!("draft-07/{name}"));
-    let others = ["status-codes.json", "openrpc.json"].map(str::to_owned);
+    let others = ["status-codes.json", "reasons.json", "openrpc.json"].map(str::to_owned);
     for name in schemas.iter().cloned().chain(older).chain(others) {
         let text = fs::read(folder.join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(serde_json::from_slice::<Value>(&text).is_ok(), "{name} is not JSON");

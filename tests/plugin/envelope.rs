@@ -57,7 +57,10 @@ fn the_envelope_holds_nothing_else() {
         let answer = plugin.call(method, Value::Null);
         let mut members: Vec<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
         members.sort_unstable();
-        assert_eq!(members, ["payload", "status"], "{method}");
+        let of_failure = answer["status"] != 0;
+        let expected: &[&str] =
+            if of_failure { &["error", "payload", "status"] } else { &["payload", "status"] };
+        assert_eq!(members, expected, "{method}");
     }
 }
 
@@ -71,6 +74,24 @@ fn a_failure_is_plain_text_whose_first_line_says_something() {
         let answer = plugin.call(method, params);
         assert!(text(&answer).lines().next().is_some_and(|line| line.contains(' ')), "{method}: {answer}");
     }
+}
+
+#[test]
+fn a_failure_says_why_to_programs() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let never = plugin.call("start", Value::Null);
+    assert_eq!(never["error"], json!({"reason": "never_configured", "retry": false, "step": "plan"}));
+    let refused = plugin.call("update", json!({"alternate_smtp_port": 0, "auth_mode": TLS_YES, "x": 1}));
+    let fields = refused["error"]["fields"].as_array().unwrap().iter();
+    let fields: Vec<String> = fields
+        .map(|field| {
+            let told = |member: &str| field[member].as_str().unwrap();
+            assert!(text(&refused).contains(&format!("{}: {}", told("name"), told("message"))), "{refused}");
+            format!("{} {}", told("name"), told("keyword"))
+        })
+        .collect();
+    assert_eq!(fields, ["alternate_smtp_port minimum", "x additionalProperties"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::support::process::{alive, is_root, listeners, name, signal};
 use super::support::sandbox::{Frozen, Sandbox, addresses, kill_listeners};
 use super::support::smtp::{RIGHT, Session, WRONG, greeting, is_closed, is_open, ready_for_auth};
 use super::support::{
-    PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure, names_number, skip, status, success, within,
+    PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure, names_number, skip, status, success, text, within,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -640,6 +640,26 @@ fn a_lock_that_another_plugin_holds_is_a_conflict_that_names_its_pid() {
     let answer = other.call("stop", Value::Null);
     let told = failure(&answer, 409);
     assert!(names_number(told, busy.pid()), "no pid {} in {told}", busy.pid());
+}
+
+#[test]
+fn a_lock_that_another_plugin_holds_says_for_which_action_and_since_when() {
+    let sandbox = Sandbox::with_config("[deadlines]\nlock = 1\n");
+    let [mut busy, mut other] = [sandbox.plugin(), sandbox.plugin()];
+    sandbox.run(&mut busy, TLS_YES);
+    let _frozen = freeze_in_a_change(&sandbox, &mut busy);
+    let answer = other.call("stop", Value::Null);
+    let (error, holder) = (&answer["error"], &answer["error"]["holder"]);
+    assert_eq!(
+        (&error["reason"], &error["retry"], &error["step"]),
+        (&json!("lock_held"), &json!(true), &json!("lock"))
+    );
+    assert_eq!((&holder["pid"], &holder["action"]), (&json!(busy.pid()), &json!("update")), "{answer}");
+    let since = holder["since"].as_str().unwrap();
+    assert!(
+        since.ends_with('Z') && text(&answer).contains(&format!(" for update, since {since};")),
+        "{answer}"
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::mta::sheet::{
     SMTP, Staged, Tell,
 };
 use crate::sys::{Command, Output, Process};
+use crate::wire::reason::Reason;
 use crate::wire::text::printable;
 
 /// How often Exim tries to bind, 30 seconds apart, unless told otherwise.
@@ -85,23 +86,19 @@ impl<'a> EximAlternate<'a> {
                 return Err(MtaError::Broken { kind: Kind::Exim, message: complaint(&version) });
             }
             let path = read::configuration(&String::from_utf8_lossy(&version.stdout));
-            let unnamed =
-                || MtaError::Unsupported("Exim does not say which configuration it uses".to_owned());
+            let unnamed = || unsupported("Exim does not say which configuration it uses".to_owned());
             let path = path.ok_or_else(unnamed)?;
             let says = self.printed(self.exim(), "macro_list")?;
             let _ = self.primary.set(Primary { path, says });
         }
-        self.primary.get().ok_or_else(|| MtaError::Unsupported("Exim does not answer".to_owned()))
+        self.primary.get().ok_or_else(|| unsupported("Exim does not answer".to_owned()))
     }
 
     /// The values of the options that matter, and one list more.
     fn printed(&self, exim: Command, list: &str) -> Result<Printed, MtaError> {
         let output = self.run(exim.arg("-bP").args(OPTIONS).arg(list))?;
         if !output.success() {
-            return Err(MtaError::Unsupported(format!(
-                "Exim does not tell its options: {}",
-                complaint(&output)
-            )));
+            return Err(unsupported(format!("Exim does not tell its options: {}", complaint(&output))));
         }
         Ok(read::printed(&String::from_utf8_lossy(&output.stdout)))
     }
@@ -124,11 +121,11 @@ impl<'a> EximAlternate<'a> {
         for slot in slots {
             match self.try_out(listener, slot) {
                 Ok(made) => return Ok(made),
-                Err(MtaError::Unsupported(why)) => refused = refused.or(Some(why)),
+                Err(MtaError::Cannot(Reason::SetupUnsupported, why)) => refused = refused.or(Some(why)),
                 Err(error) => return Err(error),
             }
         }
-        Err(MtaError::Unsupported(refused.unwrap_or_default()))
+        Err(unsupported(refused.unwrap_or_default()))
     }
 
     /// The lines with our ACL in this slot, if they have their way.
@@ -169,7 +166,7 @@ impl<'a> EximAlternate<'a> {
 
     fn in_the_way(&self, what: &str) -> MtaError {
         let path = self.primary().map(|primary| primary.path.display().to_string()).unwrap_or_default();
-        MtaError::Unsupported(format!(
+        unsupported(format!(
             "{path} stands in the way of an alternate server: {what}; put .ifndef {} before that line and .endif after it",
             conf::PORT
         ))
@@ -195,6 +192,11 @@ impl<'a> EximAlternate<'a> {
     fn interfaces(&self, listener: &Listener) -> Result<String, MtaError> {
         Ok(conf::interfaces(&self.addresses()?, listener.port))
     }
+}
+
+/// An Exim that leaves no room for an alternate server.
+fn unsupported(what: String) -> MtaError {
+    MtaError::Cannot(Reason::SetupUnsupported, what)
 }
 
 /// What Exim said of a configuration that it does not accept.
@@ -253,22 +255,22 @@ impl Alternate for EximAlternate<'_> {
     fn ready(&self, listener: &Listener) -> Result<(), MtaError> {
         let daemons = self.daemons()?;
         if daemons.is_empty() {
-            return Err(MtaError::Down("Exim does not run; start it first".to_owned()));
+            return Err(MtaError::Cannot(Reason::MtaDown, "Exim does not run; start it first".to_owned()));
         }
         if daemons.iter().any(|daemon| Words::of(self.context.view, daemon).have("-C")) {
             let what = "the primary server was started with a configuration of its own (-C), which is not the one that \
                         Exim names";
-            return Err(MtaError::Unsupported(what.to_owned()));
+            return Err(unsupported(what.to_owned()));
         }
         if self.bound()?.is_empty() {
             let what = "Exim does not listen on port 25, so that there is no primary server to bind like";
-            return Err(MtaError::Unsupported(what.to_owned()));
+            return Err(unsupported(what.to_owned()));
         }
         self.list_is_trusted()?;
         let wrapped = read::list(self.primary()?.says.option("tls_on_connect_ports"));
         if wrapped.iter().any(|port| services::number(self.context.view, port) == Some(listener.port)) {
             let (port, wrapped) = (listener.port, printable(wrapped.join(" : ")));
-            return Err(MtaError::Unsupported(format!(
+            return Err(unsupported(format!(
                 "tls_on_connect_ports = {wrapped} has Exim begin with TLS on port {port}, where STARTTLS is to be offered"
             )));
         }

@@ -17,6 +17,7 @@ use self::daemons::{LAYOUTS, Layout, VIEW, Whose, daemons, end};
 use super::machine::systemd_runs;
 use super::sheet::{Alternate, Context, Kind, Listener, Mta, MtaError, Presence, Tell};
 use crate::sys::{Process, View};
+use crate::wire::reason::Reason;
 
 /// Exim 4.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +84,12 @@ impl Mta for Exim {
     }
 
     fn alternate<'a>(&'a self, context: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
-        let looked = || MtaError::Down(format!("Exim was not found; looked for {}", self.looked_for()));
+        let looked = || {
+            MtaError::Cannot(
+                Reason::MtaMissing,
+                format!("Exim was not found; looked for {}", self.looked_for()),
+            )
+        };
         let layout = Layout::of(context.view).ok_or_else(looked)?;
         Ok(Box::new(alternate::EximAlternate::new(context, layout)))
     }

@@ -12,10 +12,13 @@ use super::read;
 use crate::mta::machine::text_of;
 use crate::mta::sheet::{AuthMode, Listener, MtaError};
 use crate::sys::tls;
+use crate::wire::reason::Reason;
 use crate::wire::text::printable;
 
-fn missing(what: String) -> MtaError {
-    MtaError::Precondition(what)
+use Reason::{AuthMissing, AuthNeedsTls, CertificateMissing, CertificateUnusable, ListUntrusted};
+
+fn missing(reason: Reason, what: String) -> MtaError {
+    MtaError::Cannot(reason, what)
 }
 
 /// What Debian's `update-exim4.conf` writes.
@@ -42,18 +45,24 @@ impl EximAlternate<'_> {
             other => {
                 let other =
                     other.map_or("none".to_owned(), |path| printable(path.as_os_str().as_encoded_bytes()));
-                return Err(MtaError::Unsupported(format!(
-                    "this Exim was built with TRUSTED_CONFIG_LIST = {other}, not {list}, and mail \
+                return Err(MtaError::Cannot(
+                    Reason::SetupUnsupported,
+                    format!(
+                        "this Exim was built with TRUSTED_CONFIG_LIST = {other}, not {list}, and mail \
                      accepted with a second configuration would stick; build it with TRUSTED_CONFIG_LIST={list} in \
                      Local/Makefile, or have the panel build it so"
-                )));
+                    ),
+                ));
             }
         }
         match self.context.view.meta(Path::new(list))? {
-            Some(meta) if meta.uid != 0 || meta.mode & 0o022 != 0 => Err(missing(format!(
-                "{list} has to belong to root and be writable by nobody else (chown root {list}; chmod go-w {list}), or \
+            Some(meta) if meta.uid != 0 || meta.mode & 0o022 != 0 => Err(missing(
+                ListUntrusted,
+                format!(
+                    "{list} has to belong to root and be writable by nobody else (chown root {list}; chmod go-w {list}), or \
                  Exim does not trust it"
-            ))),
+                ),
+            )),
             _ => Ok(()),
         }
     }
@@ -84,18 +93,24 @@ impl EximAlternate<'_> {
         let says = &self.primary()?.says;
         if says.option("tls_advertise_hosts").is_empty() {
             let debian = "MAIN_TLS_ENABLE = yes in Debian's configuration";
-            return Err(missing(format!(
-                "tls_advertise_hosts is empty ({debian} fills it); both modes need TLS{}",
-                self.built()?
-            )));
+            return Err(missing(
+                CertificateMissing,
+                format!(
+                    "tls_advertise_hosts is empty ({debian} fills it); both modes need TLS{}",
+                    self.built()?
+                ),
+            ));
         }
         let certificate = says.option("tls_certificate");
         if certificate.is_empty() {
-            return Err(missing(format!(
-                "no tls_certificate and tls_privatekey are set (MAIN_TLS_ENABLE = yes, with MAIN_TLS_CERTIFICATE and \
+            return Err(missing(
+                CertificateMissing,
+                format!(
+                    "no tls_certificate and tls_privatekey are set (MAIN_TLS_ENABLE = yes, with MAIN_TLS_CERTIFICATE and \
                  MAIN_TLS_PRIVATEKEY, does it in Debian's configuration); both modes need TLS{}{SELF_SIGNED}",
-                self.built()?
-            )));
+                    self.built()?
+                ),
+            ));
         }
         let public = self.pem("tls_certificate", certificate, "CERTIFICATE-----")?;
         let key = match says.option("tls_privatekey") {
@@ -105,9 +120,12 @@ impl EximAlternate<'_> {
         let private = self.pem("tls_privatekey", key, "PRIVATE KEY-----")?;
         if tls::mismatched(public.as_bytes(), private.as_bytes()) {
             let (key, certificate) = (printable(key), printable(certificate));
-            return Err(missing(format!(
-                "tls_privatekey = {key} is not the key of the certificate {certificate}; both modes need TLS"
-            )));
+            return Err(missing(
+                CertificateUnusable,
+                format!(
+                    "tls_privatekey = {key} is not the key of the certificate {certificate}; both modes need TLS"
+                ),
+            ));
         }
         Ok(())
     }
@@ -117,13 +135,20 @@ impl EximAlternate<'_> {
         let mut all = String::new();
         // What is expanded in each session anew is left to the proof.
         for path in read::list(value).iter().filter(|_| !value.contains('$')) {
-            let unusable =
-                |why: &str| missing(format!("{option} = {} {why}; both modes need TLS", printable(path)));
+            let unusable = |why: &str| {
+                missing(
+                    CertificateUnusable,
+                    format!("{option} = {} {why}; both modes need TLS", printable(path)),
+                )
+            };
             let Some(text) = text_of(self.context.view, path).map_err(|why| unusable(&why))? else {
-                return Err(missing(format!(
-                    "{option} = {} does not exist; both modes need TLS{SELF_SIGNED}",
-                    printable(path)
-                )));
+                return Err(missing(
+                    CertificateMissing,
+                    format!(
+                        "{option} = {} does not exist; both modes need TLS{SELF_SIGNED}",
+                        printable(path)
+                    ),
+                ));
             };
             if !text.contains(part) {
                 return Err(unusable(&format!("holds no {}", part.trim_matches('-').to_lowercase())));
@@ -143,24 +168,30 @@ impl EximAlternate<'_> {
         let made = self.made(listener)?;
         let serving: Vec<_> = made.says.authenticators.iter().filter(|a| a.serves()).collect();
         if serving.is_empty() {
-            return Err(missing(format!(
-                "no authenticator of Exim's serves clients, so that there is no AUTH; set one up (Debian's configuration \
+            return Err(missing(
+                AuthMissing,
+                format!(
+                    "no authenticator of Exim's serves clients, so that there is no AUTH; set one up (Debian's configuration \
                  has examples such as plain_server, commented out){}",
-                self.built()?
-            )));
+                    self.built()?
+                ),
+            ));
         }
         let hidden: Vec<_> = serving.iter().map_while(|a| Some((a, a.needs_tls()?))).collect();
         match hidden.first() {
             Some((authenticator, condition))
                 if listener.auth_mode == AuthMode::TlsOptional && hidden.len() == serving.len() =>
             {
-                Err(missing(format!(
-                    "no authenticator of Exim's is offered without TLS, as {} asks for: {} has \
+                Err(missing(
+                    AuthNeedsTls,
+                    format!(
+                        "no authenticator of Exim's is offered without TLS, as {} asks for: {} has \
                      server_advertise_condition = {}; put .ifndef {NOTLS} before that line and .endif after it",
-                    listener.auth_mode.name(),
-                    printable(&authenticator.name),
-                    printable(condition)
-                )))
+                        listener.auth_mode.name(),
+                        printable(&authenticator.name),
+                        printable(condition)
+                    ),
+                ))
             }
             _ => Ok(()),
         }

@@ -16,6 +16,7 @@ use crate::mta::sheet::{
     Alternate, Claim, Claimant, Content, Context, Copied, Edit, Goal, Listener, MtaError, SMTP, Staged, Tell,
 };
 use crate::sys::{Command, Process, Signal};
+use crate::wire::reason::Reason;
 use crate::wire::text::printable;
 
 /// What mail programs have in place of the lists for clients, HELO and senders, by Postfix's convention, and the parameter
@@ -243,19 +244,20 @@ impl Alternate for PostfixAlternate<'_> {
     fn ready(&self, listener: &Listener) -> Result<(), MtaError> {
         self.services()?;
         if self.master()?.is_none() {
-            return Err(MtaError::Down("Postfix does not run; start it first".to_owned()));
+            return Err(MtaError::Cannot(Reason::MtaDown, "Postfix does not run; start it first".to_owned()));
         }
         if self.primary()?.is_empty() {
             let what =
                 "master.cf has no entry that listens on port 25, so that there is no primary to bind like";
-            return Err(MtaError::Unsupported(what.to_owned()));
+            return Err(MtaError::Cannot(Reason::SetupUnsupported, what.to_owned()));
         }
         for primary in self.primary()? {
             if self.is_disabled(&primary.with_port(listener.port))? {
                 let disabled = printable(self.parameter("master_service_disable")?);
-                return Err(MtaError::Precondition(format!(
-                    "master_service_disable = {disabled} keeps the listener from coming up"
-                )));
+                return Err(MtaError::Cannot(
+                    Reason::ListenerForbidden,
+                    format!("master_service_disable = {disabled} keeps the listener from coming up"),
+                ));
             }
         }
         self.certificate()?;
@@ -263,20 +265,20 @@ impl Alternate for PostfixAlternate<'_> {
         self.sasl()
     }
 
-    fn starts_without(&self, port: u16, holder: &str) -> Result<(), MtaError> {
+    fn starts_not(&self, port: u16, holder: &str) -> Result<Option<String>, MtaError> {
         if self.master()?.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         for service in self.services()?.iter().filter(|service| service.ours) {
             if self.port(service)? == Some(port) {
-                return Err(MtaError::Held(format!(
+                return Ok(Some(format!(
                     "Postfix cannot start, and port 25 with it: port {port}, which it is to open for the alternate server, is \
                      held by {holder}; end that, or call stop, which takes the entry out of {}",
                     self.master_cf().display()
                 )));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn nothing_pending(&self) -> Result<(), MtaError> {

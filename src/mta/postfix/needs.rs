@@ -11,6 +11,7 @@ use super::master::{Service, words};
 use crate::mta::machine::{is_there, text_of};
 use crate::mta::sheet::{AuthMode, Listener, MtaError};
 use crate::sys::tls;
+use crate::wire::reason::Reason;
 use crate::wire::text::printable;
 
 /// Where Cyrus SASL looks for what Postfix offers, unless `cyrus_sasl_config_path` says otherwise.
@@ -27,7 +28,10 @@ const CERTIFICATE: &str = "CERTIFICATE-----";
 const KEY: &str = "PRIVATE KEY-----";
 
 fn unusable(parameter: &str, path: &str, why: &str) -> MtaError {
-    MtaError::Precondition(format!("{parameter} = {} {why}; both modes need TLS", printable(path)))
+    MtaError::Cannot(
+        Reason::CertificateUnusable,
+        format!("{parameter} = {} {why}; both modes need TLS", printable(path)),
+    )
 }
 
 /// Whether the text of a PEM file holds all that it should (RFC 7468).
@@ -44,7 +48,11 @@ impl PostfixAlternate<'_> {
     /// The text of the administrator's certificate or key.
     fn pem(&self, parameter: &str, path: &str) -> Result<String, MtaError> {
         let text = text_of(self.context.view, path).map_err(|why| unusable(parameter, path, &why))?;
-        text.ok_or_else(|| unusable(parameter, path, "does not exist"))
+        let missing = || {
+            let what = format!("{parameter} = {} does not exist; both modes need TLS", printable(path));
+            MtaError::Cannot(Reason::CertificateMissing, what)
+        };
+        text.ok_or_else(missing)
     }
 
     /// Where another entry has, for itself alone, what `main.cf` lacks: that this is not read, and where it has to stand.
@@ -68,7 +76,7 @@ impl PostfixAlternate<'_> {
         if listener.auth_mode == AuthMode::TlsOptional || self.parameter("smtpd_tls_req_ccert")? != "yes" {
             return Ok(());
         }
-        Err(MtaError::Precondition(
+        Err(MtaError::Cannot(Reason::ClientCertificateAsked,
             "smtpd_tls_req_ccert = yes lets in only clients with a certificate of their own, and this listener is for all \
              who log in; take it out of main.cf, and set it with -o in the entries that need it"
                 .to_owned(),
@@ -111,11 +119,14 @@ impl PostfixAlternate<'_> {
             }
             return Ok(());
         }
-        Err(MtaError::Precondition(format!(
-            "main.cf names no certificate (smtpd_tls_cert_file and smtpd_tls_key_file, or smtpd_tls_chain_files); both \
+        Err(MtaError::Cannot(
+            Reason::CertificateMissing,
+            format!(
+                "main.cf names no certificate (smtpd_tls_cert_file and smtpd_tls_key_file, or smtpd_tls_chain_files); both \
              modes need TLS{}",
-            self.elsewhere(&["smtpd_tls_cert_file", "smtpd_tls_chain_files", "smtpd_tls_eccert_file"])?
-        )))
+                self.elsewhere(&["smtpd_tls_cert_file", "smtpd_tls_chain_files", "smtpd_tls_eccert_file"])?
+            ),
+        ))
     }
 
     /// What Dovecot and Postfix need to find each other, where `smtpd_sasl_path` was never set.
@@ -138,9 +149,10 @@ impl PostfixAlternate<'_> {
         };
         let nobody = |at: &str, why: &dyn std::fmt::Display| {
             let at = printable(at);
-            Err(MtaError::Precondition(format!(
-                "no SASL mechanism for AUTH: nobody answers at {at}: {why}{default}{elsewhere}"
-            )))
+            Err(MtaError::Cannot(
+                Reason::AuthMissing,
+                format!("no SASL mechanism for AUTH: nobody answers at {at}: {why}{default}{elsewhere}"),
+            ))
         };
         let soon = self.context.deadline.within(BACKEND);
         match (self.parameter("smtpd_sasl_type")?, path.strip_prefix("inet:")) {
@@ -172,13 +184,16 @@ impl PostfixAlternate<'_> {
                 if folders.iter().any(there) {
                     return Ok(());
                 }
-                Err(MtaError::Precondition(format!(
-                    "no SASL mechanism for AUTH: smtpd_sasl_type = {}, and there is no {}.conf in {}; set up Dovecot \
+                Err(MtaError::Cannot(
+                    Reason::AuthMissing,
+                    format!(
+                        "no SASL mechanism for AUTH: smtpd_sasl_type = {}, and there is no {}.conf in {}; set up Dovecot \
                      (smtpd_sasl_type = dovecot) or Cyrus SASL{default}{elsewhere}",
-                    printable(kind),
-                    printable(path),
-                    printable(folders.join(" or "))
-                )))
+                        printable(kind),
+                        printable(path),
+                        printable(folders.join(" or "))
+                    ),
+                ))
             }
         }
     }

@@ -10,6 +10,7 @@ use super::alternate::PostfixAlternate;
 use super::master::{Service, words};
 use crate::mta::sheet::MtaError;
 use crate::sys::{Command, Ended, Process};
+use crate::wire::reason::Reason;
 use crate::wire::text::printable;
 
 impl PostfixAlternate<'_> {
@@ -18,8 +19,12 @@ impl PostfixAlternate<'_> {
         let host = self.context.view;
         let entry =
             || format!("the entry {} inet in {}", printable(service.name()), self.master_cf().display());
-        let pending =
-            |what: String| Err(MtaError::Pending(format!("{what}; loading it now would end Postfix")));
+        let pending = |what: String| {
+            Err(MtaError::Cannot(
+                Reason::ConfigurationPending,
+                format!("{what}; loading it now would end Postfix"),
+            ))
+        };
         let Some(port) = self.port(service)? else {
             return pending(format!("{} names a port that is not known here", entry()));
         };

@@ -26,6 +26,7 @@ use super::sheet::{
     Presence, SMTP, Staged, Tell,
 };
 use crate::sys::{Command, EntryKind, Process, SocketError, View};
+use crate::wire::reason::Reason;
 use crate::wire::text::printable;
 
 /// The daemon that delivers the queue: qmail runs when it does.
@@ -236,7 +237,7 @@ impl QmailAlternate<'_> {
 
     /// Somewhere to make or find the service directory.
     fn dir(&self) -> Result<&Path, MtaError> {
-        self.qmail.dir(self.context.view).ok_or_else(|| MtaError::Unsupported(self.nowhere()))
+        self.qmail.dir(self.context.view).ok_or_else(|| unsupported(self.nowhere()))
     }
 
     fn nowhere(&self) -> String {
@@ -255,7 +256,7 @@ impl QmailAlternate<'_> {
         run::trusted(host, &path)?;
         if let Some(meta) = host.meta(&path)?.filter(|meta| !run::is_executable(meta.mode)) {
             let (path, mode) = (path.display(), meta.mode);
-            return Err(MtaError::Unsupported(format!(
+            return Err(unsupported(format!(
                 "{path} cannot be executed, its mode is {mode:o}: chmod 755 {path}"
             )));
         }
@@ -270,7 +271,7 @@ impl QmailAlternate<'_> {
             word.parent().and_then(stamp).is_some_and(|parent| Some(parent) == stamp(dir))
         };
         run::reads(&String::from_utf8_lossy(&bytes), &self.qmail.variables.port, &same).map_err(|lacks| {
-            MtaError::Unsupported(format!(
+            unsupported(format!(
                 "{} is not relied on: it {lacks}; have it read its variables from env/ (exec envdir ./env sh -c 'exec \
                  tcpserver … \"${}\" …'), or name a template in [mta.qmail]",
                 path.display(),
@@ -312,9 +313,12 @@ impl QmailAlternate<'_> {
         let shown = dir.display();
         // s6-supervise(8) reads the same FIFO, but has no other.
         if host.is_read(&dir.join(SUPERVISE).join("control"))? {
-            return Ok(MtaError::Unsupported(format!(
-                "{shown} is not supervised by daemontools or runit, which are all that is known here; s6 is not supported"
-            )));
+            return Ok(MtaError::Cannot(
+                Reason::SupervisorUnsupported,
+                format!(
+                    "{shown} is not supervised by daemontools or runit, which are all that is known here; s6 is not supported"
+                ),
+            ));
         }
         let stamp = |path: &Path| host.stamp(path).ok().flatten();
         let is_linked = |folder: &&Path| {
@@ -322,15 +326,18 @@ impl QmailAlternate<'_> {
             dir.parent() == Some(*folder) || link.and_then(|link| stamp(&link)) == stamp(dir)
         };
         let scanned: Vec<&Path> = SCANNED.iter().map(Path::new).filter(|path| is_there(host, path)).collect();
-        Ok(MtaError::Down(match scanned.first() {
-            Some(folder) if !scanned.iter().any(is_linked) => format!(
-                "nobody supervises {shown}, since no link to it is where services are looked for: ln -s {shown} {}/",
-                folder.display()
-            ),
-            _ => format!(
-                "nobody supervises {shown}; start svscan or runsvdir, which run supervise or runsv for it"
-            ),
-        }))
+        Ok(MtaError::Cannot(
+            Reason::Unsupervised,
+            match scanned.first() {
+                Some(folder) if !scanned.iter().any(is_linked) => format!(
+                    "nobody supervises {shown}, since no link to it is where services are looked for: ln -s {shown} {}/",
+                    folder.display()
+                ),
+                _ => format!(
+                    "nobody supervises {shown}; start svscan or runsvdir, which run supervise or runsv for it"
+                ),
+            },
+        ))
     }
 
     fn control(&self, dir: &Path, letters: &'static str, ends: Option<Process>) -> Vec<Tell> {
@@ -350,6 +357,11 @@ impl QmailAlternate<'_> {
 }
 
 /// Addresses, as a sentence names them.
+/// A service directory that leaves no room for the listener.
+fn unsupported(what: String) -> MtaError {
+    MtaError::Cannot(Reason::SetupUnsupported, what)
+}
+
 fn listed(addresses: &[IpAddr]) -> String {
     addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" and ")
 }
@@ -397,7 +409,7 @@ impl Alternate for QmailAlternate<'_> {
             (Goal::Running(listener), None) => {
                 let dir = self.dir()?;
                 let template = self.qmail.template.as_ref();
-                let template = template.ok_or_else(|| MtaError::Unsupported(self.nowhere()))?;
+                let template = template.ok_or_else(|| unsupported(self.nowhere()))?;
                 let files = template::read(host, template)?;
                 let (run, others): (Vec<_>, Vec<_>) =
                     files.into_iter().partition(|file| file.path == Path::new("run"));
@@ -424,10 +436,14 @@ impl Alternate for QmailAlternate<'_> {
     fn ready(&self, _: &Listener) -> Result<(), MtaError> {
         let (host, dir) = (self.context.view, self.dir()?);
         if senders(host)?.is_empty() {
-            return Err(MtaError::Down("qmail does not run (no qmail-send); start it first".to_owned()));
+            return Err(MtaError::Cannot(
+                Reason::MtaDown,
+                "qmail does not run (no qmail-send); start it first".to_owned(),
+            ));
         }
         if host.listening(SMTP)?.is_empty() {
-            return Err(MtaError::Down(
+            return Err(MtaError::Cannot(
+                Reason::MtaDown,
                 "nobody listens on port 25; start qmail's SMTP server first".to_owned(),
             ));
         }

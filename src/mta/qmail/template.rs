@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::run::{self, SUPERVISE};
 use crate::mta::sheet::MtaError;
 use crate::sys::{EntryKind, View};
+use crate::wire::reason::Reason;
 use crate::wire::text::printable;
 
 /// How deep a template goes.
@@ -32,7 +33,9 @@ pub struct File {
 /// # Errors
 /// It cannot be read, or is none.
 pub fn read(host: &dyn View, template: &Path) -> Result<Vec<File>, MtaError> {
-    let unfit = |what: String| MtaError::Unsupported(format!("the template {} {what}", template.display()));
+    let unfit = |what: String| {
+        MtaError::Cannot(Reason::SetupUnsupported, format!("the template {} {what}", template.display()))
+    };
     let mut files = Vec::new();
     let mut size = 0;
     let mut folders = vec![PathBuf::new()];

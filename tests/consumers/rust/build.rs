@@ -13,7 +13,7 @@ use typify::{TypeSpace, TypeSpaceSettings};
 const SCHEMA: &str = "../../../schema";
 
 /// The JSON there that is no schema.
-const OTHERS: [&str; 2] = ["openrpc.json", "status-codes.json"];
+const OTHERS: [&str; 3] = ["openrpc.json", "reasons.json", "status-codes.json"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={SCHEMA}");

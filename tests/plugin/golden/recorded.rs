@@ -622,7 +622,7 @@ impl Host for Recorded {
         let held = machine.strike(|at, _| matches!(at, At::Lock(struck) if struck == path));
         if let Some((Then::HeldBy(pid), _)) = held {
             machine.effect(format!("{head}: held by process {pid} (a fault)"));
-            return Err(LockError::Held { holder: Some(pid) });
+            return Err(LockError::Held { holder: Some(pid), note: None });
         }
         machine.room(path)?;
         machine.effect(head);
