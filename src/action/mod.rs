@@ -12,6 +12,8 @@ pub mod running;
 pub mod settings;
 pub mod status;
 
+use std::fmt;
+
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -46,6 +48,24 @@ pub enum Scope {
     EveryNode,
 }
 
+/// The version that introduced an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// The panel's.
+    Panel(&'static str),
+    /// That of this plugin, for those that it adds.
+    Ours(&'static str),
+}
+
+impl fmt::Display for Since {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panel(version) => to.write_str(version),
+            Self::Ours(version) => write!(to, "mail-smtp2 {version}"),
+        }
+    }
+}
+
 /// One action.
 #[derive(Debug)]
 pub struct Row {
@@ -53,8 +73,8 @@ pub struct Row {
     pub name: &'static str,
     /// What it does, in the page's words.
     pub about: &'static str,
-    /// The panel's version that introduced it; `None` for those that this plugin adds.
-    pub since: Option<&'static str>,
+    /// Which version introduced it.
+    pub since: Since,
     /// Where it waits.
     pub lane: Lane,
     /// Whom it is for.
@@ -74,7 +94,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "isRunning",
         about: "Checks if the service is running or not.",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Read,
         scope: Scope::Here,
         inputs: &[],
@@ -85,7 +105,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "isRunningOnNode",
         about: "Checks if the service is running on a specific node (Clustering only).",
-        since: Some("4.3.0-290"),
+        since: Since::Panel("4.3.0-290"),
         lane: Lane::Read,
         scope: Scope::OneNode("isRunning"),
         inputs: &["node_id"],
@@ -96,7 +116,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "listGeneralName",
         about: "Lists the \"normal\" name - ie \"web server\" instead of \"httpd\".",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Constant,
         scope: Scope::Here,
         inputs: &[],
@@ -107,7 +127,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "listPortNumbers",
         about: "Lists a string of the port numbers that this service uses, comma-separated.",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Read,
         scope: Scope::Here,
         inputs: &[],
@@ -118,7 +138,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "listPortNumbersArray",
         about: "Lists array of port numbers and ranges that this service uses.",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Read,
         scope: Scope::Here,
         inputs: &[],
@@ -129,7 +149,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "listRequiredPermissions",
         about: "Lists an array of permissions required to control the service.",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Constant,
         scope: Scope::Here,
         inputs: &[],
@@ -140,7 +160,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "listServiceInfo",
         about: "Lists the service name, ports, page, and status.",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Read,
         scope: Scope::Here,
         inputs: &[],
@@ -151,7 +171,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "listServiceName",
         about: "Lists the service name - ie \"httpd\" instead of \"web server\".",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Constant,
         scope: Scope::Here,
         inputs: &[],
@@ -162,7 +182,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "listServicePage",
         about: "Lists the page that controls the service.",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Constant,
         scope: Scope::Here,
         inputs: &[],
@@ -173,7 +193,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "restart",
         about: "Restarts the service.",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Change,
         scope: Scope::EveryNodeIfAsked,
         inputs: &["cascade_to_nodes"],
@@ -184,7 +204,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "restartOnNode",
         about: "Restarts the service on a specific node (Clustering only).",
-        since: Some("4.3.0-290"),
+        since: Since::Panel("4.3.0-290"),
         lane: Lane::Change,
         scope: Scope::OneNode("restart"),
         inputs: &["node_id"],
@@ -195,7 +215,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "start",
         about: "Starts the service.",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Change,
         scope: Scope::EveryNodeIfAsked,
         inputs: &["cascade_to_nodes"],
@@ -206,7 +226,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "startOnNode",
         about: "Starts the service on a specific node (Clustering only).",
-        since: Some("4.3.0-290"),
+        since: Since::Panel("4.3.0-290"),
         lane: Lane::Change,
         scope: Scope::OneNode("start"),
         inputs: &["node_id"],
@@ -217,7 +237,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "stop",
         about: "Stops the service.",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Change,
         scope: Scope::EveryNodeIfAsked,
         inputs: &["cascade_to_nodes"],
@@ -228,7 +248,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "stopOnNode",
         about: "Stops the service on a specific node (Clustering only).",
-        since: Some("4.3.0-290"),
+        since: Since::Panel("4.3.0-290"),
         lane: Lane::Change,
         scope: Scope::OneNode("stop"),
         inputs: &["node_id"],
@@ -239,7 +259,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "update",
         about: "Change the auth settings for the alternate port SMTP server.",
-        since: Some("4.2.0-260"),
+        since: Since::Panel("4.2.0-260"),
         lane: Lane::Change,
         scope: Scope::EveryNodeIfAsked,
         inputs: &["alternate_smtp_port", "auth_mode", "cascade_to_nodes"],
@@ -250,7 +270,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "queryUpdate",
         about: "Answers what update would start from: the settings as they are.",
-        since: None,
+        since: Since::Ours("1.0.0"),
         lane: Lane::Read,
         scope: Scope::Here,
         inputs: &[],
@@ -261,7 +281,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "queryNodes",
         about: "Answers what runs on every node of the cluster, and whether it differs from what runs here.",
-        since: None,
+        since: Since::Ours("1.0.0"),
         lane: Lane::Read,
         scope: Scope::EveryNode,
         inputs: &[],
@@ -272,7 +292,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "queryStatus",
         about: "Answers what is, and why: whether it runs, the reason, the mail server, the last change.",
-        since: None,
+        since: Since::Ours("1.1.0"),
         lane: Lane::Read,
         scope: Scope::Here,
         inputs: &[],
@@ -283,7 +303,7 @@ pub static TABLE: [Row; 20] = [
     Row {
         name: "queryHistory",
         about: "Answers the latest changes, the newest first.",
-        since: None,
+        since: Since::Ours("1.1.0"),
         lane: Lane::Read,
         scope: Scope::Here,
         inputs: &["limit", "failed"],

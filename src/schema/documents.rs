@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;
 use super::{examples, problems};
-use crate::action::{PERMISSION, Row};
+use crate::action::{PERMISSION, Row, Since};
 use crate::wire::status;
 
 /// The schema of an action's input.
@@ -34,10 +34,11 @@ pub fn payload(row: &Row, dialect: &Dialect) -> Value {
 
 /// Since when, and what the host has to check.
 pub fn provenance(row: &Row) -> String {
-    match row.since {
-        Some(since) => format!("Since panel version {since}. Requires the permission {PERMISSION}."),
-        None => format!("An addition of mail-smtp2. Requires the permission {PERMISSION}."),
-    }
+    let since = match row.since {
+        Since::Panel(version) => format!("Since panel version {version}"),
+        added @ Since::Ours(_) => format!("An addition of {added}"),
+    };
+    format!("{since}. Requires the permission {PERMISSION}.")
 }
 
 fn named(mut members: Map<String, Value>, kind: &str, row: &Row, dialect: &Dialect) -> Value {

@@ -62,7 +62,7 @@ fn method(row: &Row) -> Value {
         "result": { "name": "envelope", "schema": component(&documents::title(row, "result")) },
         "examples": examples::of(row).map(pairing).collect::<Vec<_>>(),
         "x-permission": PERMISSION,
-        "x-since": row.since.unwrap_or("mail-smtp2 1.0.0"),
+        "x-since": row.since.to_string(),
     })
 }
 

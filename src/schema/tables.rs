@@ -50,7 +50,7 @@ pub fn actions() -> String {
             row.about,
             code(row.inputs, ", "),
             code(&payloads(row), " or "),
-            row.since.unwrap_or("mail-smtp2"),
+            row.since,
         );
     }
     text

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use mail_smtp2::action::{Scope, TABLE};
+use mail_smtp2::action::{Scope, Since, TABLE};
 use mail_smtp2::schema::dialect::{DRAFT_2020_12, Dialect};
 use mail_smtp2::schema::{documents, files, openrpc};
 
@@ -119,8 +119,10 @@ fn every_document_says_since_when_and_with_which_permission() {
     for (name, document) in all().filter(|(name, _)| name != "envelope") {
         let about = text(&document, "description");
         let row = TABLE.iter().find(|row| name.ends_with(&format!("/{}", row.name))).unwrap();
-        let since =
-            row.since.map_or("An addition of mail-smtp2.".into(), |v| format!("Since panel version {v}."));
+        let since = match row.since {
+            Since::Panel(version) => format!("Since panel version {version}."),
+            Since::Ours(version) => format!("An addition of mail-smtp2 {version}."),
+        };
         assert!(
             about.contains(&since) && about.contains("Requires the permission EMAIL."),
             "{name}: {about}"
