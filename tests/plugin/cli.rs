@@ -6,7 +6,7 @@ use super::support::process::is_root;
 use super::support::sandbox::{NOBODY, Sandbox, kill_listeners};
 use super::support::smtp::{is_closed, is_open};
 use super::support::terminal::Terminal;
-use super::support::{ACTIONS, PATIENCE, TLS_YES, eventually, names_number, skip, status, within};
+use super::support::{ACTIONS, PATIENCE, TLS_YES, eventually, names_number, program, skip, status, within};
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
@@ -226,7 +226,7 @@ fn a_configuration_that_cannot_be_read_is_told() {
     let sandbox = Sandbox::new();
     let folder = sandbox.base().join("folder");
     fs::create_dir(&folder).unwrap();
-    let launch = Launch::of(Path::new(env!("CARGO_BIN_EXE_mail-smtp2"))).arg("--config").arg(&folder);
+    let launch = Launch::of(&program()).arg("--config").arg(&folder);
     assert_refuses_to_begin(launch.args(&["--mta", "sandbox"]), &folder);
 }
 

@@ -7,7 +7,7 @@
 pub(crate) mod systemd;
 
 use super::support::process::{alive, as_pid, name};
-use super::support::{PATIENCE, eventually, skip, within as poll};
+use super::support::{PATIENCE, eventually, program, skip, within as poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use std::ffi::OsStr;
@@ -154,7 +154,7 @@ impl Node {
         let mut command = workshop.command("unshare");
         command.args(["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]);
         command.args(["--propagation", "private", "bash", "-c", include_str!("node.sh"), "node"]);
-        command.arg(&workshop.folder).args([env!("CARGO_BIN_EXE_mail-smtp2"), "mail.lab.test"]);
+        command.arg(&workshop.folder).arg(program()).arg("mail.lab.test");
         let mut holder = Held::spawn(command);
         let said = holder.hear();
         assert_eq!(said, "ready", "the node does not boot:\n{}", holder.complaint());

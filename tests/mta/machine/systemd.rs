@@ -5,7 +5,7 @@
 
 use super::{Held, Recipe, Unit, Workshop, entering, only_child, within};
 use crate::support::process::alive;
-use crate::support::{PATIENCE, eventually};
+use crate::support::{PATIENCE, eventually, program};
 use nix::sched::{CloneFlags, setns};
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions};
@@ -45,7 +45,7 @@ impl Machine {
             include_str!("systemd.sh"),
             "machine",
         ]);
-        command.arg(&workshop.folder).args([env!("CARGO_BIN_EXE_mail-smtp2"), &name]);
+        command.arg(&workshop.folder).arg(program()).arg(&name);
         let holder = Mutex::new(Held::spawn(command));
         let machine =
             Self { recipe: workshop.recipe, holder, init: AtomicU32::new(0), last_id: AtomicU32::new(0) };

@@ -14,11 +14,19 @@ pub(crate) mod terminal;
 
 use serde_json::{Value, json};
 use std::io::Write;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test calls it a hang: more than a change and its rollback together.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The program under test: the one that was built with the tests, or the one that `MAIL_SMTP2_PROGRAM` names, such as a
+/// package's.
+pub(crate) fn program() -> PathBuf {
+    let given = std::env::var_os("MAIL_SMTP2_PROGRAM").filter(|path| !path.is_empty());
+    given.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_mail-smtp2")), PathBuf::from)
+}
 
 /// The two values of `auth_mode`.
 pub(crate) const TLS_YES: &str = "auth_yes/tls_yes";

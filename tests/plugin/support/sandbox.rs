@@ -47,7 +47,7 @@ impl Sandbox {
     pub(crate) fn with_config(toml: &str) -> Self {
         let base = tempfile::Builder::new().prefix("mail-smtp2-test-").tempdir().unwrap();
         fs::set_permissions(base.path(), Permissions::from_mode(0o700)).unwrap();
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_mail-smtp2"));
+        let program = super::program();
         let sandbox = Self { base, program, user: None, ports: Mutex::default() };
         DirBuilder::new().mode(0o700).create(sandbox.temporary()).unwrap();
         write_new(&sandbox.config(), toml.as_bytes());
@@ -87,7 +87,7 @@ impl Sandbox {
         sandbox.program = sandbox.base.path().join("mail-smtp2");
         // By a process that ends: a file that is open for writing, be it in what another test just forks, cannot run.
         let mut copy = std::process::Command::new("cp");
-        assert!(copy.arg(env!("CARGO_BIN_EXE_mail-smtp2")).arg(&sandbox.program).status().unwrap().success());
+        assert!(copy.arg(super::program()).arg(&sandbox.program).status().unwrap().success());
         for path in
             [sandbox.base.path().to_owned(), sandbox.config(), sandbox.temporary(), sandbox.program.clone()]
         {
