@@ -149,11 +149,11 @@ fn a_new_action_breaks_nobody() {
 }
 
 #[test]
-fn a_new_status_number_breaks_readers() {
-    let mut after = current();
-    let numbers = &mut after.get_mut(Path::new("envelope.json")).unwrap()["properties"]["status"]["enum"];
-    numbers.as_array_mut().unwrap().push(json!(599));
-    assert_eq!(broken(&classified(&current(), &after)), [Side::Readers]);
+fn a_status_number_that_is_new_breaks_no_reader() {
+    for (path, document) in current().iter().filter(|(path, _)| path.ends_with("envelope.json")) {
+        let newer = json!({ "status": 599, "payload": "something that nobody knows yet" });
+        assert!(jsonschema::is_valid(document, &newer), "{}", path.display());
+    }
 }
 
 #[test]
