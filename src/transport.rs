@@ -150,6 +150,9 @@ impl Session {
             Frame::BadHeader => {
                 fault(out, Refusal::NotJson, "Parse error: a header block without Content-Length")
             }
+            Frame::CutShort => {
+                fault(out, Refusal::NotJson, "Parse error: the input ended before the message did")
+            }
         }
         if out.len() > FLUSH {
             self.flush(out);

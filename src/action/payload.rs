@@ -126,7 +126,8 @@ pub fn ports_array(_: &mut SchemaGenerator) -> Schema {
         // Without a title of its own, typify has no name for its type.
         "items": { "title": "PortNumber", "anyOf": [
             { "type": "integer", "minimum": 1, "maximum": 65535 },
-            { "type": "string", "enum": [""] },
+            // As an enum of the empty string, generators of OpenRPC would have a name of nothing to write.
+            { "type": "string", "maxLength": 0 },
         ] },
         "minItems": 1,
         "maxItems": 1,

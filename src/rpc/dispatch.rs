@@ -106,7 +106,7 @@ impl Dispatch {
                 Some(row) => row.lane,
                 None => Lane::Constant,
             },
-            Item::Invalid(..) => Lane::Constant,
+            Item::Reply | Item::Invalid(..) => Lane::Constant,
         }
     }
 
@@ -162,6 +162,7 @@ impl Dispatch {
                     out.truncate(start);
                 }
             }
+            Item::Reply => {}
             Item::Invalid(id, fault) => {
                 error(out, *id, Refusal::Invalid, &format!("Invalid request: {fault}"))
             }

@@ -52,8 +52,11 @@ pub fn admit(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> 
 /// What no schema would see: doubled members, too many positions.
 pub fn normalise(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> {
     let Some(text) = params else { return Ok(json!({})) };
-    let value =
-        strict::parse(text).map_err(|e| vec![FieldFault::new("params", "unreadable", e.to_string())])?.value;
+    let unheld = |error| {
+        let message = format!("cannot be held: {}", strict::what(&error));
+        vec![FieldFault::new("params", "unreadable", message)]
+    };
+    let value = strict::parse(text).map_err(unheld)?.value;
     let members = named(row, value)?;
     if members.is_empty() {
         return Ok(json!({}));

@@ -2,13 +2,15 @@
 //!
 //! Answers for: what is a valid request and what is not, with the id kept as the bytes it came in (jsonrpsee's own
 //! id type knows neither negative nor fractional numbers). Does not know: which methods exist, what parameters mean.
-//! Text that is not JSON is [`NotJson`] as a whole; one bad member of a batch is only that member's fault.
+//! Text that is not JSON, or too deep, is [`NotJson`] as a whole, with the place in the message; one bad member of a batch is
+//! only that member's fault, and so is JSON that cannot be held (half a surrogate pair, 1e400), which is left to whoever
+//! wants it.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::strict;
@@ -35,6 +37,8 @@ pub enum Message<'a> {
 pub enum Item<'a> {
     /// A valid request.
     Call(Call<'a>),
+    /// A reply: nobody's request. It is not answered, or a host that feeds our replies back to us would never be done.
+    Reply,
     /// Anything else, with the id if one was to be seen.
     Invalid(Option<&'a str>, Fault),
 }
@@ -86,64 +90,116 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The text is not JSON, or not UTF-8, or nested too deeply (-32700).
-#[derive(Debug, thiserror::Error)]
-pub enum NotJson {
-    /// Bytes that are no UTF-8.
-    #[error("not UTF-8")]
-    Utf8(#[from] std::str::Utf8Error),
-    /// Text that is no JSON that we read.
-    #[error(transparent)]
-    Syntax(#[from] serde_json::Error),
+/// The text is not JSON, or not UTF-8, or nested too deeply (-32700); and where in the message.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} at line {line} column {column}")]
+pub struct NotJson {
+    /// What is wrong.
+    pub what: String,
+    /// The line in the message, from 1.
+    pub line: usize,
+    /// The byte in that line, from 1.
+    pub column: usize,
+}
+
+impl NotJson {
+    /// At a byte of the message.
+    fn at(message: &[u8], at: usize, what: impl Into<String>) -> Self {
+        let before = &message[..at.min(message.len())];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let column =
+            1 + before.len() - before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        Self { what: what.into(), line, column }
+    }
+
+    /// In a part of the message.
+    fn within(message: &[u8], part: &str, error: &serde_json::Error) -> Self {
+        let lines = part.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len);
+        let inside = lines.sum::<usize>() + error.column().saturating_sub(1);
+        Self::at(message, offset(message, part) + inside, strict::what(error))
+    }
+}
+
+/// Where a part of the message stands in it.
+fn offset(message: &[u8], part: &str) -> usize {
+    (part.as_ptr() as usize).saturating_sub(message.as_ptr() as usize)
 }
 
 /// Takes one message apart.
 ///
 /// # Errors
 /// [`NotJson`] for the message as a whole.
-pub fn parse(bytes: &[u8]) -> Result<Message<'_>, NotJson> {
-    let text = std::str::from_utf8(bytes)?.trim_matches([' ', '\t', '\r', '\n']);
+pub fn parse(message: &[u8]) -> Result<Message<'_>, NotJson> {
+    let text =
+        std::str::from_utf8(message).map_err(|e| NotJson::at(message, e.valid_up_to(), "not UTF-8"))?;
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
     if !text.starts_with('[') {
-        return Ok(Message::One(item(text)?));
+        return Ok(Message::One(item(message, text)?));
     }
-    let elements: Elements<'_> = serde_json::from_str(text)?;
+    let elements: Elements<'_> = read(message, text)?;
     if elements.too_many {
         return Ok(Message::BadBatch(Fault::LongBatch));
     }
-    let items = elements.first.into_iter().map(|raw| item(raw.get())).collect::<Result<Vec<_>, _>>()?;
+    let items =
+        elements.first.into_iter().map(|raw| item(message, raw.get())).collect::<Result<Vec<_>, _>>()?;
     Ok(if items.is_empty() { Message::BadBatch(Fault::EmptyBatch) } else { Message::Batch(items) })
 }
 
-fn item(text: &str) -> Result<Item<'_>, NotJson> {
+/// Reads a part of the message.
+fn read<'a, T: serde::Deserialize<'a>>(message: &[u8], part: &'a str) -> Result<T, NotJson> {
+    serde_json::from_str(part).map_err(|error| NotJson::within(message, part, &error))
+}
+
+fn item<'a>(message: &[u8], text: &'a str) -> Result<Item<'a>, NotJson> {
+    let deep = |part| NotJson::at(message, offset(message, part), "nested too deeply");
     if !text.starts_with('{') {
-        strict::parse(text)?;
-        return Ok(Item::Invalid(None, Fault::NotAnObject));
+        let raw: &RawValue = read(message, text)?;
+        return if strict::is_too_deep(raw.get()) {
+            Err(deep(text))
+        } else {
+            Ok(Item::Invalid(None, Fault::NotAnObject))
+        };
     }
-    let members: Members<'_> = serde_json::from_str(text)?;
-    Ok(members.judge())
+    let members: Members<'_> = read(message, text)?;
+    match members.deep {
+        Some(raw) => Err(deep(raw.get())),
+        None => Ok(members.judge()),
+    }
 }
 
 /// The members of a request object that mean something, as they came.
 #[derive(Debug, Default)]
 struct Members<'a> {
-    jsonrpc: Option<Text<'a>>,
+    jsonrpc: Option<&'a RawValue>,
     id: Option<&'a RawValue>,
-    method: Option<Text<'a>>,
+    method: Option<&'a RawValue>,
     params: Option<&'a RawValue>,
+    /// It has what only a reply has.
+    replies: bool,
+    /// What is nested too deeply.
+    deep: Option<&'a RawValue>,
     doubled: bool,
     doubled_id: bool,
 }
 
 impl<'a> Members<'a> {
-    /// A raw value was only skipped over; what is in it is read here, once.
-    fn read<E: Error>(&mut self, raw: &'a RawValue) -> Result<&'a RawValue, E> {
+    /// A raw value was only skipped over; what is in it is looked at here, once. What cannot be held is not an error: whoever
+    /// wants it finds that out.
+    fn look(&mut self, raw: &'a RawValue) -> &'a RawValue {
         if raw.get().starts_with(['{', '[']) {
-            self.doubled |= strict::parse(raw.get()).map_err(E::custom)?.doubled;
+            match strict::parse(raw.get()) {
+                Ok(read) => self.doubled |= read.doubled,
+                Err(_) if strict::is_too_deep(raw.get()) => self.deep = Some(raw),
+                Err(_) => {}
+            }
         }
-        Ok(raw)
+        raw
     }
 
     fn judge(self) -> Item<'a> {
+        if self.replies && self.method.is_none() {
+            return Item::Reply;
+        }
         // An id that is named twice is no id.
         let id = self.id.map(RawValue::get).filter(|_| !self.doubled_id);
         if id.is_some_and(|id| !matches!(id.as_bytes()[0], b'"' | b'-' | b'n' | b'0'..=b'9')) {
@@ -152,10 +208,10 @@ impl<'a> Members<'a> {
         if self.doubled {
             return Item::Invalid(id, Fault::Doubled);
         }
-        if self.jsonrpc.and_then(|text| text.0).is_none_or(|version| version != "2.0") {
+        if self.jsonrpc.and_then(string).is_none_or(|version| version != "2.0") {
             return Item::Invalid(id, Fault::Version);
         }
-        let Some(method) = self.method.and_then(|text| text.0) else {
+        let Some(method) = self.method.and_then(string) else {
             return Item::Invalid(id, Fault::Method);
         };
         let params = match self.params.map(RawValue::get) {
@@ -167,60 +223,10 @@ impl<'a> Members<'a> {
     }
 }
 
-/// A value that should be a string: `None` when it is something else, borrowed where it has no escapes.
-#[derive(Debug)]
-struct Text<'a>(Option<Cow<'a, str>>);
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON value")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Some(Cow::Borrowed(text))))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Some(Cow::Owned(text.to_owned()))))
-            }
-
-            fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_bool<E: Error>(self, _: bool) -> Result<Text<'de>, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_u64<E: Error>(self, _: u64) -> Result<Text<'de>, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_i64<E: Error>(self, _: i64) -> Result<Text<'de>, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_f64<E: Error>(self, _: f64) -> Result<Text<'de>, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'de>, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Text(None))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Text(None))
-            }
-        }
-        deserializer.deserialize_any(Any)
-    }
+/// The string that a value is, borrowed where it has no escapes; `None` where it is something else, or cannot be held.
+fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let text = raw.get();
+    serde_json::from_str(text).map(Cow::Borrowed).or_else(|_| serde_json::from_str(text).map(Cow::Owned)).ok()
 }
 
 impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
@@ -236,67 +242,29 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Members::default();
                 let mut others = HashSet::new();
-                while let Some(name) = map.next_key::<Name>()? {
-                    let again = match name {
-                        Name::Jsonrpc => members.jsonrpc.replace(map.next_value()?).is_some(),
-                        Name::Method => members.method.replace(map.next_value()?).is_some(),
-                        Name::Id => {
-                            let again = {
-                                let id = members.read(map.next_value()?)?;
-                                members.id.replace(id).is_some()
-                            };
-                            members.doubled_id |= again;
-                            again
-                        }
-                        Name::Params => {
-                            let params = members.read(map.next_value()?)?;
-                            members.params.replace(params).is_some()
-                        }
-                        Name::Other(name) => {
-                            members.read::<A::Error>(map.next_value()?)?;
-                            !others.insert(name)
+                while let Some(name) = map.next_key::<&RawValue>()? {
+                    let value = members.look(map.next_value()?);
+                    let name = string(name).unwrap_or(Cow::Borrowed(name.get()));
+                    let place = match &*name {
+                        "jsonrpc" => &mut members.jsonrpc,
+                        "method" => &mut members.method,
+                        "id" => &mut members.id,
+                        "params" => &mut members.params,
+                        other => {
+                            members.replies |= matches!(other, "result" | "error");
+                            members.doubled |= !others.insert(name);
+                            continue;
                         }
                     };
-                    members.doubled |= again;
+                    if place.replace(value).is_some() {
+                        members.doubled = true;
+                        members.doubled_id |= name == "id";
+                    }
                 }
                 Ok(members)
             }
         }
         deserializer.deserialize_map(Object)
-    }
-}
-
-/// The name of a member; the four that we know without a copy.
-#[derive(Debug)]
-enum Name {
-    Jsonrpc,
-    Id,
-    Method,
-    Params,
-    Other(Box<str>),
-}
-
-impl<'de> serde::Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Name;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member's name")
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<Name, E> {
-                Ok(match name {
-                    "jsonrpc" => Name::Jsonrpc,
-                    "id" => Name::Id,
-                    "method" => Name::Method,
-                    "params" => Name::Params,
-                    other => Name::Other(other.into()),
-                })
-            }
-        }
-        deserializer.deserialize_str(Text)
     }
 }
 
@@ -349,7 +317,7 @@ mod tests {
     fn id_of(text: &str) -> Option<&str> {
         match one(text) {
             Item::Call(call) => call.id,
-            Item::Invalid(..) => panic!("invalid: {text}"),
+            other => panic!("{other:?}: {text}"),
         }
     }
 
@@ -408,6 +376,48 @@ mod tests {
             assert!(parse(text.as_bytes()).is_err(), "{}", &text[..text.len().min(40)]);
         }
         assert!(parse(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_held_is_its_own_requests_business() {
+        for params in [r#"{"a":"\ud800"}"#, "[1e400]", r#"{"\udfff":1}"#] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"x","params":{params}}}"#);
+            assert_eq!(
+                one(&text),
+                Item::Call(Call { id: Some("7"), method: "x".into(), params: Some(params) })
+            );
+            let batch = format!(r#"[{{"jsonrpc":"2.0","id":1,"method":"y"}},{text},"\ud800"]"#);
+            let Message::Batch(items) = parse(batch.as_bytes()).unwrap() else { panic!("{batch}") };
+            assert!(matches!(&items[..2], [Item::Call(_), Item::Call(_)]), "{items:?}");
+            assert_eq!(items[2], Item::Invalid(None, Fault::NotAnObject));
+        }
+        let text = r#"{"jsonrpc":"2.0","id":7,"method":"\ud800"}"#;
+        assert_eq!(one(text), Item::Invalid(Some("7"), Fault::Method));
+        let text = r#"{"jsonrpc":"2.0","id":"\ud800","method":"x","\ud800":1e400}"#;
+        assert_eq!(id_of(text), Some(r#""\ud800""#));
+    }
+
+    #[test]
+    fn a_reply_is_nobodys_request() {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{"status":0}}"#,
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}"#,
+        ] {
+            assert_eq!(one(text), Item::Reply, "{text}");
+        }
+        let text = r#"{"jsonrpc":"2.0","id":1,"method":"x","result":1}"#;
+        assert_eq!(id_of(text), Some("1"));
+    }
+
+    #[test]
+    fn a_fault_is_told_with_its_place_in_the_message() {
+        let place = |text: &[u8]| parse(text).unwrap_err().to_string();
+        assert_eq!(place(b"{x}"), "key must be a string at line 1 column 2");
+        assert_eq!(place(b"  {x}"), "key must be a string at line 1 column 4");
+        assert_eq!(place(b"[{},\n {x}]"), "key must be a string at line 2 column 3");
+        assert_eq!(place(b"{\n\"a\xff\"}"), "not UTF-8 at line 2 column 3");
+        let deep = format!("[{{}},\n{{\"a\":{}1{}}}]", "[".repeat(300), "]".repeat(300));
+        assert_eq!(place(deep.as_bytes()), "nested too deeply at line 2 column 6");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Answers for: finding messages in bytes that arrive in any portions, the size limit, which of the two framings a
 //! session speaks (its first bytes decide). Does not know: what is in a message, or any file descriptor. A message
-//! over the limit is reported once and skipped; after a header that is none the search goes on at the next line.
+//! over the limit is reported once and skipped; after a header that is none the search goes on at the next line. A byte order
+//! mark before the first message is nothing.
 
 use memchr::{memchr, memmem};
 
@@ -24,6 +25,8 @@ pub enum Frame<'a> {
     TooBig,
     /// A header block without a usable `Content-Length`.
     BadHeader,
+    /// A header block or its message, which the end of the input has cut short.
+    CutShort,
 }
 
 /// The most that a header block may hold.
@@ -32,6 +35,8 @@ const HEADER_LIMIT: usize = 8 * 1024;
 const LEAST: usize = 4 * 1024;
 /// What a read asks for at the most.
 const MOST: usize = 64 * 1024;
+/// What some editors and hosts put before the first character of a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// The name that tells the framings apart.
 const CONTENT: &[u8] = b"content-";
 
@@ -50,6 +55,8 @@ pub struct Decoder {
     /// How far the search for a line's end has come.
     scanned: usize,
     skip: Skip,
+    /// The place of a byte order mark has been passed.
+    marked: bool,
 }
 
 /// What is thrown away before the next message.
@@ -66,7 +73,7 @@ impl Decoder {
     /// For messages of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         let (framing, buffer, skip) = (None, Vec::new(), Skip::Nothing);
-        Self { framing, limit, buffer, start: 0, end: 0, portion: LEAST, scanned: 0, skip }
+        Self { framing, limit, buffer, start: 0, end: 0, portion: LEAST, scanned: 0, skip, marked: false }
     }
 
     /// Room for the next read, 4 to 64 KiB.
@@ -110,11 +117,16 @@ impl Decoder {
 
     /// What is left when the input has ended: an unterminated line is a message.
     pub fn finish(&mut self) -> Option<(Frame<'_>, Framing)> {
-        if self.framing == Some(Framing::Headers) || self.skip != Skip::Nothing {
-            return None;
-        }
         let rest = self.start..self.end;
         self.start = self.end;
+        if self.skip != Skip::Nothing {
+            // It has been reported.
+            return None;
+        }
+        if self.framing == Some(Framing::Headers) {
+            let is_cut = !self.buffer[rest].trim_ascii().is_empty();
+            return is_cut.then_some((Frame::CutShort, Framing::Headers));
+        }
         let line = self.buffer[rest].trim_ascii();
         let frame = if line.len() > self.limit { Frame::TooBig } else { Frame::Message(line) };
         (!line.is_empty()).then_some((frame, Framing::Lines))
@@ -123,8 +135,19 @@ impl Decoder {
     /// The first bytes decide; `None` while there are too few.
     fn recognise(&mut self) -> Option<Framing> {
         // Blanks before the first message are nothing to wait with.
-        let blank = self.buffer[self.start..self.end].iter().take_while(|b| b.is_ascii_whitespace()).count();
-        self.start += blank;
+        let blanks = |bytes: &[u8]| bytes.iter().take_while(|b| b.is_ascii_whitespace()).count();
+        self.start += blanks(&self.buffer[self.start..self.end]);
+        if !self.marked {
+            let head = &self.buffer[self.start..self.end];
+            if head.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(head) {
+                return None;
+            }
+            self.marked = true;
+            if head.starts_with(BYTE_ORDER_MARK) {
+                self.start += BYTE_ORDER_MARK.len();
+                self.start += blanks(&self.buffer[self.start..self.end]);
+            }
+        }
         let head = &self.buffer[self.start..self.end];
         if head.is_empty() {
             return None;
@@ -323,6 +346,28 @@ mod tests {
             let bytes =
                 [&b"Content-Length: 50\r\n\r\n"[..], &[b'x'; 50], b"Content-Length: 3\r\n\r\n{1}"].concat();
             assert_eq!(frames(&bytes, 10, step), ["TooBig", "{1}"], "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_header_or_a_body_that_the_end_cuts_short_is_reported() {
+        for bytes in [&b"Content-Length: 3\r\n\r\n{1"[..], b"Content-Length: 3\r\n\r\n", b"Content-Length: 3"]
+        {
+            for step in [1, 5, 100] {
+                assert_eq!(frames(bytes, 10, step), ["CutShort"], "{}", String::from_utf8_lossy(bytes));
+            }
+        }
+        assert_eq!(frames(b"Content-Length: 3\r\n\r\n{1}\r\n", 10, 100), ["{1}"]);
+        assert_eq!(frames(b"Content-Length: 30\r\n\r\n{1}", 10, 100), ["TooBig"]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_first_message_is_nothing() {
+        for step in [1, 2, 100] {
+            assert_eq!(frames(b"\xEF\xBB\xBF{1}\n\xEF\xBB\xBF{2}\n", 10, step), ["{1}", "\u{FEFF}{2}"]);
+            assert_eq!(frames(b"\n\xEF\xBB\xBF\nContent-Length: 3\n\n{1}", 10, step), ["{1}"]);
+            assert_eq!(frames(b"\xEF\xBB\xBF", 10, step), Vec::<String>::new());
+            assert_eq!(frames(b"\xEF\xBB", 10, step), ["\u{FFFD}"]);
         }
     }
 

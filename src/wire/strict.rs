@@ -31,6 +31,36 @@ pub fn parse(text: &str) -> Result<Strict, serde_json::Error> {
     Ok(Strict { value, doubled: doubled.get() })
 }
 
+/// How deep values may stand in each other, as serde_json counts them.
+const DEPTH: usize = 127;
+
+/// Whether a JSON text is too deep to be read, and not for another reason.
+pub fn is_too_deep(text: &str) -> bool {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let mut bytes = text.bytes();
+    let mut in_string = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if in_string => drop(bytes.next()),
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest > DEPTH
+}
+
+/// What is wrong, without the place, which is one in the text that was read.
+pub fn what(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).map(str::to_owned).unwrap_or(text)
+}
+
 /// One value somewhere in the text.
 struct Node<'f>(&'f Cell<bool>);
 
@@ -128,6 +158,22 @@ mod tests {
     fn too_deep_is_an_error() {
         assert!(parse(&"[".repeat(200_000)).is_err());
         assert!(parse(&format!("{}{}", "[".repeat(200), "]".repeat(200))).is_err());
+    }
+
+    #[test]
+    fn too_deep_is_told_from_what_cannot_be_held() {
+        for depth in [100, 127, 128, 200] {
+            let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            assert_eq!(is_too_deep(&text), parse(&text).is_err(), "{depth}");
+        }
+        for text in [r#"["\ud800"]"#, "1e400", r#"["[[\"[[[",1e400]"#] {
+            assert!(parse(text).is_err() && !is_too_deep(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_a_place() {
+        assert_eq!(what(&parse("[1e400]").unwrap_err()), "number out of range");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::support::plugin::{Framing, Plugin, notification, request};
 use super::support::process::{alive, listeners, memory};
 use super::support::sandbox::Sandbox;
 use super::support::smtp::is_closed;
-use super::support::{PATIENCE, TLS_YES, eventually, fault, repetitions, seed};
+use super::support::{PATIENCE, TLS_YES, eventually, fault, repetitions, seed, status};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -178,16 +178,18 @@ fn bad_utf8_is_a_parse_error() {
 }
 
 #[test]
-fn half_a_surrogate_pair_gets_an_answer() {
+fn half_a_surrogate_pair_is_its_own_requests_fault() {
     let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();
     for half in [r"\ud800", r"\udc00", r"\ud800\ud800", r"\ud800x"] {
         plugin.send(format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"update","params":{{"auth_mode":"{half}"}}}}"#
         ));
-        plugin.receive();
-        plugin.send(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{half}"}}"#));
-        plugin.receive();
+        let reply = plugin.receive();
+        assert_eq!((&reply["id"], status(&reply["result"])), (&json!(1), 11), "{half}: {reply}");
+        plugin.send(format!(r#"{{"jsonrpc":"2.0","id":2,"method":"{half}"}}"#));
+        let reply = plugin.receive();
+        assert_eq!((&reply["id"], fault(&reply)), (&json!(2), -32600), "{half}: {reply}");
     }
     plugin.assert_answers();
 }

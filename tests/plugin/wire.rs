@@ -267,7 +267,6 @@ fn what_is_json_and_no_request_is_an_invalid_request() {
             (r#"{"jsonrpc":"2.0","id":4,"method":1}"#, json!(4)),
             (r#"{"jsonrpc":"2.0","id":"5","method":null}"#, json!("5")),
             (r#"{"jsonrpc":"2.0","id":6,"method":["listServiceName"]}"#, json!(6)),
-            (r#"{"jsonrpc":"2.0","id":7,"result":true}"#, json!(7)),
         ],
     );
 }
@@ -419,6 +418,33 @@ fn header_framing_takes_a_message_of_several_lines() {
     let mut plugin = sandbox.launch().framing(Framing::Headers).spawn();
     plugin.send("{\n  \"jsonrpc\": \"2.0\",\r\n  \"id\": 1,\n  \"method\": \"listServiceName\"\n}\n");
     assert_eq!(plugin.receive()["result"]["payload"], "smtp2");
+}
+
+#[test]
+fn a_framed_message_that_the_end_cuts_short_is_answered() {
+    let sandbox = Sandbox::new();
+    let plugin = sandbox.launch().framing(Framing::Headers).spawn();
+    plugin.send_raw("Content-Length: 100\r\n\r\n{\"jsonrpc\":");
+    let ending = plugin.end();
+    assert_eq!(ending.values().iter().map(fault).collect::<Vec<_>>(), [-32700]);
+    assert_eq!(ending.status.code(), Some(0));
+}
+
+#[test]
+fn a_byte_order_mark_before_the_first_message_is_skipped() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    plugin.send_raw(format!("\u{feff}{}\n", request(1, "listServiceName", Value::Null)));
+    assert_eq!(plugin.receive()["result"]["payload"], "smtp2");
+}
+
+#[test]
+fn replies_that_are_fed_back_are_not_answered() {
+    let sandbox = Sandbox::new();
+    let plugin = sandbox.plugin();
+    plugin.send(r#"{"jsonrpc":"2.0","id":1,"result":{"status":0,"payload":"smtp2"}}"#);
+    plugin.send(r#"[{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}]"#);
+    assert_eq!(plugin.end().replies.len(), 0);
 }
 
 #[test]

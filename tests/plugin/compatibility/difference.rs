@@ -148,8 +148,13 @@ fn listed(value: Option<&Value>) -> BTreeSet<String> {
 fn branches(value: Option<&Value>) -> BTreeSet<String> {
     let bare = |branch: &Value| {
         let members = branch.as_object().into_iter().flatten();
-        let told: Vec<_> = members.filter(|(name, _)| !ANNOTATIONS.contains(&name.as_str())).collect();
-        format!("{told:?}")
+        let told = members.filter(|(name, _)| !ANNOTATIONS.contains(&name.as_str()));
+        // The empty string alone has two spellings.
+        let spelt = |(name, value): (&String, &Value)| match (name.as_str(), value) {
+            ("enum", value) if *value == serde_json::json!([""]) => ("maxLength".to_owned(), 0.into()),
+            _ => (name.clone(), value.clone()),
+        };
+        format!("{:?}", told.map(spelt).collect::<Vec<_>>())
     };
     value.and_then(Value::as_array).into_iter().flatten().map(bare).collect()
 }
