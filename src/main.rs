@@ -239,6 +239,7 @@ impl Program {
             choice,
             lock_wait: config.deadlines.lock,
             change: config.deadlines.change,
+            node: config::own_id(&config),
         };
         let host: Arc<dyn Host> = Arc::new(Local::default());
         let service = Service::new(host, mta::all(config.mta.qmail.0.clone(), sandbox), options);

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use super::listing::read;
 use crate::change::Service;
-use crate::change::history::Record;
+use crate::change::history::{Origin, Record};
+use crate::sys::Who;
 use crate::wire::envelope::Envelope;
 
 /// How many are answered, unless told otherwise.
@@ -44,6 +45,44 @@ pub struct Change {
     pub duration_ms: u64,
     /// Its input.
     pub input: Map<String, Value>,
+    /// The id of its request: a string as it is, a number as it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The node that asked for it, as it calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The node that did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The plugin that did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<Process>,
+    /// The host, which had started that plugin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Process>,
+    /// How often that plugin had refused input since its line before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
+    pub refused: Option<u64>,
+}
+
+/// A process, as it was then.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Process {
+    /// Its id.
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub pid: i32,
+    /// Its user.
+    #[schemars(range(min = 0, max = 4_294_967_295_u64))]
+    pub uid: u32,
+    /// The name of its program.
+    pub program: String,
+}
+
+impl From<Who> for Process {
+    fn from(Who { pid, uid, program }: Who) -> Self {
+        Self { pid, uid, program }
+    }
 }
 
 impl From<Record> for Change {
@@ -55,7 +94,22 @@ impl From<Record> for Change {
             other => Map::from_iter([("action".to_owned(), other)]),
         };
         let (time, action, sentence) = (record.time, record.action, record.outcome);
-        Self { time, action, status: record.status, sentence, duration_ms: record.duration_ms, input }
+        let Origin { request, from, node, plugin, host, refused } = record.origin;
+        let (plugin, host) = (plugin.map(Process::from), host.map(Process::from));
+        Self {
+            time,
+            action,
+            status: record.status,
+            sentence,
+            duration_ms: record.duration_ms,
+            input,
+            request,
+            from,
+            node,
+            plugin,
+            host,
+            refused: Some(refused).filter(|count| *count > 0),
+        }
     }
 }
 
@@ -68,7 +122,9 @@ pub fn payload(generator: &mut SchemaGenerator) -> Schema {
         "examples": [[{
             "time": "2026-11-28T09:30:12.345Z", "action": "start", "status": 409,
             "sentence": "port 587 is held by nginx (pid 812); nothing was changed, the alternate SMTP server is not running",
-            "duration_ms": 41, "input": {}
+            "duration_ms": 41, "input": {}, "request": "7", "node": "node1.example.com",
+            "plugin": { "pid": 4711, "uid": 0, "program": "mail-smtp2" },
+            "host": { "pid": 4650, "uid": 0, "program": "php-fpm" }
         }]],
     })
 }

@@ -1,4 +1,4 @@
-//! What has happened, a line each: `<state-dir>/history.jsonl`.
+//! What has happened, a line each: `<state-dir>/history.jsonl`, and a shorter one in the machine's own log.
 //!
 //! A history that cannot be written is logged and holds nothing up: the change itself is proven by then. At 1 MiB the file
 //! is put aside as `history.jsonl.1` (schema/README.md, "How a change is made", step 8).
@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::error::ChangeError;
 use super::settings::Settings;
 use super::site::Site;
-use crate::sys::{FileError, Host};
-use crate::wire::text::chain;
+use crate::sys::{FileError, Host, Severity, Who};
+use crate::wire::text::{chain, printable};
 
 /// The name of the file, and that of the one that was put aside.
 pub(super) const FILES: [&str; 2] = ["history.jsonl", "history.jsonl.1"];
@@ -39,6 +39,52 @@ pub struct Record {
     pub outcome: String,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
+    /// Who asked for it, and who did it.
+    #[serde(flatten)]
+    pub origin: Origin,
+}
+
+/// Where a change came from. What is not known, or was not written down by the version that wrote the line, is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The id of its request: a string as it is, a number as it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The node that asked for it, as it calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// This node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The plugin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<Who>,
+    /// The host, which has started the plugin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Who>,
+    /// How often this plugin has refused input since its last line.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub refused: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Something that has just ended.
+pub(super) struct Ended<'a> {
+    /// When it began.
+    pub(super) began: SystemTime,
+    /// Which action.
+    pub(super) action: &'a str,
+    /// Its input.
+    pub(super) input: Value,
+    /// The settings before.
+    pub(super) before: Option<Settings>,
+    /// The status number.
+    pub(super) status: u16,
+    /// The sentence.
+    pub(super) outcome: String,
 }
 
 impl Record {
@@ -50,6 +96,28 @@ impl Record {
     /// The duration in the history's unit.
     pub(super) fn duration(began: SystemTime, now: SystemTime) -> u64 {
         now.duration_since(began).unwrap_or(Duration::ZERO).as_millis() as u64
+    }
+
+    fn severity(&self) -> Severity {
+        match self.status {
+            0 => Severity::Info,
+            521 => Severity::Error,
+            _ => Severity::Warning,
+        }
+    }
+
+    /// As the machine's own log has it: what, how it ended, and on whose behalf.
+    fn line(&self) -> String {
+        let mut line = format!("{}: {} {}", self.action, self.status, self.outcome);
+        let Origin { request, from, node, host, .. } = &self.origin;
+        let host = host.as_ref().map(|it| format!("{} (pid {}, uid {})", it.program, it.pid, it.uid));
+        let told = [("request", request), ("from", from), ("node", node), ("host", &host)];
+        for (name, what) in told {
+            if let Some(what) = what {
+                line += &format!("; {name} {what}");
+            }
+        }
+        printable(line)
     }
 
     /// Appends it, putting a full history aside first.
@@ -124,17 +192,13 @@ pub(super) fn latest(
     Ok(found)
 }
 
-/// Writes the line of something that began at `began` and has just ended.
-pub(super) fn record(
-    site: &Site,
-    began: SystemTime,
-    action: &str,
-    input: Value,
-    before: Option<Settings>,
-    status: u16,
-    outcome: String,
-) {
-    let now = site.host.now();
+/// Writes the line of something that has just ended, and tells the machine's own log.
+pub(super) fn record(site: &Site, asked: Origin, ended: Ended<'_>) {
+    let (host, Ended { began, action, input, before, status, outcome }) = (&*site.host, ended);
+    let now = host.now();
+    let shown = |who: Who| Who { program: printable(&who.program), ..who };
+    let (plugin, starter) = (host.ourselves().map(shown), host.starter().map(shown));
+    let node = Some(site.options.node.clone());
     let record = Record {
         time: Record::time(now),
         action: action.to_owned(),
@@ -144,8 +208,10 @@ pub(super) fn record(
         status,
         outcome,
         duration_ms: Record::duration(began, now),
+        origin: Origin { node, plugin, host: starter, ..asked },
     };
-    record.append(&*site.host, &site.options.state_dir);
+    host.say(record.severity(), &record.line());
+    record.append(host, &site.options.state_dir);
 }
 
 #[cfg(test)]
@@ -163,7 +229,25 @@ mod tests {
             status: 0,
             outcome: "Success".into(),
             duration_ms: 1,
+            origin: Origin::default(),
         }
+    }
+
+    #[test]
+    fn the_machines_log_says_on_whose_behalf() {
+        let host = Who { pid: 812, uid: 33, program: "php-fpm".into() };
+        let (request, node) = (Some("a\n1".into()), Some("node1".into()));
+        let origin = Origin { request, node, host: Some(host), ..Origin::default() };
+        let done = Record { origin, ..record("start") };
+        assert_eq!(done.line(), "start: 0 Success; request a 1; node node1; host php-fpm (pid 812, uid 33)");
+    }
+
+    #[test]
+    fn a_line_of_1_0_0_is_read() {
+        let text = r#"{"time":"t","action":"start","input":{},"before":null,"after":null,"status":0,"outcome":"Success","duration_ms":1}"#;
+        let line: Record = serde_json::from_str(text).unwrap();
+        assert_eq!(line.origin, Origin::default());
+        assert_eq!(serde_json::to_string(&line).unwrap(), text);
     }
 
     #[test]

@@ -29,11 +29,13 @@ mod verb;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 
 pub use error::{ChangeError, Failure};
+use history::{Ended, Origin};
 use settings::Settings;
 use site::Site;
 pub use site::{Choice, Options};
@@ -43,19 +45,34 @@ use crate::mta::Mta;
 use crate::sys::Host;
 use crate::wire::envelope::Envelope;
 
-/// The alternate SMTP service of this machine.
+/// The alternate SMTP service of this machine, on somebody's behalf.
 #[derive(Debug)]
 pub struct Service {
-    site: Site,
-    sighting: live::Sighting,
-    watch: watch::Watch,
+    site: Arc<Site>,
+    sighting: Arc<live::Sighting>,
+    watch: Arc<watch::Watch>,
+    /// How often input was refused since the last line of the history.
+    refused: Arc<AtomicU64>,
+    asked: Origin,
 }
 
 impl Service {
     /// The service on `host`, run by one of `mtas`.
     pub fn new(host: Arc<dyn Host>, mtas: Vec<Box<dyn Mta>>, options: Options) -> Self {
-        let (sighting, watch) = Default::default();
-        Self { site: Site::new(host, mtas, options), sighting, watch }
+        let (sighting, watch, refused, asked) = Default::default();
+        Self { site: Arc::new(Site::new(host, mtas, options)), sighting, watch, refused, asked }
+    }
+
+    /// The same service, for what this one asks for: the history says so.
+    pub fn on_behalf_of(&self, asked: Origin) -> Self {
+        let Self { site, sighting, watch, refused, .. } = self;
+        let (site, sighting) = (Arc::clone(site), Arc::clone(sighting));
+        Self { site, sighting, watch: Arc::clone(watch), refused: Arc::clone(refused), asked }
+    }
+
+    /// Counts an input that was refused: of those the history has no line, but their number.
+    pub fn note_refusal(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The settings as they are now; `None` on a machine that was never configured.
@@ -93,14 +110,17 @@ impl Service {
 
     /// Carries out one change and answers with the panel's envelope.
     pub fn change(&self, verb: Verb, input: &Value) -> Envelope {
-        let site = &self.site;
+        let site = &*self.site;
         let began = site.host.now();
         let before = site.settings().ok().flatten();
         let result = transaction::run(site, verb);
         let envelope = match &result {
             Ok(()) => Envelope::done(Value::Null),
             Err(failure) => match &*failure.error {
-                ChangeError::Refused(faults) => return Envelope::refused(faults),
+                ChangeError::Refused(faults) => {
+                    self.note_refusal();
+                    return Envelope::refused(faults);
+                }
                 _ => Envelope::failed(failure.status(), failure.told(&self.state()), failure.problem()),
             },
         };
@@ -113,7 +133,10 @@ impl Service {
         let outcome = envelope.payload.as_str().unwrap_or_default().to_owned();
         let status = envelope.status.number();
         tracing::info!(action = verb.name(), status, outcome, "change");
-        history::record(site, began, verb.name(), input.clone(), before, status, outcome);
+        let input = input.clone();
+        let refused = self.refused.swap(0, Ordering::Relaxed);
+        let asked = Origin { refused, ..self.asked.clone() };
+        history::record(site, asked, Ended { began, action: verb.name(), input, before, status, outcome });
         envelope
     }
 
@@ -150,7 +173,8 @@ impl Service {
             Err(failure) => (failure.status().number(), failure.sentence()),
         };
         tracing::warn!(outcome, "the machine was rebooted");
-        history::record(site, began, recover::ACTION, "start".into(), before, status, outcome);
+        let (action, input) = (recover::ACTION, "start".into());
+        history::record(site, Origin::default(), Ended { began, action, input, before, status, outcome });
     }
 
     /// Looks after the listener of this plugin's last change, if it is time to; says when it will be time again. `None`:

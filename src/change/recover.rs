@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::error::{ChangeError, Failure, Undone};
-use super::history;
+use super::history::{self, Ended, Origin};
 use super::journal::{self, Intent};
 use super::site::Site;
 use super::{remove, settings, undo};
@@ -80,7 +80,9 @@ pub(super) fn end_interrupted(site: &Site, _: &Lock) -> Result<(), Failure> {
         Err(failure) => (failure.status().number(), failure.sentence()),
     };
     tracing::warn!(action = intent.action, outcome, "a change was interrupted");
-    history::record(site, began, ACTION, intent.action.into(), intent.before, status, outcome);
+    let (input, before) = (intent.action.into(), intent.before);
+    let ended = Ended { began, action: ACTION, input, before, status, outcome };
+    history::record(site, Origin::default(), ended);
     done.map(|_| ())
 }
 

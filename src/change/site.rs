@@ -41,6 +41,8 @@ pub struct Options {
     pub lock_wait: Duration,
     /// How long a change may take, from the lock; a rollback as long again.
     pub change: Duration,
+    /// What this machine is called in its cluster.
+    pub node: String,
 }
 
 /// The settings as they were read last, and by which stamp.

@@ -8,7 +8,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::history;
+use super::history::{self, Ended, Origin};
 use super::journal::Intent;
 use super::live::Sighting;
 use super::settings::Settings;
@@ -96,7 +96,12 @@ fn note_end(site: &Site, watched: &Watched) {
     );
     tracing::warn!(outcome, "the listener has ended");
     let (before, status) = (Some(watched.settings.clone()), Status::Unavailable.number());
-    history::record(site, watched.began, "watch", watched.verb.name().into(), before, status, outcome);
+    let (began, input) = (watched.began, watched.verb.name().into());
+    history::record(
+        site,
+        Origin::default(),
+        Ended { began, action: "watch", input, before, status, outcome },
+    );
 }
 
 fn primary_runs(site: &Site, kind: Kind) -> Result<bool, MtaError> {

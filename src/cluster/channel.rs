@@ -74,7 +74,8 @@ impl Channel {
         };
         let channel = Arc::new(Self { input, state: Mutex::new(state), news: Condvar::new() });
         // An empty pipe takes it at once; if ssh is gone already, the listener learns why.
-        let _ = channel.input.send(&message::request(GREETING, DISCOVER, &json!({})), Deadline::after(GRACE));
+        let _ =
+            channel.input.send(&message::request(GREETING, DISCOVER, &json!({}), ""), Deadline::after(GRACE));
         let listener = Arc::clone(&channel);
         std::thread::Builder::new()
             .name("node".into())
@@ -99,7 +100,7 @@ impl Channel {
         self.lock().over
     }
 
-    /// Asks, and waits for the answer; `patience` is the span that `deadline` came from.
+    /// Asks as the node `from`, and waits for the answer; `patience` is the span that `deadline` came from.
     ///
     /// # Errors
     /// No answer, why, and whether the request may have been carried out.
@@ -107,6 +108,7 @@ impl Channel {
         &self,
         method: &str,
         params: &Value,
+        from: &str,
         deadline: Deadline,
         patience: Duration,
     ) -> Result<Reply, Lost> {
@@ -122,7 +124,7 @@ impl Channel {
         let id = state.last;
         state.asked.insert(id, None);
         drop(state);
-        let said = self.input.send(&message::request(id, method, params), deadline);
+        let said = self.input.send(&message::request(id, method, params, from), deadline);
         // A line that was not taken whole is not answered: what counts is why.
         let until = if said.is_ok() { deadline } else { deadline.within(GRACE) };
         let answered = |state: &State| state.asked.get(&id).is_none_or(Option::is_some);

@@ -73,7 +73,7 @@ impl Cluster {
 
     /// What is asked of a node.
     pub(super) fn ask<'a>(&'a self, action: &'a str, input: &'a Value, lane: Lane) -> Ask<'a> {
-        Ask { action, input, lane, patience: self.patience, environment: &self.environment }
+        Ask { action, input, lane, from: &self.own, patience: self.patience, environment: &self.environment }
     }
 
     /// The deadline of a node that is asked now.

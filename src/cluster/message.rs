@@ -53,9 +53,9 @@ struct Info {
     version: String,
 }
 
-/// A request as it goes to the node.
-pub fn request(id: u64, method: &str, params: &Value) -> Vec<u8> {
-    let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+/// A request as it goes to the node, from the one that is called so.
+pub fn request(id: u64, method: &str, params: &Value, from: &str) -> Vec<u8> {
+    let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params, "from": from });
     format!("{request}\n").into_bytes()
 }
 
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_request_is_one_line() {
-        let line = request(7, "update", &json!({ "auth_mode": "a\nb" }));
+        let line = request(7, "update", &json!({ "auth_mode": "a\nb" }), "node1");
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
         assert!(line.ends_with(b"\n"));
     }

@@ -60,6 +60,8 @@ pub struct Ask<'a> {
     pub input: &'a Value,
     /// Whether it changes something there.
     pub lane: Lane,
+    /// The node that asks.
+    pub from: &'a str,
     /// How long the node may take, opening included; the deadline is made of it.
     pub patience: Duration,
     /// What ssh is given of our environment.
@@ -112,7 +114,7 @@ impl Node {
     }
 
     fn exchange(&self, ask: &Ask<'_>, deadline: Deadline) -> Result<Reply, Lost> {
-        let on = |channel: &Channel| channel.ask(ask.action, ask.input, deadline, ask.patience);
+        let on = |channel: &Channel| channel.ask(ask.action, ask.input, ask.from, deadline, ask.patience);
         let channel = self.channel(ask.environment).map_err(Lost::unsent)?;
         let in_use = channel.version().is_some();
         match on(&channel) {

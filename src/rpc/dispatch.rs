@@ -19,6 +19,7 @@ use jsonrpsee_types::{ErrorObject, Id, Params};
 
 use super::module::{Plugin, module};
 use crate::action::{self, Lane, Row};
+use crate::change::history::Origin;
 use crate::schema::admit::admit;
 use crate::wire::call::{Call, DISCOVER, Item, Message};
 use crate::wire::reply;
@@ -198,13 +199,25 @@ impl Dispatch {
             let known = format!("Method not found: {}; {DISCOVER} lists all", printable(&*call.method));
             return error(out, call.id, Refusal::Unknown, &known);
         };
-        let run = || callback(Id::Null, Params::new(call.params), usize::MAX, Extensions::new());
+        let mut asked = Extensions::new();
+        if action::find(&call.method).is_some_and(|row| row.lane == Lane::Change) {
+            // Of what only looks nothing is written down.
+            asked.insert(origin(call));
+        }
+        let run = || callback(Id::Null, Params::new(call.params), usize::MAX, asked.clone());
         let response = catch_unwind(AssertUnwindSafe(run));
         match response.as_ref().ok().and_then(tail) {
             Some(tail) => reply::write(out, call.id, tail),
             None => error(out, call.id, Refusal::Internal, "Internal error"),
         }
     }
+}
+
+/// On whose behalf a request is.
+fn origin(call: &Call<'_>) -> Origin {
+    let text = |id: &str| serde_json::from_str::<String>(id).unwrap_or_else(|_| id.to_owned());
+    let request = call.id.map(|id| printable(text(id)));
+    Origin { request, from: call.from.as_deref().map(printable), ..Origin::default() }
 }
 
 /// The part of jsonrpsee's response that stands behind its id.

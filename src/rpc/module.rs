@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::action::TABLE;
 use crate::change::Service;
+use crate::change::history::Origin;
 use crate::cluster::members::Cluster;
 use crate::schema::{admit, openrpc};
 use crate::wire::call::DISCOVER;
@@ -32,10 +33,17 @@ pub struct Plugin {
 pub fn module(plugin: Arc<Plugin>) -> Result<RpcModule<Plugin>, RegisterMethodError> {
     let mut module = RpcModule::from_arc(plugin);
     for row in &TABLE {
-        module.register_method(row.name, move |params, plugin, _| -> RpcResult<Envelope> {
-            Ok(match admit::admit(row, params.as_str()) {
-                Ok(input) => plugin.cluster.run(&plugin.service, row, input),
-                Err(faults) => Envelope::refused(&faults),
+        module.register_method(row.name, move |params, plugin, asked| -> RpcResult<Envelope> {
+            let input = match admit::admit(row, params.as_str()) {
+                Ok(input) => input,
+                Err(faults) => {
+                    plugin.service.note_refusal();
+                    return Ok(Envelope::refused(&faults));
+                }
+            };
+            Ok(match asked.get::<Origin>() {
+                Some(asked) => plugin.cluster.run(&plugin.service.on_behalf_of(asked.clone()), row, input),
+                None => plugin.cluster.run(&plugin.service, row, input),
             })
         })?;
     }

@@ -13,8 +13,9 @@ use std::time::{Duration, SystemTime};
 use super::command::{Command, CommandError, Output};
 use super::deadline::Deadline;
 use super::files::{self, EditLock, Entry, FileError, Lock, LockError, Meta, Stamp};
+use super::journal::Severity;
 use super::net::Socket;
-use super::process::{Process, SightError};
+use super::process::{Process, SightError, Who};
 use super::signal::Signal;
 use super::smtp::{Dialogue, Question, Reply, SmtpError};
 use super::sockets::{Held, SocketError};
@@ -74,6 +75,10 @@ pub trait View: Debug + Send + Sync {
     fn processes(&self, programs: &[&Path], homes: &[&Path]) -> Result<Vec<Process>, SightError>;
     /// Whether a process is root's or one of these users'.
     fn is_of(&self, pid: i32, users: &[u32]) -> bool;
+    /// Who we are ourselves.
+    fn ourselves(&self) -> Option<Who>;
+    /// Who has started us.
+    fn starter(&self) -> Option<Who>;
     /// The parent of a process; `None` once it is gone.
     fn parent(&self, pid: i32) -> Option<i32>;
     /// Whether a process sees the same network, and `file` as the same file, as we do: see [`together`](super::process::together).
@@ -122,6 +127,9 @@ pub trait Host: View {
     /// Writes into a FIFO in one go, without ever waiting; `false` where nobody reads it, or there is none. No bytes
     /// ask as [`View::is_read`] does.
     fn feed(&self, fifo: &Path, bytes: &[u8]) -> Result<bool, FileError>;
+
+    /// Says a line to the machine's own log; see [`journal`](super::journal). Recordings have none.
+    fn say(&self, _: Severity, _line: &str) {}
 
     // Commands and signals.
     /// Runs a control command to its end, or kills its process group at the deadline.

@@ -11,8 +11,9 @@ use super::command::{self, Command, CommandError, Output};
 use super::deadline::Deadline;
 use super::files::{self, EditLock, Entry, FileError, Lock, LockError, Meta, Stamp};
 use super::host::{Host, View};
+use super::journal::{self, Severity};
 use super::net::Socket;
-use super::process::{self, Process, SightError};
+use super::process::{self, Process, SightError, Who};
 use super::signal::{self, Signal};
 use super::smtp::{self, Dialogue, Question, Reply, SmtpError};
 use super::sockets::{self, Held, SocketError};
@@ -94,6 +95,14 @@ impl View for Local {
         process::belongs_to(pid, users)
     }
 
+    fn ourselves(&self) -> Option<Who> {
+        process::who(std::process::id().cast_signed())
+    }
+
+    fn starter(&self) -> Option<Who> {
+        process::who(process::parent(std::process::id().cast_signed())?)
+    }
+
     fn parent(&self, pid: i32) -> Option<i32> {
         process::parent(pid)
     }
@@ -116,6 +125,10 @@ impl View for Local {
 }
 
 impl Host for Local {
+    fn say(&self, severity: Severity, line: &str) {
+        journal::say(severity, line);
+    }
+
     fn sleep(&self, span: Duration) {
         std::thread::sleep(span);
     }

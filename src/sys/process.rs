@@ -11,6 +11,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// A process, as `proc_pid_stat(5)` and `proc_pid_exe(5)` show it. Pid and start time together name it for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -23,6 +25,26 @@ pub struct Process {
     pub exe: Option<PathBuf>,
     /// Its name (`comm`), at most 15 bytes that it chose itself: any byte may be in it. Escape it before showing it.
     pub name: String,
+}
+
+/// A process as a record names it: who it was, when nobody can look any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// Its id.
+    pub pid: i32,
+    /// Its real user.
+    pub uid: u32,
+    /// Its name, which it chose itself: escape it before showing it.
+    pub program: String,
+}
+
+/// Who the process `pid` is; `None` once it is gone.
+pub fn who(pid: i32) -> Option<Who> {
+    let program = process(pid)?.name;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let uid = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(Who { pid, uid, program })
 }
 
 /// What the process `pid` is. `None` if it is gone, which a zombie is too.

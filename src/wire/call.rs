@@ -52,6 +52,8 @@ pub struct Call<'a> {
     pub method: Cow<'a, str>,
     /// The text of the parameters, an object or an array; `None` when absent or null.
     pub params: Option<&'a str>,
+    /// The node that asks on its host's behalf, as it calls itself: a member of ours.
+    pub from: Option<Cow<'a, str>>,
 }
 
 /// Why something is no valid request (-32600).
@@ -174,6 +176,7 @@ struct Members<'a> {
     id: Option<&'a RawValue>,
     method: Option<&'a RawValue>,
     params: Option<&'a RawValue>,
+    from: Option<&'a RawValue>,
     /// It has what only a reply has.
     replies: bool,
     /// What is nested too deeply.
@@ -219,7 +222,7 @@ impl<'a> Members<'a> {
             Some(text) if text.starts_with(['{', '[']) => Some(text),
             Some(_) => return Item::Invalid(id, Fault::Params),
         };
-        Item::Call(Call { id, method, params })
+        Item::Call(Call { id, method, params, from: self.from.and_then(string) })
     }
 }
 
@@ -250,6 +253,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
                         "method" => &mut members.method,
                         "id" => &mut members.id,
                         "params" => &mut members.params,
+                        "from" => &mut members.from,
                         other => {
                             members.replies |= matches!(other, "result" | "error");
                             members.doubled |= !others.insert(name);
@@ -367,7 +371,10 @@ mod tests {
     #[test]
     fn a_method_may_be_written_with_escapes() {
         let text = r#"{"jsonrpc":"2.0","id":7,"method":"\u0073tart"}"#;
-        assert_eq!(one(text), Item::Call(Call { id: Some("7"), method: "start".into(), params: None }));
+        assert_eq!(
+            one(text),
+            Item::Call(Call { id: Some("7"), method: "start".into(), params: None, from: None })
+        );
     }
 
     #[test]
@@ -384,7 +391,7 @@ mod tests {
             let text = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"x","params":{params}}}"#);
             assert_eq!(
                 one(&text),
-                Item::Call(Call { id: Some("7"), method: "x".into(), params: Some(params) })
+                Item::Call(Call { id: Some("7"), method: "x".into(), params: Some(params), from: None })
             );
             let batch = format!(r#"[{{"jsonrpc":"2.0","id":1,"method":"y"}},{text},"\ud800"]"#);
             let Message::Batch(items) = parse(batch.as_bytes()).unwrap() else { panic!("{batch}") };

@@ -79,6 +79,15 @@ fn what_a_node_tells_programs_is_passed_through_as_far_as_it_is_fit_to_be_shown(
 }
 
 #[test]
+fn a_node_writes_down_who_has_asked_it() {
+    let cluster = Simulated::of(["plugin"]);
+    cluster.plugin().succeed("stopOnNode", on_node(2));
+    let path = cluster.here().base().join("home/nodes/2/history.jsonl");
+    let line: Value = serde_json::from_str(std::fs::read_to_string(path).unwrap().trim_end()).unwrap();
+    assert_eq!((&line["action"], &line["from"]), (&json!("stop"), &json!("node1")), "{line}");
+}
+
+#[test]
 fn a_node_that_is_not_reached_has_a_reason_and_words() {
     let cluster = Simulated::of(["refused"]);
     let answer = cluster.plugin().call("isRunningOnNode", on_node(2));

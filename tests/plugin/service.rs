@@ -914,6 +914,27 @@ fn a_line_of_the_history_says_when_what_from_to_how_and_how_long() {
 }
 
 #[test]
+fn a_line_of_the_history_says_who_asked_and_who_did_it() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    sandbox.configure(&mut plugin, TLS_YES);
+    for id in [json!("an id"), json!(7)] {
+        plugin.send_request(id, "start", Value::Null);
+        assert_eq!(plugin.receive()["result"], success());
+    }
+    let history = sandbox.history();
+    let requests: Vec<&Value> = history[1..].iter().map(|line| &line["request"]).collect();
+    assert_eq!(requests, ["an id", "7"]);
+    for line in history {
+        assert_eq!(line["plugin"]["pid"], plugin.pid(), "{line}");
+        assert_eq!(line["plugin"]["program"], "mail-smtp2", "{line}");
+        assert_eq!(line["host"]["pid"], std::process::id(), "{line}");
+        assert_eq!(line["host"]["uid"], line["plugin"]["uid"], "{line}");
+        assert!(line["node"].is_string() && line["from"].is_null(), "{line}");
+    }
+}
+
+#[test]
 fn the_history_holds_the_input_of_a_change() {
     let sandbox = Sandbox::new();
     let port = sandbox.configure(&mut sandbox.plugin(), TLS_OPTIONAL);
@@ -941,6 +962,8 @@ fn refused_input_is_no_change_and_not_in_the_history() {
     assert_eq!(status(&plugin.call("update", json!({"alternate_smtp_port": 0}))), 11);
     assert_eq!(status(&plugin.call("stop", json!({"colour": 1}))), 11);
     assert_eq!(sandbox.history(), before);
+    plugin.succeed("stop", Value::Null);
+    assert_eq!(sandbox.history().last().map(|line| &line["refused"]), Some(&json!(2)), "it is counted");
 }
 
 #[test]

@@ -103,6 +103,7 @@ impl Case {
             choice: if sandbox { Choice::Only(Kind::Sandbox) } else { Choice::Auto },
             lock_wait: Duration::from_secs(10),
             change: Duration::from_secs_f64(deadline),
+            node: "node1.example.com".to_owned(),
         }
     }
 }

@@ -13,7 +13,7 @@ use mail_smtp2::sys::smtp::{Heard, Upgrade};
 use mail_smtp2::sys::{
     Asked, Command, CommandError, Deadline, Dialogue, EditLock, Ended, FileError, Held, Host, Layer, Lock,
     LockError, Meta, Output, Process, Question, Reply, SightError, Signal, SmtpError, Socket, SocketError,
-    Stamp, View,
+    Stamp, View, Who,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -446,6 +446,14 @@ impl View for Recorded {
     fn is_of(&self, _: i32, _: &[u32]) -> bool {
         // Nobody else works on a machine that is being recorded.
         true
+    }
+
+    fn ourselves(&self) -> Option<Who> {
+        Some(Who { pid: OURSELVES, uid: 0, program: "mail-smtp2".to_owned() })
+    }
+
+    fn starter(&self) -> Option<Who> {
+        None
     }
 
     fn parent(&self, _: i32) -> Option<i32> {
