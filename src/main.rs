@@ -24,6 +24,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use config::MtaKind;
+use mail_smtp2::action::{self, Lane};
 use mail_smtp2::change::{Choice, Options, Service, Verb};
 use mail_smtp2::cluster::fanout::Progress;
 use mail_smtp2::cluster::members::{self, Cluster};
@@ -202,6 +203,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// JSON-RPC's number for what is not JSON.
+const NOT_JSON: i32 = -32700;
+
 /// What the flags and the configuration come to.
 struct Program {
     plugin: Arc<Plugin>,
@@ -294,15 +298,20 @@ impl Program {
 
     fn call(self, action: &str, json: Option<&str>) -> ExitCode {
         if let Some(Err(error)) = json.map(serde_json::from_str::<&RawValue>) {
-            return complain(&format!("the parameters are not JSON: {}", printable(error.to_string())), 2);
+            return not_json(&error);
         }
         let params = json.map(|json| format!(",\"params\":{json}")).unwrap_or_default();
         let name = serde_json::Value::from(action);
         let request = format!("{{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":{name}{params}}}");
         let message = match call::parse(request.as_bytes()) {
             Ok(message) => message,
-            Err(error) => return complain(&format!("the parameters are not JSON: {}", chain(&error)), 2),
+            Err(error) => return not_json(&error),
         };
+        if action::find(action).is_some_and(|row| row.lane == Lane::Change)
+            && let Err(error) = inherited::outlive_terminal()
+        {
+            return complain(&format!("SIGHUP, SIGINT and SIGTERM: {error}"), 1);
+        }
         let dispatch = match Dispatch::new(Arc::clone(&self.plugin)) {
             Ok(dispatch) => dispatch,
             Err(error) => return complain(&error.to_string(), 1),
@@ -321,7 +330,7 @@ impl Program {
                     .is_ok_and(|envelope: Envelope| envelope.status != Status::Done);
                 print(&format!("{result}\n"), ExitCode::from(u8::from(failed)))
             }
-            Ok(Reply { error: Some(error), .. }) => complain(&printable(error.message), 2),
+            Ok(Reply { error: Some(error), .. }) => fault(error.get()),
             _ => complain("there was no answer", 1),
         }
     }
@@ -354,6 +363,9 @@ impl Program {
     }
 
     fn remove(self) -> ExitCode {
+        if let Err(error) = inherited::outlive_terminal() {
+            return complain(&format!("SIGHUP, SIGINT and SIGTERM: {error}"), 1);
+        }
         if self.plugin.service.awaits_recovery() {
             self.plugin.service.recover();
         }
@@ -372,12 +384,28 @@ impl Program {
 struct Reply<'a> {
     #[serde(borrow)]
     result: Option<&'a RawValue>,
-    error: Option<Fault>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(serde::Deserialize)]
 struct Fault {
     message: String,
+}
+
+/// Parameters that are none.
+fn not_json(error: &dyn std::error::Error) -> ExitCode {
+    let message = format!("Parse error: the parameters are not JSON: {}", printable(error.to_string()));
+    fault(&serde_json::json!({ "code": NOT_JSON, "message": message }).to_string())
+}
+
+/// The error object that a host would be answered with: on stdout as it would come, on stderr for people.
+fn fault(error: &str) -> ExitCode {
+    let printed = print(&format!("{{\"error\":{error}}}\n"), ExitCode::from(2));
+    if let Ok(Fault { message }) = serde_json::from_str(error) {
+        complain(&printable(message), 2);
+    }
+    printed
 }
 
 fn schema(dir: &Path, check: bool) -> ExitCode {

@@ -2,11 +2,14 @@
 //! exit codes, `call`, `schema`, `remove`, a bad configuration, paths that may not be trusted, a terminal.
 
 use super::support::plugin::{Killed, Launch, Run, request, wait, well_formed};
-use super::support::process::is_root;
+use super::support::process::{as_pid, holds_open, is_root};
 use super::support::sandbox::{NOBODY, Sandbox, kill_listeners};
 use super::support::smtp::{is_closed, is_open};
 use super::support::terminal::Terminal;
-use super::support::{ACTIONS, PATIENCE, TLS_YES, eventually, names_number, program, skip, status, within};
+use super::support::{
+    ACTIONS, PATIENCE, TLS_YES, eventually, names_number, program, skip, status, success, within,
+};
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
@@ -309,13 +312,19 @@ fn a_call_that_fails_prints_the_envelope_and_exits_otherwise() {
 
 #[test]
 fn a_call_of_an_unknown_action_is_no_success() {
-    assert_ne!(run(&["call", "noSuchAction"]).code, Some(0));
+    let run = run(&["call", "noSuchAction"]);
+    let said: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &said["error"]["code"]), (Some(2), &json!(-32601)), "{}", run.stdout);
+    assert!(run.stderr.starts_with("mail-smtp2: Method not found: noSuchAction"), "{}", run.stderr);
 }
 
 #[test]
 fn a_call_with_bad_json_is_no_success() {
     for json in ["{", "5", r#"{"a":{"b":1,"b":2}}"#] {
-        assert_ne!(run(&["call", "isRunning", json]).code, Some(0), "{json}");
+        let run = run(&["call", "isRunning", json]);
+        assert_ne!(run.code, Some(0), "{json}");
+        let said: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!((run.stdout.lines().count(), said["error"]["code"].is_i64()), (1, true), "{json}: {said}");
     }
 }
 
@@ -331,6 +340,25 @@ fn calls_do_the_whole_job() {
     assert!(is_open(port));
     assert_eq!(sandbox.launch().args(&["call", "stop"]).run().code, Some(0));
     assert!(is_closed(port));
+}
+
+#[test]
+fn a_change_that_was_called_outlives_its_terminal() {
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+        let sandbox = Sandbox::new();
+        let lock = sandbox.hold_lock();
+        let settings = json!({"alternate_smtp_port": sandbox.port(), "auth_mode": TLS_YES}).to_string();
+        let mut command = sandbox.launch().args(&["call", "update", &settings]).command();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        eventually(PATIENCE, "the change waits for the lock", || holds_open(child.id(), &sandbox.lock()));
+        kill(as_pid(child.id()), signal).unwrap();
+        drop(lock);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{signal}: {said}");
+        assert_eq!(serde_json::from_str::<Value>(&said).unwrap(), success(), "{signal}");
+    }
 }
 
 #[test]
