@@ -244,6 +244,7 @@ impl Program {
             lock_wait: config.deadlines.lock,
             change: config.deadlines.change,
             node: config::own_id(&config),
+            rehearsal: if in_sandbox { config.sandbox.rehearsal() } else { Default::default() },
         };
         let host: Arc<dyn Host> = Arc::new(Local::default());
         let service = Service::new(host, mta::all(config.mta.qmail.0.clone(), sandbox), options);

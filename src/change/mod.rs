@@ -18,6 +18,7 @@ mod plan;
 mod ports;
 mod prove;
 mod recover;
+pub mod rehearsal;
 mod remove;
 pub mod settings;
 mod site;
@@ -41,9 +42,10 @@ use site::Site;
 pub use site::{Choice, Options};
 pub use verb::Verb;
 
-use crate::mta::Mta;
+use crate::mta::{Kind, Mta};
 use crate::sys::Host;
 use crate::wire::envelope::Envelope;
+use crate::wire::text::chain;
 
 /// The alternate SMTP service of this machine, on somebody's behalf.
 #[derive(Debug)]
@@ -106,6 +108,30 @@ impl Service {
     pub fn history(&self, limit: usize, failed: bool) -> Result<Vec<history::Record>, ChangeError> {
         let (host, state_dir) = (&*self.site.host, &self.site.options.state_dir);
         Ok(history::latest(host, state_dir, limit, |record| !failed || record.status != 0)?)
+    }
+
+    /// Takes as much longer over a change as is rehearsed.
+    pub fn rehearse_delay(&self) {
+        self.site.host.sleep(self.site.options.rehearsal.delay);
+    }
+
+    /// The failure of this action, where one is rehearsed.
+    pub fn rehearse_failure(&self, action: &str) -> Option<Envelope> {
+        let scene = self.site.options.rehearsal.of(action)?;
+        let sentence = format!("{}, {}", scene.sentence(), self.state());
+        Some(Envelope::failed(scene.status, sentence, scene.reason))
+    }
+
+    /// The mail server that is acted on, and why nothing can be changed with it, if so.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub fn mta(&self) -> Result<(Kind, Option<String>), ChangeError> {
+        let mta = match self.site.settings()? {
+            Some(settings) => self.site.mta(settings.mta),
+            None => self.site.choose()?,
+        };
+        Ok((mta.kind(), mta.changeable().err().map(|error| chain(&error))))
     }
 
     /// Carries out one change and answers with the panel's envelope.

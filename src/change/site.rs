@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::block;
 use super::error::ChangeError;
+use super::rehearsal::Rehearsal;
 use super::settings::{self, Settings};
 use super::verb::Verb;
 use crate::mta::gone::Gone;
@@ -43,6 +44,8 @@ pub struct Options {
     pub change: Duration,
     /// What this machine is called in its cluster.
     pub node: String,
+    /// What is rehearsed, in the sandbox.
+    pub rehearsal: Rehearsal,
 }
 
 /// The settings as they were read last, and by which stamp.

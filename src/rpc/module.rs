@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::{RegisterMethodError, RpcResult};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::action::TABLE;
+use crate::action::{Lane, TABLE};
 use crate::change::Service;
 use crate::change::history::Origin;
 use crate::cluster::members::Cluster;
 use crate::schema::{admit, openrpc};
 use crate::wire::call::DISCOVER;
 use crate::wire::envelope::Envelope;
+use crate::wire::text::chain;
 
 /// What the methods work on.
 #[derive(Debug)]
@@ -41,12 +42,36 @@ pub fn module(plugin: Arc<Plugin>) -> Result<RpcModule<Plugin>, RegisterMethodEr
                     return Ok(Envelope::refused(&faults));
                 }
             };
+            if row.lane == Lane::Change {
+                plugin.service.rehearse_delay();
+            }
+            if let Some(failure) = plugin.service.rehearse_failure(row.name) {
+                return Ok(failure);
+            }
             Ok(match asked.get::<Origin>() {
                 Some(asked) => plugin.cluster.run(&plugin.service.on_behalf_of(asked.clone()), row, input),
                 None => plugin.cluster.run(&plugin.service, row, input),
             })
         })?;
     }
-    module.register_method(DISCOVER, |_, _, _| -> RpcResult<&'static Value> { Ok(openrpc::document()) })?;
+    module.register_method(DISCOVER, |_, plugin, _| -> RpcResult<Value> { Ok(discovered(plugin)) })?;
     Ok(module)
+}
+
+/// The published document, and what this machine can do.
+fn discovered(plugin: &Plugin) -> Value {
+    let mut document = openrpc::document().clone();
+    let (mta, why_not) = match plugin.service.mta() {
+        Ok((kind, why_not)) => (Some(kind.name()), why_not),
+        Err(error) => (None, Some(chain(&error))),
+    };
+    let nodes: Vec<&str> = plugin.cluster.nodes.iter().map(|node| &*node.id).collect();
+    document["x-machine"] = json!({
+        "mta": mta,
+        "is_changeable": u8::from(why_not.is_none()),
+        "why_not": why_not,
+        "node": plugin.cluster.own,
+        "nodes": nodes,
+    });
+    document
 }

@@ -95,6 +95,30 @@ fn a_failure_says_why_to_programs() {
 }
 
 #[test]
+fn the_sandbox_fails_as_its_configuration_asks_for_and_does_nothing_then() {
+    let sandbox =
+        Sandbox::with_config("[sandbox]\nfail = [\"start:409:port_held\", \"isRunning:403:not_seen\"]\n");
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.configure(&mut plugin, TLS_YES);
+    let answer = plugin.call("start", Value::Null);
+    failure(&answer, 409);
+    assert_eq!(answer["error"], json!({"reason": "port_held", "retry": false}));
+    assert!(is_closed(port));
+    failure(&plugin.call("isRunning", Value::Null), 403);
+    plugin.succeed("stop", Value::Null);
+}
+
+#[test]
+fn a_configuration_of_failures_that_there_are_not_is_told() {
+    for fail in ["\"start\"", "\"begin:409:port_held\"", "\"start:0:port_held\"", "\"start:409:moon\"", "7"] {
+        let sandbox = Sandbox::with_config(&format!("[sandbox]\nfail = {fail}\n"));
+        let run = sandbox.launch().args(&["call", "isRunning"]).run();
+        assert_eq!(run.code, Some(1), "{fail}: {}", run.stderr);
+        assert!(run.stderr.contains("ACTION:STATUS:REASON"), "{fail}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn all_faults_of_an_input_are_told_at_once() {
     let sandbox = Sandbox::new();
     let input =

@@ -176,7 +176,9 @@ fn no_document_says_what_readers_refuse_or_misread() {
 #[test]
 fn discovery_answers_the_document_that_is_published() {
     let sandbox = Sandbox::new();
-    let reply = sandbox.plugin().ask("rpc.discover", Value::Null);
+    let mut reply = sandbox.plugin().ask("rpc.discover", Value::Null);
+    let machine = reply["result"].as_object_mut().unwrap().remove("x-machine").unwrap();
+    assert_eq!((&machine["mta"], &machine["is_changeable"]), (&"sandbox".into(), &1.into()), "{machine}");
     let published: Value = serde_json::from_str(&files::all()[Path::new("openrpc.json")]).unwrap();
     assert!(reply["result"] == published, "it answers {}", reply["result"]);
 }

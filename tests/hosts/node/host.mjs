@@ -6,8 +6,11 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
-/** The plugin is gone, or did not answer in time: what became of a change is not known. Ask listServiceInfo. */
-export class NoAnswer extends Error {}
+/** The plugin is gone, or did not answer in time: what became of a change is not known. Ask late(), or listServiceInfo. */
+export class NoAnswer extends Error {
+  /** The id of the request, for late(). */
+  id;
+}
 
 /** The conversation itself went wrong: an unknown action, a message that is too long. */
 export class Fault extends Error {
@@ -23,6 +26,8 @@ export class MailSmtp2 {
   #command;
   #plugin = null;
   #lastId = -1;
+  /** Replies that came after the time-out, by id. */
+  #late = new Map();
 
   /** A change waits 10 s for its turn, works for 20 s and takes 20 s to undo what failed: a minute is enough. */
   constructor(command, timeOut = 60_000) {
@@ -44,7 +49,22 @@ export class MailSmtp2 {
     throw new NoAnswer(`mail-smtp2 ended before it answered ${action}`);
   }
 
-  /** Closing its input ends the plugin, after a change that has begun; its exit status, 0 if all is well. */
+  /** What became of a request that ran out of time: its envelope, if it has come by now. */
+  late(noAnswer) {
+    return this.#late.get(noAnswer.id)?.result;
+  }
+
+  /** Lets the plugin go without waiting: it finishes a change that has begun, and ends. */
+  release() {
+    const plugin = this.#plugin;
+    this.#plugin = null;
+    if (!plugin) return;
+    plugin.process.stdin.end();
+    plugin.process.stdout.destroy();
+    plugin.process.unref();
+  }
+
+  /** Ends the plugin and waits for it, a change that has begun included; its exit status, 0 if all is well. */
   async close() {
     const plugin = this.#plugin;
     if (!plugin) return 0;
@@ -58,7 +78,7 @@ export class MailSmtp2 {
     return new Promise((resolve, reject) => {
       const giveUp = () => {
         waiting.delete(id);
-        reject(new NoAnswer(`mail-smtp2 did not answer within ${this.timeOut} ms`));
+        reject(Object.assign(new NoAnswer(`mail-smtp2 did not answer within ${this.timeOut} ms`), { id }));
       };
       const timer = setTimeout(giveUp, this.timeOut);
       waiting.set(id, (reply) => {
@@ -76,13 +96,15 @@ export class MailSmtp2 {
     const process = spawn(this.#command[0], this.#command.slice(1), { stdio: ["pipe", "pipe", "inherit"] });
     const waiting = new Map();
     const plugin = { process, waiting };
-    // What was written to a plugin that is gone is told by its end; what a late reply answers is waited for no more.
+    // What was written to a plugin that is gone is told by its end.
     process.stdin.on("error", () => {});
     createInterface({ input: process.stdout, crlfDelay: Infinity }).on("line", (line) => {
       const reply = JSON.parse(line);
       // Without an id it is a fault of a line of ours: of the oldest that waits.
       const id = reply.id ?? waiting.keys().next().value;
-      waiting.get(id)?.(reply);
+      const answered = waiting.get(id);
+      if (answered) answered(reply);
+      else this.#late.set(id, reply);
     });
     const gone = () => {
       if (this.#plugin === plugin) this.#plugin = null;

@@ -95,6 +95,24 @@ test("a late reply is not taken for the next one", async () => {
   await plugin.close();
 });
 
+test("a late reply says what became of a change", async () => {
+  const plugin = new MailSmtp2(played(`read line; read line; ${saying(0, "made")}${saying(1, "x")}cat`), 200);
+  const noAnswer = await plugin.call("start").catch((error) => error);
+  assert.equal(plugin.late(noAnswer), undefined);
+  plugin.timeOut = 10_000;
+  await plugin.call("isRunning");
+  assert.equal(plugin.late(noAnswer).payload, "made");
+  await plugin.close();
+});
+
+test("a time-out frees the caller although the plugin goes on", async () => {
+  const begun = Date.now();
+  const plugin = new MailSmtp2(played("read line; exec sleep 20"), 200);
+  await assert.rejects(plugin.call("start"), NoAnswer);
+  plugin.release();
+  assert(Date.now() - begun < 15_000);
+});
+
 test("a plugin that cannot be started is no answer", async () => {
   await assert.rejects(new MailSmtp2(["/nowhere/mail-smtp2"]).call("isRunning"), NoAnswer);
 });

@@ -4,9 +4,11 @@
 
 declare(strict_types=1);
 
-/** The plugin is gone, or did not answer in time: what became of a change is not known. Ask listServiceInfo. */
+/** The plugin is gone, or did not answer in time: what became of a change is not known. Ask late(), or listServiceInfo. */
 final class NoAnswer extends RuntimeException
 {
+    /** The id of the request, for late(). */
+    public ?int $id = null;
 }
 
 final class MailSmtp2
@@ -17,6 +19,13 @@ final class MailSmtp2
     private array $pipes = [];
     private string $heard = '';
     private int $nextId = 0;
+    /** Replies that came after the time-out, by id. */
+    private array $late = [];
+    /** Plugins that were let go and may still be finishing a change. */
+    private static array $released = [];
+
+    /** What each change takes of a form; whatever else a page sends is not for the plugin. */
+    private const INPUTS = ['alternate_smtp_port' => 1, 'auth_mode' => 1, 'cascade_to_nodes' => 1, 'node_id' => 1];
 
     /** A change waits 10 s for its turn, works for 20 s and takes 20 s to undo what failed: a minute is enough. */
     public function __construct(array $command, float $timeOut = 60.0)
@@ -27,7 +36,13 @@ final class MailSmtp2
 
     public function __destruct()
     {
-        $this->close();
+        $this->release();
+    }
+
+    /** The inputs among the fields of a form: the button, a token and other people's fields would be refused. */
+    public static function inputs(array $form): array
+    {
+        return array_intersect_key($form, self::INPUTS);
     }
 
     /** Does one action; its envelope: ['status' => 0, 'payload' => ...], where a status that is not 0 is a failure. */
@@ -35,7 +50,8 @@ final class MailSmtp2
     {
         $id = $this->nextId++;
         $request = ['jsonrpc' => '2.0', 'id' => $id, 'method' => $action, 'params' => $params];
-        $line = json_encode($request, JSON_THROW_ON_ERROR) . "\n";
+        // A form in another character set than UTF-8 is refused by the plugin, under the name of its field.
+        $line = json_encode($request, JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE) . "\n";
         $reply = $this->ask($line, $id);
         // Asking twice is harmless; a change that may have been made is never sent again.
         if ($reply === null && preg_match('/^(is|list|query)/', $action)) {
@@ -50,7 +66,36 @@ final class MailSmtp2
         return $reply['result'];
     }
 
-    /** Closing its input ends the plugin, after a change that has begun; its exit status, 0 if all is well. */
+    /** What became of a request that ran out of time: its envelope, if it has come by now; null if it has not. */
+    public function late(NoAnswer $noAnswer): ?array
+    {
+        while ($this->process !== null && ($text = $this->readLine(0.0)) !== null && $text !== '') {
+            $this->keep(json_decode($text, true, 512, JSON_THROW_ON_ERROR));
+        }
+        return $this->late[$noAnswer->id]['result'] ?? null;
+    }
+
+    /** Lets the plugin go without waiting: it finishes a change that has begun, and ends. */
+    public function release(): void
+    {
+        if ($this->process === null) {
+            return;
+        }
+        array_map('fclose', $this->pipes);
+        // Kept, and looked at now and then, so that one that has ended is no zombie.
+        self::$released[] = $this->process;
+        self::$released = array_filter(self::$released, fn ($it) => proc_get_status($it)['running']);
+        [$this->process, $this->pipes, $this->heard] = [null, [], ''];
+    }
+
+    private function keep(array $reply): void
+    {
+        if (isset($reply['id'])) {
+            $this->late[$reply['id']] = $reply;
+        }
+    }
+
+    /** Ends the plugin and waits for it, a change that has begun included; its exit status, 0 if all is well. */
     public function close(): int
     {
         if ($this->process === null) {
@@ -77,11 +122,17 @@ final class MailSmtp2
             return null;
         }
         while (($text = $this->readLine($deadline)) !== null) {
+            if ($text === '') {
+                $noAnswer = new NoAnswer("mail-smtp2 did not answer within {$this->timeOut} seconds");
+                $noAnswer->id = $id;
+                throw $noAnswer;
+            }
             $reply = json_decode($text, true, 512, JSON_THROW_ON_ERROR);
             // Another id is a late reply, to a request that ran out of time; none is a fault of this very line.
             if (($reply['id'] ?? $id) === $id) {
                 return $reply;
             }
+            $this->keep($reply);
         }
         $this->close();
         return null;
@@ -102,16 +153,17 @@ final class MailSmtp2
         stream_set_blocking($this->pipes[1], false);
     }
 
-    /** One line without its end, or null at the end of the plugin's output. */
+    /** One line without its end; '' where none has come by the deadline, null at the end of the plugin's output. */
     private function readLine(float $deadline): ?string
     {
         while (($end = strpos($this->heard, "\n")) === false) {
-            $left = $deadline - microtime(true);
-            if ($left <= 0) {
-                throw new NoAnswer("mail-smtp2 did not answer within {$this->timeOut} seconds");
-            }
+            $left = max(0.0, $deadline - microtime(true));
             [$read, $write, $except] = [[$this->pipes[1]], null, null];
-            if (@stream_select($read, $write, $except, (int) $left, (int) (fmod($left, 1) * 1e6))) {
+            $ready = @stream_select($read, $write, $except, (int) $left, (int) (fmod($left, 1) * 1e6));
+            if (!$ready && $left <= 0) {
+                return '';
+            }
+            if ($ready) {
                 $piece = (string) fread($this->pipes[1], 65536);
                 if ($piece === '' && feof($this->pipes[1])) {
                     return null;

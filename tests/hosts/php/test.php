@@ -37,6 +37,14 @@ function free_port(): string
     return substr(strrchr(stream_socket_get_name(stream_socket_server('tcp://127.0.0.1:0'), false), ':'), 1);
 }
 
+/** A state directory that goes at the end. */
+function state(): string
+{
+    mkdir($folder = scratch() . '.state', 0700);
+    register_shutdown_function('exec', 'rm -rf ' . escapeshellarg($folder));
+    return $folder;
+}
+
 /** The exception of this class that the code must throw. */
 function thrown(string $class, callable $code): Throwable
 {
@@ -49,6 +57,11 @@ function thrown(string $class, callable $code): Throwable
         throw $error;
     }
     throw new LogicException("no $class was thrown");
+}
+
+function is_alive(string $pid): bool
+{
+    return preg_match('/\) [^ZX] /', (string) @file_get_contents("/proc/$pid/stat")) === 1;
 }
 
 function same($expected, $found): void
@@ -79,6 +92,7 @@ $tests = [
     },
     'the page shows the running listener' => function () use ($program) {
         $page = strtr(file_get_contents(__DIR__ . '/page.php'), ['2587' => free_port(), "'mail-smtp2'," => "'" . realpath($program) . "',"]);
+        putenv('STATE=' . state());
         file_put_contents($file = scratch(), $page);
         exec('cd ' . escapeshellarg(__DIR__) . ' && ' . escapeshellarg(PHP_BINARY) . ' ' . escapeshellarg($file), $lines, $status);
         same(0, $status);
@@ -131,6 +145,38 @@ $tests = [
         thrown(NoAnswer::class, fn () => $plugin->call('start'));
         same('right', $plugin->call('listServiceName')['payload']);
     },
+    'a late reply says what became of a change' => function () {
+        $plugin = new MailSmtp2(played('read line; read line; ' . "printf '" . sprintf(ANSWER, 0, 'made') . sprintf(ANSWER, 1, 'x') . "'; cat"), 2);
+        $noAnswer = thrown(NoAnswer::class, fn () => $plugin->call('start'));
+        same(null, $plugin->late($noAnswer));
+        $plugin->call('isRunning');
+        same('made', $plugin->late($noAnswer)['payload']);
+    },
+    'a time-out frees the caller although the plugin goes on' => function () {
+        $begun = microtime(true);
+        $plugin = new MailSmtp2(played('read line; exec sleep 20'), 0.2);
+        thrown(NoAnswer::class, fn () => $plugin->call('start'));
+        unset($plugin);
+        same(true, microtime(true) - $begun < 15);
+    },
+    'the fields of a form that are not the plugin\'s are left out' => function () use ($sandbox) {
+        $form = ['alternate_smtp_port' => free_port(), 'auth_mode' => 'auth_yes/tls_yes', 'token' => 'x', 'save' => 'Save'];
+        same(DONE, (new MailSmtp2($sandbox))->call('update', MailSmtp2::inputs($form)));
+    },
+    'text in another character set is refused under its field' => function () use ($sandbox) {
+        $envelope = (new MailSmtp2($sandbox))->call('update', ['auth_mode' => "caf\xE9"]);
+        same([11, 'auth_mode', 'enum'], [$envelope['status'], $envelope['error']['fields'][0]['name'], $envelope['error']['fields'][0]['keyword']]);
+    },
+    'a sandbox with a state directory is there on the next page' => function () use ($sandbox) {
+        $command = [...$sandbox, '--state-dir', state()];
+        $first = new MailSmtp2($command);
+        same(DONE, $first->call('update', ['alternate_smtp_port' => free_port(), 'auth_mode' => 'auth_yes/tls_yes']));
+        same(DONE, $first->call('start'));
+        same(0, $first->close());
+        $second = new MailSmtp2($command);
+        same(true, $second->call('isRunning')['payload']);
+        same(DONE, $second->call('stop'));
+    },
     'a reply that comes in pieces is put together' => function () {
         $plugin = new MailSmtp2(played('read line; ' . <<<'SH'
             printf '{"jsonrpc":"2.0","id":0,"res'; sleep 0.2; printf 'ult":{"status":0,"payload":"whole"}}\n'; cat
@@ -155,7 +201,11 @@ $tests = [
         $plugin = new MailSmtp2(['sh', '-c', 'echo $$ >"$0"; exec "$@"', $file = scratch(), ...$sandbox]);
         $plugin->call('listServiceName');
         unset($plugin);
-        same(false, file_exists('/proc/' . trim(file_get_contents($file))));
+        // It is not waited for, and a zombie until it is looked at.
+        for ($at = 0; $at < 600 && is_alive(trim(file_get_contents($file))); $at++) {
+            usleep(50000);
+        }
+        same(false, is_alive(trim(file_get_contents($file))));
     },
 ];
 

@@ -10,11 +10,15 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
 
 
 class NoAnswer(Exception):
-    """The plugin is gone, or did not answer in time: what became of a change is not known. Ask listServiceInfo."""
+    """The plugin is gone, or did not answer in time: what became of a change is not known. Ask late(), or
+    listServiceInfo."""
+
+    number = None  # The id of the request, for late().
 
 
 class Fault(Exception):
@@ -26,12 +30,14 @@ class MailSmtp2:
         """A change waits 10 s for its turn, works for 20 s and takes 20 s to undo what failed: a minute is enough."""
         self.command, self.time_out = command, time_out
         self._process, self._heard, self._ids = None, b"", itertools.count()
+        self._late = {}  # Replies that came after the time-out.
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, kind, *_):
+        # Who gave up waiting does not wait here either.
+        self.release() if kind is NoAnswer else self.close()
 
     def call(self, action, params=None):
         """Does one action; its envelope: {"status": 0, "payload": ...}, where a status that is not 0 is a failure."""
@@ -48,8 +54,30 @@ class MailSmtp2:
             raise Fault(reply["error"]["code"], reply["error"]["message"])
         return reply["result"]
 
+    def late(self, no_answer):
+        """What became of a request that ran out of time: its envelope, if it has come by now; None if it has not."""
+        while self._process is not None and (text := self._read_line(0)):
+            self._keep(json.loads(text))
+        return self._late.get(no_answer.number, {}).get("result")
+
+    def _keep(self, reply):
+        if reply["id"] is not None:
+            self._late[reply["id"]] = reply
+
+    def release(self):
+        """Lets the plugin go without waiting: it finishes a change that has begun, and ends."""
+        if self._process is not None:
+            process, self._process, self._heard = self._process, None, b""
+            process.stdout.close()
+            try:
+                process.stdin.close()
+            except BrokenPipeError:
+                pass
+            # So that it is no zombie once it has ended.
+            threading.Thread(target=process.wait, daemon=True).start()
+
     def close(self):
-        """Closing its input ends the plugin, after a change that has begun; its exit status, 0 if all is well."""
+        """Ends the plugin and waits for it, a change that has begun included; its exit status, 0 if all is well."""
         if self._process is None:
             return 0
         process, self._process, self._heard = self._process, None, b""
@@ -71,10 +99,15 @@ class MailSmtp2:
             self.close()
             return None
         while (text := self._read_line(deadline)) is not None:
+            if not text:
+                no_answer = NoAnswer(f"mail-smtp2 did not answer within {self.time_out} seconds")
+                no_answer.number = number
+                raise no_answer
             reply = json.loads(text)
             # Another id is a late reply, to a request that ran out of time; null is a fault of this very line.
             if reply["id"] in (number, None):
                 return reply
+            self._keep(reply)
         self.close()
         return None
 
@@ -87,11 +120,11 @@ class MailSmtp2:
         self._process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, bufsize=0)
 
     def _read_line(self, deadline):
-        """One line without its end, or None at the end of the plugin's output."""
+        """One line without its end; b"" where none has come by the deadline, None at the end of the plugin's output."""
         while b"\n" not in self._heard:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
-                raise NoAnswer(f"mail-smtp2 did not answer within {self.time_out} seconds")
+            left = max(0, deadline - time.monotonic())
+            if not select.select([self._process.stdout], [], [], left)[0]:
+                return b""
             piece = os.read(self._process.stdout.fileno(), 65536)
             if not piece:
                 return None

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -80,6 +81,49 @@ class Host(unittest.TestCase):
             self.assertRaises(NoAnswer, plugin.call, "start")
             plugin.time_out = 10
             self.assertEqual(plugin.call("listServiceName")["payload"], "right")
+
+    def test_a_late_reply_says_what_became_of_a_change(self):
+        script = "read line; read line; " + saying(0, "made") + saying(1, "x") + "cat"
+        with MailSmtp2(played(script), 0.2) as plugin:
+            with self.assertRaises(NoAnswer) as no_answer:
+                plugin.call("start")
+            self.assertIsNone(plugin.late(no_answer.exception))
+            plugin.time_out = 10
+            plugin.call("isRunning")
+            self.assertEqual(plugin.late(no_answer.exception)["payload"], "made")
+
+    def test_a_time_out_frees_the_caller_although_the_plugin_goes_on(self):
+        begun = time.monotonic()
+        with self.assertRaises(NoAnswer), MailSmtp2(played("read line; exec sleep 20"), 0.2) as plugin:
+            plugin.call("start")
+        self.assertLess(time.monotonic() - begun, 15)
+
+    def test_text_that_is_no_utf_8_is_refused_under_its_field(self):
+        with MailSmtp2(SANDBOX) as plugin:
+            envelope = plugin.call("update", {"auth_mode": b"caf\xe9".decode("utf-8", "replace")})
+            self.assertEqual(envelope["error"]["fields"][0]["name"], "auth_mode")
+            # As os.environ and file names hold it: half a surrogate pair, which is no text.
+            envelope = plugin.call("update", {"auth_mode": b"caf\xe9".decode("utf-8", "surrogateescape")})
+            self.assertEqual((envelope["status"], envelope["error"]["reason"]), (11, "input_refused"))
+
+    def test_a_sandbox_with_a_state_directory_is_there_for_the_next_plugin(self):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [*SANDBOX, "--state-dir", folder + "/state"]
+            with MailSmtp2(command) as first:
+                settings = {"alternate_smtp_port": free_port(), "auth_mode": "auth_yes/tls_yes"}
+                self.assertEqual((first.call("update", settings), first.call("start")), (DONE, DONE))
+            with MailSmtp2(command) as second:
+                self.assertIs(second.call("isRunning")["payload"], True)
+                self.assertEqual(second.call("stop"), DONE)
+
+    def test_the_sandbox_fails_as_it_is_told_to(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write('[sandbox]\nfail = "start:409:port_held"\n')
+            file.flush()
+            with MailSmtp2([*SANDBOX, "--config", file.name]) as plugin:
+                envelope = plugin.call("start")
+                self.assertEqual((envelope["status"], envelope["error"]["reason"]), (409, "port_held"))
+                self.assertEqual(plugin.call("stop"), DONE)
 
     def test_a_last_reply_is_read_although_the_plugin_has_ended(self):
         with MailSmtp2(played("read line; " + saying(0, "last"))) as plugin:

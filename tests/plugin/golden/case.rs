@@ -6,6 +6,7 @@
 use super::faults::Faults;
 use super::recorded::{Outcomes, Recorded};
 use super::recording::{Deed, PROGRAM, STATE, Stored, tree};
+use mail_smtp2::change::rehearsal::Rehearsal;
 use mail_smtp2::change::{Choice, Options, Service};
 use mail_smtp2::cluster::members::Cluster;
 use mail_smtp2::mta::{self, Kind, qmail::Qmail, sandbox::Sandbox};
@@ -104,6 +105,7 @@ impl Case {
             lock_wait: Duration::from_secs(10),
             change: Duration::from_secs_f64(deadline),
             node: "node1.example.com".to_owned(),
+            rehearsal: Rehearsal::default(),
         }
     }
 }
