@@ -5,8 +5,11 @@
 //! which names the address, the step and the server's own reply.
 
 use std::net::SocketAddr;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use super::error::Finding;
 use crate::mta::{AuthMode, Mta};
@@ -22,6 +25,20 @@ pub(super) enum Verdict {
     Wrong(Finding),
     /// The server said that it would another time (4xx), and to what.
     PutOff(Finding),
+}
+
+/// Which check did not fit the last time, whichever address was asked.
+#[derive(Debug, Default)]
+pub(super) struct Suspect(Mutex<Option<usize>>);
+
+impl Suspect {
+    fn get(&self) -> Option<usize> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, nth: Option<usize>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = nth;
+    }
 }
 
 /// A client that does not log in.
@@ -43,7 +60,7 @@ impl Client<'_> {
     pub(super) fn hear(
         &self,
         at: SocketAddr,
-        suspect: &mut Option<usize>,
+        suspect: &Suspect,
         deadline: Deadline,
     ) -> Result<Verdict, SmtpError> {
         type Check<'c> = Box<dyn Fn() -> Result<Verdict, SmtpError> + Sync + 'c>;
@@ -53,16 +70,16 @@ impl Client<'_> {
         if self.mode == AuthMode::TlsYes {
             checks.insert(0, auth(Layer::Clear));
         }
-        if let Some(check) = suspect.and_then(|nth| checks.get(nth)) {
+        if let Some(check) = suspect.get().and_then(|nth| checks.get(nth)) {
             match check() {
-                Ok(Verdict::Fits) => *suspect = None,
+                Ok(Verdict::Fits) => suspect.set(None),
                 other => return other,
             }
         }
         let mut verdicts = at_once(&checks, |check| check()).into_iter().enumerate();
         match verdicts.find(|(_, verdict)| !matches!(verdict, Ok(Verdict::Fits))) {
             Some((nth, verdict)) => {
-                *suspect = Some(nth);
+                suspect.set(Some(nth));
                 verdict
             }
             None => Ok(Verdict::Fits),
@@ -215,4 +232,82 @@ pub(super) fn at_once<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync
         };
         begun.into_iter().map(end).collect()
     })
+}
+
+/// How many servers are asked at once at the most.
+const ABREAST: usize = 4;
+
+/// Does the same with each of `all` in its turn; who takes longer than `turn` is not waited for before the next one's. After
+/// a result that is not to `go_on` nobody has a turn any more. The results in the order of `all`; of who had no turn there
+/// is none.
+pub(super) fn in_turn<T: Sync, R: Send>(
+    all: &[T],
+    turn: Duration,
+    work: impl Fn(&T) -> R + Sync,
+    go_on: impl Fn(&R) -> bool,
+) -> Vec<Option<R>> {
+    let work = |nth: usize| (nth, catch_unwind(AssertUnwindSafe(|| work(&all[nth]))));
+    let (work, mut results) = (&work, all.iter().map(|_| None).collect::<Vec<_>>());
+    let (done, heard) = mpsc::channel();
+    let mut keep = |(nth, result): (usize, thread::Result<R>)| {
+        let result = result.unwrap_or_else(|panic| resume_unwind(panic));
+        let goes_on = go_on(&result);
+        results[nth] = Some(result);
+        goes_on
+    };
+    thread::scope(|scope| {
+        let mut open = 0;
+        for nth in 0..all.len() {
+            let done = done.clone();
+            let begin = move || drop(done.send(work(nth)));
+            let begun = thread::Builder::new().name("dialogue".to_owned()).spawn_scoped(scope, begin);
+            open += 1;
+            let result = match begun {
+                Ok(_) => heard.recv_timeout(if open < ABREAST { turn } else { Duration::MAX }).ok(),
+                Err(_) => Some(work(nth)),
+            };
+            if let Some(result) = result {
+                open -= 1;
+                if !keep(result) {
+                    break;
+                }
+            }
+        }
+    });
+    drop(done);
+    for result in heard {
+        keep(result);
+    }
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn who_is_done_at_once_is_asked_one_after_the_other_until_one_is_not_to_go_on() {
+        let asked = Mutex::new(Vec::new());
+        let work = |one: &i32| {
+            asked.lock().unwrap().push(*one);
+            *one
+        };
+        let results = in_turn(&[1, 2, 3, 4], Duration::MAX, work, |one| *one < 3);
+        assert_eq!(results, [Some(1), Some(2), Some(3), None]);
+        assert_eq!(*asked.lock().unwrap(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn who_takes_long_does_not_keep_the_next_one_from_being_asked() {
+        let together = Barrier::new(ABREAST);
+        let work = |one: &usize| {
+            together.wait();
+            *one
+        };
+        let all: Vec<usize> = (0..ABREAST).collect();
+        let results = in_turn(&all, Duration::ZERO, work, |_| true);
+        assert_eq!(results, all.into_iter().map(Some).collect::<Vec<_>>());
+    }
 }

@@ -8,7 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::client::{Client, Verdict, at_once};
+use super::client::{Client, Suspect, Verdict, at_once, in_turn};
 use super::error::{ChangeError, Finding};
 use super::{live, ports};
 use crate::mta::{Alternate, Claim, Listener, Mta, Serves};
@@ -24,6 +24,8 @@ const LONGER: u32 = 3;
 /// How long an answer that does not fit the mode is asked for again: an MTA's older processes may still give it, and a
 /// primary server that is just being reloaded shows half of its addresses.
 const TIME_TO_SERVE: Duration = Duration::from_secs(6);
+/// How long an address has to itself before the next one is asked, too.
+const TURN: Duration = Duration::from_millis(100);
 /// How long the primary server may take to greet before a change.
 const GREETING: Duration = Duration::from_secs(3);
 
@@ -50,17 +52,20 @@ pub(super) fn up(
     let mut lives = serves_by;
     let mut retry = RETRY.0;
     let mut put_off = None;
-    let mut suspect = None;
+    let suspect = Suspect::default();
+    // What has had less time to behave was cut short.
+    let has_time = deadline.left() >= TIME_TO_SERVE;
     loop {
         if let (true, Some(what)) = (deadline.passed(), put_off.take()) {
             return Err(ChangeError::PutOff(what));
         }
-        match look(host, mta, listener, &addresses()?, &mut suspect, deadline)? {
+        match look(host, mta, listener, &addresses()?, &suspect, deadline)? {
             Glance::Up => return Ok(()),
             Glance::Absent if deadline.passed() => {
                 return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
             }
             Glance::Unfit(what) if serves_by.passed() => return Err(ChangeError::Unfit(what)),
+            Glance::Odd(what) if deadline.passed() && !has_time => return Err(ChangeError::PutOff(what)),
             Glance::Odd(what) if serves_by.passed() => {
                 return Err(ChangeError::Unproven(Reason::ListenerUnfit, what));
             }
@@ -132,7 +137,7 @@ pub(super) fn glance(
     addresses: &[IpAddr],
     deadline: Deadline,
 ) -> Result<Glance, ChangeError> {
-    look(host, mta, listener, addresses, &mut None, deadline)
+    look(host, mta, listener, addresses, &Suspect::default(), deadline)
 }
 
 /// Looks again, first at what did not fit the last time.
@@ -141,7 +146,7 @@ fn look(
     mta: &dyn Mta,
     listener: &Listener,
     addresses: &[IpAddr],
-    suspect: &mut Option<usize>,
+    suspect: &Suspect,
     deadline: Deadline,
 ) -> Result<Glance, ChangeError> {
     let held = live::owned(host, mta, listener.port)?;
@@ -154,17 +159,22 @@ fn look(
     }
     let client = Client { host, mta, mode: listener.auth_mode };
     let (places, mut heard) = (places(host, addresses)?, 0);
-    for (nth, place) in places.iter().enumerate() {
-        // One address that takes its time leaves some for the others.
-        let share = deadline.within(deadline.left() / u32::try_from(places.len() - nth).unwrap_or(1));
-        match client.hear(SocketAddr::new(place.address, listener.port), suspect, share) {
-            Ok(Verdict::Fits) => heard += 1,
-            Ok(Verdict::Wrong(what)) => return Ok(Glance::Unfit(what)),
-            Ok(Verdict::PutOff(what)) => return Ok(Glance::PutOff(what)),
+    // One address that takes its time takes none of the others'.
+    let hear = |place: &Place| client.hear(SocketAddr::new(place.address, listener.port), suspect, deadline);
+    let fits = |result: &Result<Verdict, SmtpError>| match result {
+        Ok(verdict) => matches!(verdict, Verdict::Fits),
+        Err(error) => no_such_address(error),
+    };
+    for (place, result) in places.iter().zip(in_turn(&places, TURN, hear, fits)) {
+        match result {
+            None => {}
+            Some(Ok(Verdict::Fits)) => heard += 1,
+            Some(Ok(Verdict::Wrong(what))) => return Ok(Glance::Unfit(what)),
+            Some(Ok(Verdict::PutOff(what))) => return Ok(Glance::PutOff(what)),
             // A machine on which a family is switched off still lets a server bind all of it; no client is there.
-            Err(error) if place.is_one_of_all && no_such_address(&error) => {}
-            Err(error @ SmtpError::TimedOut { .. }) => return Ok(Glance::PutOff(error.into())),
-            Err(error) => return Ok(Glance::Odd(error.into())),
+            Some(Err(error)) if place.is_one_of_all && no_such_address(&error) => {}
+            Some(Err(error @ SmtpError::TimedOut { .. })) => return Ok(Glance::PutOff(error.into())),
+            Some(Err(error)) => return Ok(Glance::Odd(error.into())),
         }
     }
     Ok(if heard > 0 { Glance::Up } else { Glance::Odd("no address can be reached".into()) })
@@ -218,7 +228,12 @@ pub(super) fn greets(host: &dyn Host, places: &[SocketAddr], deadline: Deadline)
         let mut retry = RETRY.0;
         while let Err(source) = host.greeting(*at, deadline) {
             if deadline.passed() {
-                return Err(ChangeError::Primary { at: *at, source });
+                return Err(match source {
+                    SmtpError::TimedOut { .. } => ChangeError::Deadline {
+                        step: format!("waiting for the mail server to greet at {at} as it did before"),
+                    },
+                    source => ChangeError::Primary { at: *at, source },
+                });
             }
             host.sleep(retry);
             retry = (retry * LONGER).min(RETRY.1);

@@ -74,6 +74,10 @@ pub(super) fn tell_goal(
 fn supervise(host: &dyn Host, control: &Path, letters: &str, deadline: Deadline) -> Result<(), ChangeError> {
     let patience = deadline.within(SUPERVISOR);
     while !host.feed(control, letters.as_bytes())? {
+        if deadline.passed() {
+            let step = format!("waiting for a supervisor at {}", control.display());
+            return Err(ChangeError::Deadline { step });
+        }
         if patience.passed() {
             let (command, message) = (control.display().to_string(), "nobody supervises it".to_owned());
             return Err(ChangeError::Tell { command, message });

@@ -321,20 +321,66 @@ pub fn refuses(address: SocketAddr, deadline: Deadline) -> io::Result<bool> {
 ///
 /// See [`SmtpError`].
 pub fn greeting(address: SocketAddr, deadline: Deadline) -> Result<Reply, SmtpError> {
-    let (talk, greeting) = Talk::begin(address, deadline)?;
+    let (talk, greeting) = Talk::begin(address, Name::Literal, deadline)?;
     talk.quit();
     Ok(greeting)
 }
 
 /// Holds one dialogue: greeting, EHLO, STARTTLS and EHLO again (if the question is for there), what is asked, and QUIT. All
 /// of it is over at `deadline`, but for the answer to QUIT, which is not waited for longer than 200 ms, and is no part of
-/// the proof.
+/// the proof. Where what we call ourselves is refused, it is held anew under the next name; where none is taken, the first
+/// refusal counts.
 ///
 /// # Errors
 ///
 /// See [`SmtpError`]. A refused command is no error but a [`Reply`]; a failed handshake is [`Upgrade::Failed`].
 pub fn dialogue(address: SocketAddr, question: &Question, deadline: Deadline) -> Result<Dialogue, SmtpError> {
-    let (mut talk, greeting) = Talk::begin(address, deadline)?;
+    let first = dialogue_as(Name::Literal, address, question, deadline)?;
+    let is_refused = |dialogue: &Dialogue| dialogue.clear.ehlo.code / 100 == 5;
+    if !is_refused(&first) {
+        return Ok(first);
+    }
+    let others = [Name::Untagged, Name::OfHost].into_iter().filter(|name| name.is_for(address));
+    let mut dialogues = others.filter_map(|name| dialogue_as(name, address, question, deadline).ok());
+    Ok(dialogues.find(|dialogue| !is_refused(dialogue)).unwrap_or(first))
+}
+
+/// What we call ourselves in EHLO. Some servers hold against us what others ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// Whoever speaks (RFC 5321, section 4.1.3).
+    Literal,
+    /// The same of an IPv6 address without `IPv6:`, which Exim compares with the address (`verify = helo`).
+    Untagged,
+    /// The machine's own host name.
+    OfHost,
+}
+
+impl Name {
+    fn is_for(self, address: SocketAddr) -> bool {
+        self != Self::Untagged || address.is_ipv6()
+    }
+
+    /// As it is said by somebody whose own address is `own`.
+    fn said_by(self, own: IpAddr) -> String {
+        match (self, own) {
+            (Self::Literal, IpAddr::V6(six)) => format!("[IPv6:{six}]"),
+            (Self::Literal | Self::Untagged, own) => format!("[{own}]"),
+            (Self::OfHost, own) => {
+                let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+                name.filter(|name| !name.is_empty()).unwrap_or_else(|| Self::Literal.said_by(own))
+            }
+        }
+    }
+}
+
+fn dialogue_as(
+    name: Name,
+    address: SocketAddr,
+    question: &Question,
+    deadline: Deadline,
+) -> Result<Dialogue, SmtpError> {
+    let (mut talk, greeting) = Talk::begin(address, name, deadline)?;
     let clear = talk.ehlo(Step::Ehlo)?;
     if question.layer == Layer::Clear {
         let heard = talk.ask(&CLEAR, &question.command, &clear, &greeting)?;
@@ -398,19 +444,15 @@ impl Talk {
     }
 
     /// A connection to a server, and its greeting.
-    fn begin(address: SocketAddr, deadline: Deadline) -> Result<(Self, Reply), SmtpError> {
+    fn begin(address: SocketAddr, name: Name, deadline: Deadline) -> Result<(Self, Reply), SmtpError> {
+        let unconnected = |source| SmtpError::Connect { address, source };
         let stream = connect(address, deadline).map_err(|source| match source.kind() {
             io::ErrorKind::TimedOut if deadline.passed() => {
                 SmtpError::TimedOut { address, step: Step::Connect }
             }
-            _ => SmtpError::Connect { address, source },
+            _ => unconnected(source),
         })?;
-        // Some servers hold a name against us that is not ours; an address literal is whoever speaks (RFC 5321, 4.1.3).
-        let name = match stream.local_addr().map(|local| local.ip()) {
-            Ok(IpAddr::V4(four)) => format!("[{four}]"),
-            Ok(IpAddr::V6(six)) => format!("[IPv6:{six}]"),
-            Err(source) => return Err(SmtpError::Connect { address, source }),
-        };
+        let name = name.said_by(stream.local_addr().map_err(unconnected)?.ip());
         let mut talk = Self::new(address, Wire::Clear(Paced { stream, deadline, left: LIMIT }), name);
         match talk.answer(Step::Greeting)?.reply() {
             greeting if greeting.code == 220 => Ok((talk, greeting)),
