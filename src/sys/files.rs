@@ -81,11 +81,14 @@ impl FileError {
         }
     }
 
-    /// Whether we may not: permissions, an immutable file, a read-only file system, a file that must stay what it is.
+    /// Whether the machine does not let us: permissions, an immutable file, a read-only file system, a disk without room, a
+    /// file that must stay what it is.
     pub fn denied(&self) -> bool {
         match self {
             Self::Read { source, .. } | Self::Write { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+                use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+                let kind = source.kind();
+                matches!(kind, PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded)
             }
             Self::Irregular { .. } => false,
             Self::Irreplaceable { .. } | Self::Untrusted { .. } => true,
@@ -222,12 +225,24 @@ impl Lock {
 
 fn reading(path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
-    |source| FileError::Read { path, source }
+    |source| FileError::Read { path, source: advised(source) }
 }
 
 fn writing(path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
-    |source| FileError::Write { path, source }
+    |source| FileError::Write { path, source: advised(source) }
+}
+
+/// The same error with what to do about it, where that is known.
+fn advised(error: io::Error) -> io::Error {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, StorageFull};
+    let advice = match error.kind() {
+        PermissionDenied if !rustix::process::geteuid().is_root() => "run the plugin as root",
+        StorageFull => "make room there and try again",
+        QuotaExceeded => "raise the quota or make room there, and try again",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{error}; {advice}"))
 }
 
 /// A file of our own: made with mode 0600 where it is missing, and never through a link.

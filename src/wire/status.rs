@@ -44,7 +44,7 @@ statuses! {
     /// The plugin may not do or see this here.
     403 Denied:
         "the plugin may not do or see this here (not root, a port that the sandbox may not bind, file not \
-         writable)",
+         writable, no room on a disk)",
         "untouched";
     /// Somebody else holds what is needed.
     409 Conflict:

@@ -714,7 +714,8 @@ fn a_state_directory_that_may_not_be_written_is_forbidden() {
     fs::set_permissions(sandbox.state(), Permissions::from_mode(0o500)).unwrap();
     let answer = plugin.call("update", json!({"alternate_smtp_port": sandbox.port()}));
     fs::set_permissions(sandbox.state(), Permissions::from_mode(0o700)).unwrap();
-    failure(&answer, 403);
+    let told = failure(&answer, 403);
+    assert!(told.contains("run the plugin as root"), "{told}");
 }
 
 // How long the listener lives.

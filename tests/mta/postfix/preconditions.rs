@@ -222,6 +222,14 @@ fn on_a_read_only_file_system_it_is_403() {
 }
 
 #[test]
+fn on_a_full_disk_it_is_403_and_no_fault_of_the_plugin() {
+    let damage = "mkdir -p /var/lib/mail-smtp2; cp -a /var/lib/mail-smtp2 /etc/lab/state
+        mount -t tmpfs -o size=64k,mode=700 tmpfs /var/lib/mail-smtp2; cp -a /etc/lab/state/. /var/lib/mail-smtp2
+        cat /dev/zero >/var/lib/mail-smtp2/filler || :";
+    is_refused(403, damage, "umount /var/lib/mail-smtp2", "make room there");
+}
+
+#[test]
 fn with_a_bind_mount_on_master_cf_it_is_403_that_says_so() {
     let damage =
         "cp -p /etc/postfix/master.cf /etc/lab/away; mount --bind /etc/lab/away /etc/postfix/master.cf";
