@@ -14,10 +14,34 @@ const PLAIN: &str = ": what stands down to END is written by it";
 const LINE_END: &str = ": what stands down to END is written by it, as is the line end before";
 const WHOLE_FILE: &str = ": what stands down to END is written by it, as is this file";
 
-/// The marks in a file do not pair up.
+/// The marks in a file do not pair up: which line, counted from 1, is the one too many, and what is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the lines \"# BEGIN mail-smtp2\" and \"# END mail-smtp2\" do not pair up")]
-pub struct Unpaired;
+pub enum Unpaired {
+    /// A first line without its last one.
+    #[error(
+        "line {line} is our \"# BEGIN mail-smtp2\", but its \"# END mail-smtp2\" is missing; put that line behind what is \
+         ours, or take all of ours out"
+    )]
+    NoEnd {
+        /// The first line.
+        line: usize,
+    },
+    /// A last line without its first one.
+    #[error(
+        "line {line} is our \"# END mail-smtp2\", but its \"# BEGIN mail-smtp2{PLAIN}\" is missing; put that line before what \
+         is ours, or take all of ours out"
+    )]
+    NoBegin {
+        /// The last line.
+        line: usize,
+    },
+    /// A second block.
+    #[error("line {line} begins a second block of mail-smtp2; take one of the two out")]
+    Second {
+        /// Its first line.
+        line: usize,
+    },
+}
 
 /// Whether an entry of a configuration, all of its lines, is one of ours; where entries cannot be told apart, there is no
 /// such function, and whatever stands between the marks is ours.
@@ -73,18 +97,20 @@ type Marks = (Range<usize>, Range<usize>);
 
 /// Where the marks are, if there are any.
 fn marks(bytes: &[u8]) -> Result<Option<Marks>, Unpaired> {
-    let (mut begin, mut found) = (None, None);
-    for line in lines(bytes) {
-        if is_begin(&bytes[line.clone()]) {
-            if begin.is_some() || found.is_some() {
-                return Err(Unpaired);
+    let (mut begin, mut found): (Option<(usize, Range<usize>)>, _) = (None, None);
+    for (line, range) in (1..).zip(lines(bytes)) {
+        if is_begin(&bytes[range.clone()]) {
+            match (&begin, &found) {
+                (Some((line, _)), _) => return Err(Unpaired::NoEnd { line: *line }),
+                (None, Some(_)) => return Err(Unpaired::Second { line }),
+                (None, None) => begin = Some((line, range)),
             }
-            begin = Some(line);
-        } else if bytes[line.clone()].trim_ascii_end() == END {
-            found = Some((begin.take().ok_or(Unpaired)?, line));
+        } else if bytes[range.clone()].trim_ascii_end() == END {
+            let (_, begin) = begin.take().ok_or(Unpaired::NoBegin { line })?;
+            found = Some((begin, range));
         }
     }
-    if begin.is_some() { Err(Unpaired) } else { Ok(found) }
+    begin.map_or(Ok(found), |(line, _)| Err(Unpaired::NoEnd { line }))
 }
 
 /// The entries of a configuration whose lines go on where they begin with a blank, comments or not (master(5)); none of them
@@ -111,7 +137,7 @@ fn entries(bytes: &[u8]) -> Vec<Range<usize>> {
 /// What of ours stands in `bytes`, if anything does.
 ///
 /// # Errors
-/// [`Unpaired`]: a mark without its partner, or more than one block.
+/// [`Unpaired`].
 pub(super) fn find(bytes: &[u8], is_ours: Option<IsOurs>) -> Result<Option<Found>, Unpaired> {
     let marks = marks(bytes)?;
     let entries = is_ours.map_or_else(Vec::new, |_| entries(bytes));
@@ -271,11 +297,16 @@ mod tests {
     }
 
     #[test]
-    fn marks_that_do_not_pair_up_are_an_error() {
-        let begin = format!("# BEGIN mail-smtp2{PLAIN}\n");
-        for text in [begin.clone(), "# END mail-smtp2\n".into(), format!("{begin}{begin}# END mail-smtp2\n")]
-        {
-            assert_eq!(find(text.as_bytes(), None), Err(Unpaired), "{text}");
+    fn marks_that_do_not_pair_up_are_told_with_the_line_and_what_is_missing() {
+        let (begin, end) = (format!("# BEGIN mail-smtp2{PLAIN}\n"), "# END mail-smtp2\n");
+        for (text, unpaired) in [
+            (format!("a\n{begin}b\n"), Unpaired::NoEnd { line: 2 }),
+            (format!("{begin}b\n{begin}{end}"), Unpaired::NoEnd { line: 1 }),
+            (format!("a\nb\n{end}"), Unpaired::NoBegin { line: 3 }),
+            (format!("{begin}{end}{end}"), Unpaired::NoBegin { line: 3 }),
+            (format!("{begin}{end}{begin}{end}"), Unpaired::Second { line: 3 }),
+        ] {
+            assert_eq!(find(text.as_bytes(), None), Err(unpaired), "{text}");
         }
     }
 

@@ -25,7 +25,10 @@ pub enum ChangeError {
     #[error("the alternate SMTP server was never configured; call update first")]
     Unconfigured,
     /// Another MTA than the one that was configured.
-    #[error("it was configured for {configured}, but here is {found}; remove the old configuration first")]
+    #[error(
+        "it was configured for {configured}, but here is {found}; mail-smtp2 remove takes out what was made for \
+         {configured}, then call update and start"
+    )]
     OtherMta {
         /// In the settings.
         configured: Kind,

@@ -4,6 +4,7 @@
 //! which comes before the first byte is written. Whatever fails here is undone by the transaction; what it needs to know
 //! for that is whether anything was written or told at all.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::edits::Wrote;
@@ -27,15 +28,29 @@ const SETTLE: Duration = Duration::from_millis(40);
 ///
 /// # Errors
 /// [`ChangeError::Check`] with its words; what of others' would go live with our change and cannot.
-pub(super) fn check(host: &dyn Host, plan: &Plan<'_>, deadline: Deadline) -> Result<(), ChangeError> {
+pub(super) fn check(
+    host: &dyn Host,
+    plan: &Plan<'_>,
+    staging: &Path,
+    deadline: Deadline,
+) -> Result<(), ChangeError> {
     let Some(goal) = plan.phases.last() else { return Ok(()) };
     let staged: Vec<Staged> = plan.files.iter().map(|file| file.staged()).collect();
     let Some(command) = plan.alternate.check(&staged, goal)? else { return Ok(()) };
     let output = run(host, &command, deadline)?;
     if output.ended != Ended::Exited(0) {
-        return Err(ChangeError::Check { message: message(&output) });
+        return Err(ChangeError::Check { message: unstaged(message(&output), plan, staging) });
     }
     Ok(plan.alternate.nothing_pending()?)
+}
+
+/// What was said of a copy, said of the file that it is to become: an administrator knows no other.
+fn unstaged(mut message: String, plan: &Plan<'_>, staging: &Path) -> String {
+    for file in &plan.files {
+        let Some(name) = file.path.file_name() else { continue };
+        message = message.replace(&*staging.join(name).to_string_lossy(), &file.path.to_string_lossy());
+    }
+    message
 }
 
 /// How far a plan has come.

@@ -162,7 +162,7 @@ impl Site {
         let mta = match (before, self.options.choice) {
             (None, _) => self.choose()?,
             (Some(before), Choice::Only(kind)) if kind != before.mta && !verb.tears_down() => {
-                return Err(ChangeError::OtherMta { configured: before.mta, found: kind });
+                return Err(self.another(before.mta, kind));
             }
             (Some(before), _) => self.mta(before.mta),
         };
@@ -179,6 +179,22 @@ impl Site {
                 Err(MtaError::Cannot(Reason::MtaMissing, what).into())
             }
         }
+    }
+
+    /// Why a mail server that was asked for is not acted on, where another was configured: one that is less here than the
+    /// other was asked for by mistake.
+    fn another(&self, configured: Kind, found: Kind) -> ChangeError {
+        let presence = |kind| self.mta(kind).presence(&*self.host);
+        let (reason, lacks) = match (presence(configured), presence(found)) {
+            (Presence::Installed | Presence::Runs, Presence::Missing) => (Reason::MtaMissing, "is not here"),
+            (Presence::Runs, Presence::Installed) => (Reason::MtaDown, "does not run"),
+            _ => return ChangeError::OtherMta { configured, found },
+        };
+        let what = format!(
+            "{found}, which was asked for (--mta, or kind in the configuration), {lacks}; it was configured for {configured}: \
+             ask for {configured} or auto"
+        );
+        MtaError::Cannot(reason, what).into()
     }
 
     /// The answers of an MTA, or of what is left of one that has gone.

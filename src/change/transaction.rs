@@ -79,7 +79,7 @@ fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Fail
     if plan.settings_only {
         return settle(site, &plan).or_else(|error| unsettle(site, &plan, error)).in_step(Step::Settle);
     }
-    perform::check(host, &plan, deadline).in_step(Step::Check)?;
+    perform::check(host, &plan, &site.staging(), deadline).in_step(Step::Check)?;
     edits::keep_edited(
         host,
         &*plan.alternate,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::conf::{self, ACL_MACRO, ACL_OPTION, ADVERTISE, DATA_ACL, DATA_OPTION, NOTLS};
-use super::daemons::{Layout, UNIT, UNIT_PATH, VIEW, Whose, daemons, end};
+use super::daemons::{BUILT, Layout, UNIT, UNIT_PATH, VIEW, Whose, daemons, end};
 use super::read::{self, Printed};
 use crate::mta::machine::{Words, bound, or_loopback, systemd_runs};
 use crate::mta::services;
@@ -149,7 +149,12 @@ impl<'a> EximAlternate<'a> {
         let staged = self.staged(configuration.as_bytes())?;
         let checked = self.run(staged.clone().arg("-bV"))?;
         if !checked.success() {
-            return Err(self.in_the_way(&complaint(&checked)));
+            // What is said of our copy is said of the file that it is to become: an administrator knows no other.
+            let said = match staged.argv().last() {
+                Some(copy) => complaint(&checked).replace(&*copy.to_string_lossy(), self.layout.ours),
+                None => complaint(&checked),
+            };
+            return Err(self.in_the_way(&said));
         }
         let says = self.printed(staged, "authenticators")?;
         if says.option(ACL_OPTION) != self.layout.acl {
@@ -165,9 +170,15 @@ impl<'a> EximAlternate<'a> {
     }
 
     fn in_the_way(&self, what: &str) -> MtaError {
-        let path = self.primary().map(|primary| primary.path.display().to_string()).unwrap_or_default();
+        let path = self.primary().map_or(Path::new(""), |primary| &primary.path);
+        let whence = if path == Path::new(BUILT) {
+            ", in the file of /etc/exim4 that it is built from, then run update-exim4.conf"
+        } else {
+            ""
+        };
         unsupported(format!(
-            "{path} stands in the way of an alternate server: {what}; put .ifndef {} before that line and .endif after it",
+            "{} stands in the way of an alternate server: {what}; put .ifndef {} before that line and .endif after it{whence}",
+            path.display(),
             conf::PORT
         ))
     }

@@ -230,6 +230,18 @@ fn on_a_full_disk_it_is_403_and_no_fault_of_the_plugin() {
 }
 
 #[test]
+fn a_mail_server_that_is_asked_for_by_mistake_is_503_and_nothing_is_to_be_removed() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, _) = stopped(machine, TLS_YES);
+        let run = machine.launch().args(&["--mta", "exim", "call", "start"]).run();
+        let answer = serde_json::from_str(&run.stdout).unwrap();
+        let told = failure(&answer, 503);
+        assert!(told.contains("ask for postfix or auto") && !told.contains("remove"), "{told}");
+        plugin.succeed("start", Value::Null);
+    });
+}
+
+#[test]
 fn with_a_bind_mount_on_master_cf_it_is_403_that_says_so() {
     let damage =
         "cp -p /etc/postfix/master.cf /etc/lab/away; mount --bind /etc/lab/away /etc/postfix/master.cf";
