@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tracing_subscriber::filter::Targets;
@@ -449,6 +450,11 @@ fn completions(shell: Shell) -> ExitCode {
 fn misused(error: &clap::Error) -> ExitCode {
     if error.exit_code() == 0 {
         return print(&error.to_string(), ExitCode::SUCCESS);
+    }
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+        && action::find(word).is_some()
+    {
+        return complain(&format!("{word} is an action, and no subcommand: mail-smtp2 call {word}"), 2);
     }
     let _ = error.print();
     if !error.to_string().contains("Usage") {

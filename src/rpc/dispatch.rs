@@ -196,7 +196,7 @@ impl Dispatch {
             return;
         }
         let Some(MethodCallback::Sync(callback)) = self.methods.method(&call.method) else {
-            let known = format!("Method not found: {}; {DISCOVER} lists all", printable(&*call.method));
+            let known = format!("Method not found: {}; there are {}", printable(&*call.method), methods());
             return error(out, call.id, Refusal::Unknown, &known);
         };
         let mut asked = Extensions::new();
@@ -218,6 +218,12 @@ fn origin(call: &Call<'_>) -> Origin {
     let text = |id: &str| serde_json::from_str::<String>(id).unwrap_or_else(|_| id.to_owned());
     let request = call.id.map(|id| printable(text(id)));
     Origin { request, from: call.from.as_deref().map(printable), ..Origin::default() }
+}
+
+/// The names of all methods, for a sentence.
+fn methods() -> String {
+    let names: Vec<&str> = action::TABLE.iter().map(|row| row.name).collect();
+    format!("{} and {DISCOVER}", names.join(", "))
 }
 
 /// The part of jsonrpsee's response that stands behind its id.

@@ -116,6 +116,24 @@ fn an_unknown_subcommand_is_a_misuse() {
 }
 
 #[test]
+fn an_action_in_the_place_of_a_subcommand_is_told_how_it_is_called() {
+    for action in ["start", "stop", "update", "isRunning", "listServiceInfo"] {
+        let run = run(&[action]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+        assert!(run.stderr.contains(&format!("mail-smtp2 call {action}")), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn an_unknown_action_is_told_which_there_are() {
+    let run = run(&["call", "status"]);
+    assert_eq!(run.code, Some(2));
+    for action in ["isRunning", "start", "update", "queryStatus", "rpc.discover"] {
+        assert!(run.stderr.contains(action), "no {action} in {}", run.stderr);
+    }
+}
+
+#[test]
 fn a_flag_without_its_value_is_a_misuse() {
     let run = run(&["--log"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
