@@ -411,6 +411,9 @@ fn the_refusals_lead_from_each_shape_of_a_configuration_to_a_delivered_message()
             machine.write_own(&own(&main));
             let mut plugin = plugin_of(machine);
             plugin.succeed("update", settings(2525, TLS_YES));
+            let theirs =
+                || machine.sh("cd /etc; find exim4 systemd/system -type f -exec sha256sum {} + | sort");
+            let mut before = theirs();
             let mut refused = 0;
             loop {
                 let answer = plugin.call("start", Value::Null);
@@ -426,6 +429,7 @@ fn the_refusals_lead_from_each_shape_of_a_configuration_to_a_delivered_message()
                 let line = main.lines().find(is_named).expect("an option that is set is named").to_owned();
                 main = main.replace(&line, &format!(".ifndef MAIL_SMTP2_PORT\n{line}\n.endif"));
                 machine.write_own(&own(&main));
+                before = theirs();
                 refused += 1;
                 assert!(refused < 3, "{shape}: {told}");
             }
@@ -438,6 +442,11 @@ fn the_refusals_lead_from_each_shape_of_a_configuration_to_a_delivered_message()
             eventually(PATIENCE, "the message arrives", || machine.received("in this shape"));
             plugin.succeed("stop", Value::Null);
             assert!(is_closed(2525) && is_open(25));
+            plugin.end();
+            let run = machine.launch().arg("remove").run();
+            assert_eq!(run.code, Some(0), "{shape}: {}", run.stderr);
+            assert_eq!(theirs(), before, "{shape}");
+            assert!(!machine.path("/var/lib/mail-smtp2").exists() && is_open(25), "{shape}");
         });
     }
 }
