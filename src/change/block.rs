@@ -149,7 +149,9 @@ pub(super) fn find(bytes: &[u8], is_ours: Option<IsOurs>) -> Result<Option<Found
         return Ok((!pieces.is_empty()).then_some(Found { pieces, inner: None, made_file: false }));
     };
     let says = |what: &str| bytes[head.clone()].trim_ascii_end().ends_with(what.as_bytes());
-    let (joined, made_file) = (says(LINE_END) && bytes[..head.start].ends_with(b"\n"), says(WHOLE_FILE));
+    // Where somebody has written on behind the block, the line end before it is what parts his lines.
+    let joined = says(LINE_END) && foot.end == bytes.len() && bytes[..head.start].ends_with(b"\n");
+    let made_file = says(WHOLE_FILE);
     let inside = |entry: &Range<usize>| entry.start >= head.end && entry.end <= foot.start;
     if entries.iter().all(|entry| inside(entry) == ours(entry)) {
         let whole = head.start - usize::from(joined)..foot.end;
@@ -276,6 +278,12 @@ mod tests {
     fn a_file_that_was_made_stays_when_others_wrote_into_it() {
         let file = [&put(None)[..], b"b\n"].concat();
         assert_eq!(set(Some(&file), None, None).unwrap().unwrap(), b"b\n");
+    }
+
+    #[test]
+    fn lines_that_were_written_behind_the_block_stay_lines_of_their_own() {
+        let file = [&put(Some("a"))[..], b"b\n"].concat();
+        assert_eq!(set(Some(&file), None, None).unwrap().unwrap(), b"a\nb\n");
     }
 
     #[test]
