@@ -127,9 +127,10 @@ impl Decoder {
             let is_cut = !self.buffer[rest].trim_ascii().is_empty();
             return is_cut.then_some((Frame::CutShort, Framing::Headers));
         }
+        let too_big = self.is_too_big(&self.buffer[rest.clone()]);
         let line = self.buffer[rest].trim_ascii();
-        let frame = if line.len() > self.limit { Frame::TooBig } else { Frame::Message(line) };
-        (!line.is_empty()).then_some((frame, Framing::Lines))
+        let frame = if too_big { Frame::TooBig } else { Frame::Message(line) };
+        (too_big || !line.is_empty()).then_some((frame, Framing::Lines))
     }
 
     /// The first bytes decide; `None` while there are too few.
@@ -180,23 +181,27 @@ impl Decoder {
                 continue;
             }
             let (from, to) = (line.start, line.end);
-            let line = self.buffer[from..to].trim_ascii();
-            if line.is_empty() {
-                continue;
-            }
-            if line.len() > self.limit {
+            if self.is_too_big(&self.buffer[from..to]) {
                 return Some(Frame::TooBig);
+            }
+            if self.buffer[from..to].trim_ascii().is_empty() {
+                continue;
             }
             // Borrowed again: the loop above may not hold on to the buffer.
             return Some(Frame::Message(self.buffer[from..to].trim_ascii()));
         }
     }
 
+    /// Whether a line is over the limit: its message, or with it the blanks around it, which would have to be kept, too.
+    fn is_too_big(&self, line: &[u8]) -> bool {
+        line.trim_ascii().len() > self.limit || line.len() > self.limit.saturating_add(2)
+    }
+
     /// No end of line in sight: what of it may be thrown away, and is that news?
     fn unfinished_line(&mut self) -> Option<Frame<'_>> {
         if self.skip == Skip::Line {
             self.start = self.end;
-        } else if self.end - self.start > self.limit.saturating_add(2) {
+        } else if self.is_too_big(&self.buffer[self.start..self.end]) {
             self.start = self.end;
             self.skip = Skip::Line;
             return Some(Frame::TooBig);
@@ -305,6 +310,18 @@ mod tests {
         }
         found.extend(decoder.finish().map(|(frame, _)| say(frame)));
         found
+    }
+
+    #[test]
+    fn blanks_count_for_the_limit_in_whatever_portions_they_arrive() {
+        for step in [1, 5, 100] {
+            assert_eq!(
+                frames(b"12345     \n   123  \n{2}\n", 5, step),
+                ["TooBig", "TooBig", "{2}"],
+                "step {step}"
+            );
+            assert_eq!(frames(b"{2}\n          ", 5, step), ["{2}", "TooBig"], "step {step}");
+        }
     }
 
     #[test]
