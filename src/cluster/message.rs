@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::fault::Fault;
 use crate::wire::text::printable;
@@ -33,24 +33,8 @@ struct Line<'a> {
     id: u64,
     #[serde(borrow)]
     result: Option<&'a RawValue>,
-    error: Option<ErrorObject>,
-}
-
-#[derive(Deserialize)]
-struct ErrorObject {
-    code: i64,
-    message: String,
-}
-
-/// The part of the OpenRPC document that matters.
-#[derive(Deserialize)]
-struct Document {
-    info: Info,
-}
-
-#[derive(Deserialize)]
-struct Info {
-    version: String,
+    // A struct of members would be read from an array, too.
+    error: Option<Map<String, Value>>,
 }
 
 /// A request as it goes to the node, from the one that is called so.
@@ -61,10 +45,15 @@ pub fn request(id: u64, method: &str, params: &Value, from: &str) -> Vec<u8> {
 
 /// A line from the node: the request that it answers, and the answer. `None` is no reply of ours.
 pub fn read(line: &[u8]) -> Option<(u64, Reply)> {
-    let Line { id, result, error } = serde_json::from_slice(line).ok()?;
+    // As a slice, what is skipped would not have to be text; and members would be read from an array, too.
+    let line = str::from_utf8(line).ok().filter(|line| line.trim_ascii_start().starts_with('{'))?;
+    let Line { id, result, error } = serde_json::from_str(line).ok()?;
     match (result, error) {
         (Some(result), None) => Some((id, Reply::Result(result.to_owned()))),
-        (None, Some(ErrorObject { code, message })) => Some((id, Reply::Error { code, message })),
+        (None, Some(error)) => {
+            let (code, message) = (error.get("code")?.as_i64()?, error.get("message")?.as_str()?.to_owned());
+            Some((id, Reply::Error { code, message }))
+        }
         _ => None,
     }
 }
@@ -78,11 +67,12 @@ pub fn version(reply: Reply) -> Result<String, Fault> {
         Reply::Result(document) => document,
         Reply::Error { code, message } => return Err(Fault::Error { code, message: printable(message) }),
     };
-    let read = serde_json::from_str(document.get());
-    let Document { info: Info { version: there } } =
-        read.map_err(|_| Fault::Garbled(printable(document.get())))?;
+    let read: Value = serde_json::from_str(document.get()).unwrap_or_default();
+    let Some(there) = read["info"]["version"].as_str() else {
+        return Err(Fault::Garbled(printable(document.get())));
+    };
     let major = |version: &str| version.split('.').next().map(str::to_owned);
-    if major(&there) == major(VERSION) {
+    if major(there) == major(VERSION) {
         Ok(printable(there))
     } else {
         Err(Fault::Version { there: printable(there), here: VERSION })
@@ -126,10 +116,14 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"id":2,"result":1}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1,"message":"x"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":1} trailing"#,
+            r#"[1,{"status":0,"payload":"Success"},null]"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":[-32601,"no such method"]}"#,
         ] {
             assert!(read(line.as_bytes()).is_none(), "{line}");
         }
-        assert!(read(b"\xff").is_none());
+        for line in [&b"\xff"[..], b"{\"id\":1,\"result\":1,\"x\":\"\xff\"}"] {
+            assert!(read(line).is_none(), "{line:?}");
+        }
     }
 
     #[test]
