@@ -48,6 +48,9 @@
 pub mod action;
 pub mod change;
 pub mod cluster;
+#[cfg(any(test, fuzzing))]
+#[path = "../tests/fuzz/targets/mod.rs"]
+pub mod fuzz;
 pub mod mta;
 pub mod rpc;
 pub mod sandbox;

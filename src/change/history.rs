@@ -142,14 +142,15 @@ impl Record {
 }
 
 /// The records of a history, the newest first; a line is read when it is come to, and blank lines are nothing.
-struct History<'b> {
+pub(super) struct History<'b> {
     left: &'b [u8],
     /// How many lines so far were none: a full disk cuts a line short.
-    broken: usize,
+    pub(super) broken: usize,
 }
 
 impl<'b> History<'b> {
-    fn of(bytes: &'b [u8]) -> Self {
+    /// Of the bytes of its file.
+    pub(super) fn of(bytes: &'b [u8]) -> Self {
         Self { left: bytes, broken: 0 }
     }
 }

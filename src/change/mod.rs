@@ -9,6 +9,9 @@ mod boot;
 mod client;
 mod edits;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/targets/change.rs"]
+pub mod fuzz;
 pub mod history;
 mod journal;
 mod later;

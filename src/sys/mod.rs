@@ -6,6 +6,9 @@
 pub mod command;
 pub mod deadline;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/targets/sys.rs"]
+pub mod fuzz;
 pub mod host;
 pub mod inherited;
 pub mod journal;

@@ -511,19 +511,7 @@ impl Talk {
 
     /// The next reply, unless it is 421 (which a greeting may be).
     fn answer(&mut self, step: Step) -> Result<Answer, SmtpError> {
-        let first = self.line(step)?;
-        let Some((code, text, mut more)) = parse(&first) else { return Err(self.malformed(step, &first)) };
-        let mut answer = Answer { code, lines: vec![text] };
-        while more == More::Follows {
-            let line = self.line(step)?;
-            match parse(&line) {
-                Some((code, text, next)) if code == answer.code => {
-                    answer.lines.push(text);
-                    more = next;
-                }
-                _ => return Err(self.malformed(step, &line)),
-            }
-        }
+        let answer = Answer::read(|| self.line(step))?.map_err(|line| self.malformed(step, &line))?;
         if answer.code == 421 && step != Step::Greeting {
             return Err(SmtpError::Unavailable { address: self.address, step, reply: answer.reply() });
         }
@@ -635,13 +623,35 @@ fn parse(line: &[u8]) -> Option<(u16, String, More)> {
 }
 
 /// A reply with all of its lines.
-struct Answer {
+#[derive(Debug)]
+pub(super) struct Answer {
     code: u16,
     lines: Vec<String>,
 }
 
 impl Answer {
-    fn reply(&self) -> Reply {
+    /// The reply in the next lines, or the line that belongs to none.
+    ///
+    /// # Errors
+    /// A line cannot be had.
+    pub(super) fn read<E>(mut next: impl FnMut() -> Result<Vec<u8>, E>) -> Result<Result<Self, Vec<u8>>, E> {
+        let first = next()?;
+        let Some((code, text, mut more)) = parse(&first) else { return Ok(Err(first)) };
+        let mut answer = Self { code, lines: vec![text] };
+        while more == More::Follows {
+            let line = next()?;
+            match parse(&line) {
+                Some((code, text, next)) if code == answer.code => {
+                    answer.lines.push(text);
+                    more = next;
+                }
+                _ => return Ok(Err(line)),
+            }
+        }
+        Ok(Ok(answer))
+    }
+
+    pub(super) fn reply(&self) -> Reply {
         let mut text = self.lines.join("\n");
         while text.len() > TEXT_LIMIT {
             text.pop();
@@ -655,11 +665,11 @@ impl Answer {
         lines.iter().skip(1).map(String::as_str)
     }
 
-    fn starttls(&self) -> bool {
+    pub(super) fn starttls(&self) -> bool {
         self.keywords().any(|line| line.trim_ascii().eq_ignore_ascii_case("STARTTLS"))
     }
 
-    fn mechanisms(&self) -> Vec<String> {
+    pub(super) fn mechanisms(&self) -> Vec<String> {
         let mut mechanisms = Vec::new();
         for line in self.keywords().map(str::to_ascii_uppercase) {
             let mut words = line.split([' ', '\t', '=']).filter(|word| !word.is_empty());

@@ -9,6 +9,9 @@
 
 mod alternate;
 mod block;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/fuzz/targets/postfix.rs"]
+pub mod fuzz;
 mod instance;
 mod master;
 mod needs;
