@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::fault::{Fault, Lost};
 use super::message::{self, Reply};
-use super::ssh;
+use super::ssh::{self, Heard};
 use crate::sys::talk::{self, Input, Output, Received, Unsent};
 use crate::sys::{Command, Deadline};
 use crate::wire::call::DISCOVER;
@@ -25,6 +25,8 @@ const LINE_LIMIT: usize = 1 << 20;
 const IDLE: Duration = Duration::from_secs(60);
 /// How long ssh may take to end by itself.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long somebody's text before the plugin's first word may be followed by nothing, until it counts for itself.
+const PAUSE: Duration = Duration::from_secs(5);
 /// The id of the greeting.
 const GREETING: u64 = 0;
 
@@ -87,6 +89,16 @@ impl Channel {
     /// The version of the plugin there, if it is known.
     pub fn version(&self) -> Option<String> {
         self.lock().version.clone()
+    }
+
+    /// The version that the plugin there has said, be it one that is not understood here.
+    pub fn said_version(&self) -> Option<String> {
+        let state = self.lock();
+        let other = match &state.fault {
+            Some(Fault::Version { there, .. }) => Some(there.clone()),
+            _ => None,
+        };
+        state.version.clone().or(other)
     }
 
     /// Whether something new may be sent.
@@ -195,20 +207,31 @@ impl Channel {
 
     /// Hears what comes until nothing more does.
     fn listen(&self, mut output: Output) {
+        let (mut text, mut pause) = (None, None);
         let fault = loop {
-            match output.receive(LINE_LIMIT, Deadline::after(self.idle_left())) {
-                Ok(Received::Line(line)) => match self.take(&line) {
-                    Ok(()) => continue,
-                    Err(fault) => break Some(fault),
-                },
+            let until = pause.unwrap_or_else(|| Deadline::after(self.idle_left()));
+            let (line, is_last) = match output.receive(LINE_LIMIT, until) {
+                Ok(Received::Line(line)) => (line, false),
+                Ok(Received::End(rest)) => (rest, true),
+                Ok(Received::Nothing) if pause.is_some() => break text.clone().map(Fault::Rubbish),
                 Ok(Received::Nothing) if self.idle_left().is_zero() && self.hang_up_if_unused() => {
                     break None;
                 }
                 Ok(Received::Nothing) => continue,
                 Ok(Received::TooLong) => break Some(Fault::TooLong(LINE_LIMIT)),
-                Ok(Received::End(rest)) if rest.is_empty() => break None,
-                Ok(Received::End(rest)) => break self.take(&rest).err(),
                 Err(error) => break Some(Fault::Start(chain(&error))),
+            };
+            if self.is_text(&line) {
+                // Whether the plugin follows or the end tells a shell that greets from a login that ends.
+                text.get_or_insert_with(|| printable(&line));
+                pause.get_or_insert_with(|| Deadline::after(PAUSE));
+            } else if text.is_some() && !line.trim_ascii().is_empty() {
+                break text.clone().map(Fault::Rubbish);
+            } else if let Err(fault) = self.take(&line) {
+                break Some(fault);
+            }
+            if is_last {
+                break None;
             }
         };
         {
@@ -221,7 +244,12 @@ impl Channel {
         self.input.close();
         let (ended, stderr) = output.end(Deadline::after(GRACE));
         let mut state = self.lock();
-        state.fault.get_or_insert_with(|| ssh::reason(ended, &stderr));
+        let heard = match text {
+            _ if state.version.is_some() => Heard::Plugin,
+            Some(text) => Heard::Text(text),
+            None => Heard::Nothing,
+        };
+        state.fault.get_or_insert_with(|| ssh::reason(ended, &stderr, &heard));
         state.over = true;
         self.news.notify_all();
     }
@@ -236,6 +264,11 @@ impl Channel {
         }
     }
 
+    /// Whether a line is somebody else's, before the plugin has said anything.
+    fn is_text(&self, line: &[u8]) -> bool {
+        !line.trim_ascii().is_empty() && message::read(line).is_none() && self.lock().version.is_none()
+    }
+
     /// Takes one line from the node.
     ///
     /// # Errors
@@ -245,9 +278,7 @@ impl Channel {
             return Ok(());
         }
         let mut state = self.lock();
-        let greeted = state.version.is_some();
-        let odd = || if greeted { Fault::Garbled(printable(line)) } else { Fault::Rubbish(printable(line)) };
-        let (id, reply) = message::read(line).ok_or_else(odd)?;
+        let (id, reply) = message::read(line).ok_or_else(|| Fault::Garbled(printable(line)))?;
         if id == GREETING {
             state.version = Some(message::version(reply)?);
         } else if let Some(place) = state.asked.get_mut(&id) {

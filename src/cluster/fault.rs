@@ -23,9 +23,11 @@ pub enum Fault {
         /// ssh's own words.
         said: String,
     },
-    /// ssh is older than 7.6, and is called in another way then.
+    /// ssh is older than some of the options that it was called with, and is called without them then.
     #[error("ssh here is too old ({said})")]
     Older {
+        /// How many groups of newer options it knows.
+        known: usize,
         /// ssh's own words.
         said: String,
     },
@@ -33,6 +35,15 @@ pub enum Fault {
     #[error("no mail-smtp2 is on the PATH there; install it as /usr/local/bin/mail-smtp2 ({said})")]
     NotInstalled {
         /// The shell's own words.
+        said: String,
+    },
+    /// The shell there, or the loader of programs, did not find something else.
+    #[error(
+        "what is to be started there was not found (exit status 127); see the command in authorized_keys, and install \
+         the plugin there anew: {said}"
+    )]
+    NotStarted {
+        /// Their own words.
         said: String,
     },
     /// The shell there may not start the plugin.
@@ -49,6 +60,21 @@ pub enum Fault {
         /// Its status.
         code: i32,
         /// The last line of its stderr.
+        said: String,
+    },
+    /// The session has ended without ssh having anything to say of it.
+    #[error("the plugin there was killed, or ended with exit status 255: {said}")]
+    Killed {
+        /// The last line of its stderr.
+        said: String,
+    },
+    /// Something was said before the first message, and then the session ended.
+    #[error(
+        "the login there ended before the plugin spoke; see that the user's shell and the command in authorized_keys \
+         start mail-smtp2: {said}"
+    )]
+    LoginEnded {
+        /// What was said.
         said: String,
     },
     /// ssh or the plugin there was killed, or closed its output and went on.
@@ -97,8 +123,11 @@ impl Fault {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Start(_) | Self::Ssh { .. } | Self::Older { .. } => Reason::NodeUnreachable,
-            Self::NotInstalled { .. } | Self::NotExecutable { .. } => Reason::NodeWithoutPlugin,
-            Self::Ended { .. } | Self::Broke | Self::Closed => Reason::NodeLost,
+            Self::NotInstalled { .. }
+            | Self::NotStarted { .. }
+            | Self::NotExecutable { .. }
+            | Self::LoginEnded { .. } => Reason::NodeWithoutPlugin,
+            Self::Ended { .. } | Self::Killed { .. } | Self::Broke | Self::Closed => Reason::NodeLost,
             Self::Rubbish(_) | Self::Garbled(_) | Self::TooLong(_) => Reason::NodeGarbled,
             Self::Version { .. } => Reason::NodeVersion,
             Self::Silent(_) => Reason::NodeSilent,
@@ -110,9 +139,12 @@ impl Fault {
     fn said(&self) -> Option<&str> {
         match self {
             Self::Ssh { said, .. }
-            | Self::Older { said }
+            | Self::Older { said, .. }
             | Self::NotInstalled { said }
+            | Self::NotStarted { said }
             | Self::NotExecutable { said }
+            | Self::LoginEnded { said }
+            | Self::Killed { said }
             | Self::Ended { said, .. } => Some(said),
             Self::Start(_)
             | Self::Broke

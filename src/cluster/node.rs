@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::channel::{Channel, Environment};
 use super::fault::{Fate, Fault, Lost};
 use super::message::Reply;
-use super::ssh::{self, Ssh};
+use super::ssh;
 use crate::action::Lane;
 use crate::sys::{Command, Deadline};
 use crate::wire::envelope::Envelope;
@@ -35,18 +35,18 @@ const LINES: usize = 4;
 pub struct Node {
     /// Its id.
     pub id: String,
-    /// How ssh is called, and how one that is older than 7.6 is.
-    commands: [Command; 2],
+    /// How an ssh is called that knows so many groups of newer options.
+    commands: [Command; ssh::AGES],
     lines: Mutex<Lines>,
 }
 
 /// The channels of a node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lines {
     /// The last one is in use; those before it have failed somebody, and others still wait on them.
     channels: Vec<Arc<Channel>>,
-    /// ssh has turned out to be older than 7.6.
-    older: bool,
+    /// How many groups of newer options ssh knows, as far as it has turned out.
+    known: usize,
     /// The plugin ends: no channel is opened any more.
     shut: bool,
 }
@@ -90,8 +90,9 @@ struct Told {
 impl Node {
     /// The node `id` at `destination`.
     pub fn new(id: String, program: &Path, destination: &str) -> Self {
-        let commands = [Ssh::Usual, Ssh::Older].map(|ssh| ssh::command(ssh, program, destination));
-        Self { id, commands, lines: Mutex::default() }
+        let commands = std::array::from_fn(|known| ssh::command(known, program, destination));
+        let lines = Lines { channels: Vec::new(), known: ssh::AGES - 1, shut: false };
+        Self { id, commands, lines: Mutex::new(lines) }
     }
 
     /// Does the action there.
@@ -115,19 +116,28 @@ impl Node {
 
     fn exchange(&self, ask: &Ask<'_>, deadline: Deadline) -> Result<Reply, Lost> {
         let on = |channel: &Channel| channel.ask(ask.action, ask.input, ask.from, deadline, ask.patience);
-        let channel = self.channel(ask.environment).map_err(Lost::unsent)?;
+        let mut channel = self.channel(ask.environment).map_err(Lost::unsent)?;
         let in_use = channel.version().is_some();
-        match on(&channel) {
+        let mut answered = on(&channel);
+        for _ in 1..ssh::AGES {
             // It has ended before it reached the node.
-            Err(Lost { fault: Fault::Older { .. }, .. }) => {
-                self.lock().older = true;
-                on(&*self.channel(ask.environment).map_err(Lost::unsent)?)
-            }
+            let Err(Lost { fault: Fault::Older { known, .. }, .. }) = answered else { break };
+            self.know(known);
+            channel = self.channel(ask.environment).map_err(Lost::unsent)?;
+            answered = on(&channel);
+        }
+        match answered {
             Err(lost) if may_be_repeated(&lost, in_use, ask.lane) => {
                 on(&*self.channel(ask.environment).map_err(Lost::unsent)?)
             }
             answered => answered,
         }
+    }
+
+    /// ssh is so old.
+    fn know(&self, known: usize) {
+        let mut lines = self.lock();
+        lines.known = lines.known.min(known);
     }
 
     /// The open channel, or a new one.
@@ -139,7 +149,7 @@ impl Node {
         if let Some(channel) = lines.channels.last().filter(|channel| channel.is_usable()) {
             return Ok(Arc::clone(channel));
         }
-        let channel = Channel::open(&self.commands[usize::from(lines.older)], environment)?;
+        let channel = Channel::open(&self.commands[lines.known], environment)?;
         lines.channels.retain(|channel| !channel.is_over());
         lines.channels.push(Arc::clone(&channel));
         Ok(channel)
@@ -147,7 +157,7 @@ impl Node {
 
     /// The version of the plugin there, as it said last.
     pub fn version(&self) -> Option<String> {
-        self.lock().channels.last()?.version()
+        self.lock().channels.last()?.said_version()
     }
 
     /// Whether an ssh runs for this node.

@@ -2,7 +2,8 @@
 //!
 //! Answers for: the options that are ours to pin (the user's own configuration keeps all others: keys, jump hosts, a
 //! shared connection), and a meaning for what ssh says when it gives up. Does not know: channels, or what is said on
-//! them. Its exit status tells ssh's own failures (255) from those of the program there, whatever either has printed.
+//! them. On one stderr stand ssh's own words, the banner of the node, and what a shell or the plugin there prints: its
+//! exit status, the line with which it notes that the login is over, and where a line stands tell them apart.
 
 use std::path::Path;
 
@@ -29,42 +30,49 @@ const PINNED: [&str; 13] = [
     "Tunnel=no",
     // A shared connection is used where there is one. We leave none behind, and nobody's session ends with ours.
     "ControlMaster=no",
-    // The command is the one below, the bytes are only ours, and failures are told.
+    // The command is the one below, the bytes are only ours, and failures are told; so is the end of the login.
     "PermitLocalCommand=no",
     "EscapeChar=none",
-    "LogLevel=INFO",
+    "LogLevel=VERBOSE",
 ];
 
-/// What has to be pinned, too, and is known from OpenSSH 7.6 on: before, ssh ends with [`UNKNOWN`].
-const SINCE_7_6: &str = "RemoteCommand=none";
-/// What an ssh says that does not know [`SINCE_7_6`].
-const UNKNOWN: &str = "Bad configuration option: remotecommand";
+/// What has to be pinned, too, but ends an ssh that is too old to know it: from OpenSSH 7.6 on, and from 8.7 on.
+const NEWER: [&[&str]; 2] =
+    [&["RemoteCommand=none"], &["StdinNull=no", "ForkAfterAuthentication=no", "SessionType=default"]];
+/// What an ssh says of an option on its command line that it does not know; the name follows, in small letters.
+const UNKNOWN: &str = "command-line: line 0: Bad configuration option: ";
 
-/// Which ssh is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ssh {
-    /// OpenSSH 7.6 or newer.
-    Usual,
-    /// An older one.
-    Older,
-}
+/// How many of the groups of newer options an ssh may know, which is one more than there are groups.
+pub const AGES: usize = NEWER.len() + 1;
 
-/// The command that speaks with the plugin at `destination`.
-pub fn command(ssh: Ssh, program: &Path, destination: &str) -> Command {
-    let newer = (ssh == Ssh::Usual).then_some(SINCE_7_6);
+/// The command that speaks with the plugin at `destination`, for an ssh that knows the first `known` groups of newer
+/// options.
+pub fn command(known: usize, program: &Path, destination: &str) -> Command {
+    let newer = NEWER.iter().take(known).flat_map(|group| group.iter().copied());
     let pinned = PINNED.into_iter().chain(newer).flat_map(|option| ["-o", option]);
     Command::new(program).arg("-T").args(pinned).args(["--", destination, PROGRAM])
 }
 
-/// What ssh says, in the order in which it is looked for, and what it means.
-const COMPLAINTS: [(&str, &str); 18] = [
+/// How many groups of newer options the ssh knows that has said this; `None` if it says nothing about that.
+fn known(text: &str) -> Option<usize> {
+    let unknown = text.lines().find_map(|line| line.strip_prefix(UNKNOWN))?.trim();
+    let named =
+        |option: &&str| option.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case(unknown));
+    NEWER.iter().position(|group| group.iter().any(named))
+}
+
+/// What stands before [`STRANGER`] where the key is not unknown, but another one.
+const CHANGED: (&str, &str) = (
+    "REMOTE HOST IDENTIFICATION HAS CHANGED",
+    "its host key is not the one that known_hosts has for it: either the node was set up anew, or somebody answers in \
+     its place; find out which, then replace the key (ssh-keygen -R, and log in once by hand)",
+);
+const STRANGER: &str = "Host key verification failed";
+
+/// What ssh says and what it means. It ends with its reason: the last that is found counts.
+const COMPLAINTS: [(&str, &str); 17] = [
     (
-        "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "its host key is not the one that known_hosts has for it: either the node was set up anew, or somebody answers \
-         in its place; find out which, then replace the key (ssh-keygen -R, and log in once by hand)",
-    ),
-    (
-        "Host key verification failed",
+        STRANGER,
         "its host key is not known here: log in once by hand, as the user that runs this plugin, and compare the key",
     ),
     (
@@ -72,7 +80,7 @@ const COMPLAINTS: [(&str, &str); 18] = [
         "it offers nothing that is accepted here: see HostKeyAlgorithms, KexAlgorithms and Ciphers in ssh_config",
     ),
     (
-        "Permission denied",
+        "Permission denied (",
         "it does not accept our key: put this machine's public key into authorized_keys there, and see that the private \
          one can be read here without a passphrase",
     ),
@@ -98,51 +106,178 @@ const COMPLAINTS: [(&str, &str); 18] = [
     ("Broken pipe", CLOSED),
 ];
 
+const CLOSED: &str = "the connection was closed by the node: look at sshd's log there";
+
+/// How the lines begin with which ssh itself ends a session; all others are the node's.
+const ENDS: [&str; 13] = [
+    "Timeout, server ",
+    "Connection to ",
+    "Connection reset by ",
+    "Connection closed by ",
+    "Connection timed out",
+    "Shared connection to ",
+    "Read from remote host ",
+    "Received disconnect from ",
+    "Disconnected from ",
+    "Disconnecting ",
+    "Write failed: ",
+    "client_loop: ",
+    "ssh_dispatch_run_fatal: ",
+];
+
+/// What ssh notes of the login, and of its end: no reasons.
+const LOGGED_IN: &str = "Authenticated to ";
+const COUNTED: [&str; 2] = ["Transferred: ", "Bytes per second: "];
+/// What ssh says when the jump host's ssh, or another command that connects it, has ended: that one has the reason.
+const THROUGH: &str = "UNKNOWN port 65535";
+
+/// What came on stdout before the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// Not a byte.
+    Nothing,
+    /// This line, which is none of the plugin's, and nothing of the plugin.
+    Text(String),
+    /// The plugin has greeted.
+    Plugin,
+}
+
+/// Why ssh ended, from how it did, what it last said on stderr, and what was heard. `None` is one that was killed.
+pub fn reason(ended: Option<Ended>, stderr: &[u8], heard: &Heard) -> Fault {
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| is_said(line)).collect();
+    let login = lines.iter().rposition(|line| is_login(line));
+    // What stands before the login is the banner.
+    let said = login.map_or(&*lines, |at| &lines[at + 1..]);
+    let in_session = login.is_some() || *heard != Heard::Nothing;
+    match (ended, heard) {
+        (Some(Ended::Exited(127)), _) => not_found(said),
+        (Some(Ended::Exited(126)), _) => Fault::NotExecutable { said: last(said) },
+        (Some(Ended::Exited(255)), _) if !in_session => before_login(&text, said),
+        (Some(Ended::Exited(255)), _) => in_the_session(said).unwrap_or_else(|| match heard {
+            Heard::Text(line) => Fault::LoginEnded { said: both(line, said) },
+            _ => Fault::Killed { said: last(said) },
+        }),
+        (Some(Ended::Exited(_)), Heard::Text(line)) => Fault::LoginEnded { said: both(line, said) },
+        (Some(Ended::Exited(code)), _) => Fault::Ended { code, said: last(said) },
+        (Some(Ended::Signalled(_)) | None, Heard::Text(line)) => Fault::Rubbish(line.clone()),
+        (Some(Ended::Signalled(_)) | None, _) => Fault::Broke,
+    }
+}
+
+/// Whether a line says anything about the end.
+fn is_said(line: &str) -> bool {
+    !line.trim().is_empty() && !COUNTED.iter().any(|begin| line.starts_with(begin))
+}
+
+/// Whether ssh notes with this line that it has logged in.
+fn is_login(line: &str) -> bool {
+    line.starts_with(LOGGED_IN) && (line.contains(" ([") || line.contains(" (via proxy)"))
+}
+
+/// The last line.
+fn last(lines: &[&str]) -> String {
+    printable(lines.last().unwrap_or(&"nothing"))
+}
+
+/// What came on stdout, and the last line behind it, if there is one.
+fn both(line: &str, said: &[&str]) -> String {
+    let more = said.last().map(|last| format!("; {}", printable(last))).unwrap_or_default();
+    format!("{line}{more}")
+}
+
+/// A shell, or the loader of programs, that ends with 127: the plugin is missing, or something else is.
+fn not_found(lines: &[&str]) -> Fault {
+    let line = lines.iter().rfind(|line| line.contains(PROGRAM)).or(lines.last()).unwrap_or(&"nothing");
+    // A path is not what we asked for, but what authorized_keys says; a library is missing to one that is there.
+    let is_ours = line.contains(PROGRAM) && !line.contains('/');
+    let missing = ["not found", "nknown command"].iter().any(|words| line.contains(words));
+    let said = printable(line);
+    if is_ours && missing { Fault::NotInstalled { said } } else { Fault::NotStarted { said } }
+}
+
+/// Why there was no login; the node's banner may stand among ssh's own words, and those of a jump host's ssh before them.
+fn before_login(text: &str, lines: &[&str]) -> Fault {
+    if let Some(known) = known(text) {
+        return Fault::Older { known, said: last(lines) };
+    }
+    let own = match lines {
+        [before @ .., identification, through]
+            if through.contains(THROUGH) && identification.starts_with("kex_exchange_identification") =>
+        {
+            before
+        }
+        [before @ .., through] if through.contains(THROUGH) => before,
+        all => all,
+    };
+    match find(own).or_else(|| find(lines)) {
+        Some((line, _)) if line.contains(STRANGER) && text.contains(CHANGED.0) => {
+            let line = lines.iter().rfind(|line| line.contains(CHANGED.0)).copied().unwrap_or(line);
+            Fault::Ssh { told: CHANGED.1, said: printable(bare(line)) }
+        }
+        Some((line, told)) => Fault::Ssh { told, said: printable(line) },
+        None => Fault::Ssh { told: "ssh gave up", said: last(lines) },
+    }
+}
+
+/// The last line that means something, and what.
+fn find<'l>(lines: &[&'l str]) -> Option<(&'l str, &'static str)> {
+    lines.iter().rev().find_map(|&line| Some((bare(line), meaning(line)?)))
+}
+
+/// Why ssh gave up a session that stood; `None` if it did not say anything itself.
+fn in_the_session(lines: &[&str]) -> Option<Fault> {
+    let line = lines.last().filter(|line| ENDS.iter().any(|begin| line.starts_with(begin)))?;
+    Some(Fault::Ssh { told: meaning(line).unwrap_or(CLOSED), said: printable(bare(line)) })
+}
+
+/// What a line of ssh's means; the last words that are known count, as a banner may end without a line's end.
+fn meaning(line: &str) -> Option<&'static str> {
+    let found = COMPLAINTS.iter().filter_map(|(words, told)| Some((line.rfind(words)?, *told)));
+    found.max_by_key(|(at, _)| *at).map(|(_, told)| told)
+}
+
 /// A line of ssh's without its name and its frame.
 fn bare(line: &str) -> &str {
     let line = line.trim_matches(['@', ' ', '\r']);
     line.strip_prefix("ssh: ").unwrap_or(line)
 }
 
-const CLOSED: &str = "the connection was closed by the node: look at sshd's log there";
-
-/// Why ssh ended, from how it did and what it last said on stderr. `None` is one that was killed.
-pub fn reason(ended: Option<Ended>, stderr: &[u8]) -> Fault {
-    let text = String::from_utf8_lossy(stderr);
-    let last = || printable(text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing"));
-    match ended {
-        Some(Ended::Exited(127)) => Fault::NotInstalled { said: last() },
-        Some(Ended::Exited(126)) => Fault::NotExecutable { said: last() },
-        Some(Ended::Exited(255)) if text.contains(UNKNOWN) => Fault::Older { said: last() },
-        Some(Ended::Exited(255)) => {
-            let found = COMPLAINTS
-                .iter()
-                .find_map(|(needle, told)| Some((text.lines().rfind(|line| line.contains(needle))?, *told)));
-            match found {
-                Some((line, told)) => Fault::Ssh { told, said: printable(bare(line)) },
-                None => Fault::Ssh { told: "ssh gave up", said: last() },
-            }
-        }
-        Some(Ended::Exited(code)) => Fault::Ended { code, said: last() },
-        Some(Ended::Signalled(_)) | None => Fault::Broke,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LOGIN: &str = "Authenticated to node2 ([10.99.0.2]:22) using \"publickey\".\r\n";
+
+    fn ended(code: i32, stderr: &str, heard: &Heard) -> String {
+        reason(Some(Ended::Exited(code)), stderr.as_bytes(), heard).to_string()
+    }
+
     fn told(stderr: &str) -> String {
-        reason(Some(Ended::Exited(255)), stderr.as_bytes()).to_string()
+        ended(255, stderr, &Heard::Nothing)
     }
 
     #[test]
     fn the_destination_stands_behind_the_options() {
-        for ssh in [Ssh::Usual, Ssh::Older] {
-            let argv: Vec<_> = command(ssh, Path::new("/usr/bin/ssh"), "root@node2").argv().to_vec();
+        for known in 0..AGES {
+            let argv: Vec<_> = command(known, Path::new("/usr/bin/ssh"), "root@node2").argv().to_vec();
             assert_eq!(argv[..2], ["/usr/bin/ssh", "-T"]);
             assert_eq!(argv[argv.len() - 3..], ["--", "root@node2", "mail-smtp2"]);
         }
+    }
+
+    #[test]
+    fn an_option_that_ssh_does_not_know_says_how_old_it_is() {
+        for (option, age) in
+            [("remotecommand", 0), ("stdinnull", 1), ("forkafterauthentication", 1), ("sessiontype", 1)]
+        {
+            let stderr = format!("command-line: line 0: Bad configuration option: {option}\r\n");
+            let fault = reason(Some(Ended::Exited(255)), stderr.as_bytes(), &Heard::Nothing);
+            assert!(matches!(fault, Fault::Older { known, .. } if known == age), "{option}: {fault}");
+        }
+        let users = "/root/.ssh/config: line 3: Bad configuration option: stdinnull\r\n/root/.ssh/config: terminating, \
+                     1 bad configuration options\r\n";
+        assert!(told(users).starts_with("the ssh here does not know an option"), "{}", told(users));
     }
 
     #[test]
@@ -154,8 +289,8 @@ mod tests {
 
     #[test]
     fn what_the_program_there_prints_is_not_taken_for_the_words_of_ssh() {
-        let fault = reason(Some(Ended::Exited(1)), b"Permission denied\n");
-        assert_eq!(fault, Fault::Ended { code: 1, said: "Permission denied".into() });
+        let fault = reason(Some(Ended::Exited(1)), b"Permission denied (x)\n", &Heard::Nothing);
+        assert_eq!(fault, Fault::Ended { code: 1, said: "Permission denied (x)".into() });
     }
 
     #[test]
@@ -165,8 +300,24 @@ mod tests {
 
     #[test]
     fn a_shell_without_the_plugin_says_so_by_its_exit_status() {
-        let fault = reason(Some(Ended::Exited(127)), b"sh: 1: mail-smtp2: not found\n");
-        assert!(matches!(fault, Fault::NotInstalled { .. }), "{fault}");
+        for words in ["sh: 1: mail-smtp2: not found", "zsh:1: command not found: mail-smtp2"] {
+            let said =
+                ended(127, &format!("{LOGIN}{words}\ngoodbye\nTransferred: sent 1\r\n"), &Heard::Nothing);
+            assert!(said.starts_with("no mail-smtp2 is on the PATH") && said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_else_is_missing_there_is_said_in_the_shells_words() {
+        for words in [
+            "bash: line 1: /opt/mail-smtp2: No such file or directory",
+            "mail-smtp2: error while loading shared libraries: libx.so.1: cannot open shared object file",
+            "bash: line 1: wrapper: command not found",
+        ] {
+            let said = ended(127, &format!("Welcome\n{LOGIN}{words}\n"), &Heard::Nothing);
+            assert!(!said.contains("PATH") && said.contains(words), "{said}");
+        }
+        assert!(ended(127, &format!("Welcome\n{LOGIN}"), &Heard::Nothing).contains("nothing"));
     }
 
     #[test]
@@ -174,5 +325,63 @@ mod tests {
         for (needle, meaning) in COMPLAINTS {
             assert!(told(&format!("ssh: {needle} by x\n")).starts_with(meaning), "{needle}");
         }
+    }
+
+    #[test]
+    fn before_the_login_the_last_complaint_counts_and_not_the_banner() {
+        let banner =
+            "Host key verification failed? Sessions are timed out, strangers get Connection refused\n";
+        let denied = told(&format!("{banner}root@node2: Permission denied (publickey).\r\n"));
+        let told_so = denied.starts_with("it does not accept our key");
+        assert!(
+            told_so && denied.ends_with("(ssh says: root@node2: Permission denied (publickey).)"),
+            "{denied}"
+        );
+        let closed = told(&format!("{}Connection closed by 10.99.0.2 port 22\r\n", banner.trim_end()));
+        assert!(closed.starts_with(CLOSED), "a banner without a line's end: {closed}");
+    }
+
+    #[test]
+    fn after_the_login_no_fault_of_a_login_is_told() {
+        let before = "Permission denied (all). Sessions are timed out\n";
+        let noise = "root@other: Permission denied (publickey).\nssh: connect to host x port 22: Connection refused\n";
+        for heard in [Heard::Nothing, Heard::Plugin] {
+            let cut = format!("{before}{LOGIN}{noise}Connection to node2 closed by remote host.\r\n");
+            assert!(ended(255, &cut, &heard).starts_with(CLOSED), "{}", ended(255, &cut, &heard));
+            let killed = ended(255, &format!("{before}{LOGIN}{noise}"), &heard);
+            assert!(killed.starts_with("the plugin there was killed"), "{killed}");
+        }
+        // Through a shared connection ssh notes no login; that the plugin has spoken is enough.
+        let killed = ended(255, before, &Heard::Plugin);
+        assert!(killed.starts_with("the plugin there was killed"), "{killed}");
+    }
+
+    #[test]
+    fn the_reason_of_a_jump_host_is_not_hidden_by_what_follows_from_it() {
+        for (jump, wanted) in [
+            (
+                "channel 0: open failed: x\r\nstdio forwarding failed\r\n",
+                "its jump host does not let us through",
+            ),
+            ("root@jump: Permission denied (publickey).\r\n", "it does not accept our key"),
+        ] {
+            let stderr = format!(
+                "{jump}kex_exchange_identification: Connection closed by remote host\r\nConnection closed by \
+                 UNKNOWN port 65535\r\n"
+            );
+            assert!(told(&stderr).starts_with(wanted), "{}", told(&stderr));
+        }
+        assert!(told("Connection closed by UNKNOWN port 65535\r\n").starts_with(CLOSED));
+    }
+
+    #[test]
+    fn text_and_then_an_end_is_a_login_that_ended() {
+        let text = Heard::Text("This account is currently not available.".into());
+        let said = ended(1, LOGIN, &text);
+        assert!(said.contains("not available.") && said.starts_with("the login there ended"), "{said}");
+        let cut = ended(255, &format!("{LOGIN}Timeout, server node2 not responding.\r\n"), &text);
+        assert!(cut.starts_with("it went silent"), "{cut}");
+        let missing = ended(127, &format!("{LOGIN}sh: 1: mail-smtp2: not found\n"), &text);
+        assert!(missing.starts_with("no mail-smtp2"), "{missing}");
     }
 }

@@ -44,14 +44,16 @@ fn a_change_that_was_sent_is_not_sent_again() {
 }
 
 #[test]
-fn an_ssh_before_7_6_is_called_in_its_own_way_from_the_second_start_on() {
-    let cluster = Simulated::of(["old"]);
-    let mut plugin = cluster.plugin();
-    assert_eq!(plugin.call("startOnNode", on_node(2)), success());
-    assert_eq!((cluster.starts(2), cluster.asked(2).len()), (2, 1));
-    signal(cluster.pid(2), Signal::SIGKILL);
-    assert_eq!(plugin.payload("isRunningOnNode", on_node(2)), true);
-    assert_eq!(cluster.starts(2), 3);
+fn an_older_ssh_is_called_in_its_own_way_from_the_second_start_on() {
+    for kind in ["old", "aged"] {
+        let cluster = Simulated::of([kind]);
+        let mut plugin = cluster.plugin();
+        assert_eq!(plugin.call("startOnNode", on_node(2)), success());
+        assert_eq!((cluster.starts(2), cluster.asked(2).len()), (2, 1), "{kind}");
+        signal(cluster.pid(2), Signal::SIGKILL);
+        assert_eq!(plugin.payload("isRunningOnNode", on_node(2)), true);
+        assert_eq!(cluster.starts(2), 3, "{kind}");
+    }
 }
 
 #[test]

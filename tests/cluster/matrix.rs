@@ -23,7 +23,7 @@ enum Known {
 use Known::{Nothing, Said, Untouched};
 
 /// How a node behaves, and what the line says that is its own; no words are a success.
-const KINDS: [(&str, &str, Known); 25] = [
+const KINDS: [(&str, &str, Known); 27] = [
     ("fine", "", Said),
     ("changed", "502 its host key is not the one that known_hosts has", Untouched),
     ("stranger", "502 its host key is not known here", Untouched),
@@ -40,6 +40,13 @@ const KINDS: [(&str, &str, Known); 25] = [
         Untouched,
     ),
     ("rubbish", "502 something there prints text before the plugin speaks", Untouched),
+    (
+        "ended",
+        "502 the login there ended before the plugin spoke; see that the user's shell and the command in \
+         authorized_keys start mail-smtp2: This account is currently not available.",
+        Untouched,
+    ),
+    ("killed", "502 the plugin there was killed, or ended with exit status 255", Nothing),
     ("newer", concat!("502 mail-smtp2 2.0.0 runs there and ", env!("CARGO_PKG_VERSION"), " here"), Untouched),
     ("older", concat!("502 mail-smtp2 0.9.1 runs there and ", env!("CARGO_PKG_VERSION"), " here"), Untouched),
     ("fine", "", Said),

@@ -150,6 +150,62 @@ fn a_shell_that_greets_is_told_apart_from_the_plugin() {
     assert!(told.contains("prints text before the plugin speaks") && told.contains("Welcome"), "{told}");
 }
 
+/// Words of ssh's, as a banner or the stderr of a node may hold them.
+const WORDS: &str = "Host key verification failed, or Permission denied (you): sessions are timed out\n";
+
+#[test]
+fn a_banner_is_no_reason_before_the_login_or_after_it() {
+    let Some(lab) = Lab::of(2) else { return };
+    (2..4).for_each(|number| fs::write(lab.node(number).path("/etc/ssh/banner"), WORDS).unwrap());
+    lab.node(3).sh("rm /root/.ssh/authorized_keys");
+    let mut plugin = lab.plugin();
+    let denied = plugin.call("isRunningOnNode", on_node(3));
+    let told = failure(&denied, 502);
+    assert!(told.contains("does not accept our key") && told.contains("says: root@node3:"), "{told}");
+    assert_eq!(plugin.payload("isRunningOnNode", on_node(2)), false);
+    let lock = "/var/lib/mail-smtp2/lock";
+    lab.node(2).sh("mkdir -p -m 700 /var/lib/mail-smtp2");
+    let mut holder =
+        lab.node(2).command("flock").args([lock, "sleep", "1000"]).stdin(Stdio::null()).spawn().unwrap();
+    eventually(PATIENCE, "the lock is held", || !lab.node(2).try_sh(&format!("flock -n {lock} true")).0);
+    let change = plugin.post("startOnNode", on_node(2));
+    let there = lab.plugins(2)[0];
+    eventually(PATIENCE, "the change waits for the lock", || holds_open(there, lock));
+    lab.kill_sshd(2);
+    let reply = plugin.receive_reply(change);
+    let told = failure(&reply["result"], 502);
+    assert!(told.starts_with("node2: the connection was closed by the node"), "{told}");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+#[test]
+fn what_a_node_says_on_stderr_is_not_the_reason_of_ssh() {
+    let Some(lab) = Lab::of(1) else { return };
+    lab.replace(2, &format!("#!/bin/sh\necho '{}' >&2\nkill -9 $$\n", WORDS.trim_end()));
+    let answer = lab.plugin().call("isRunningOnNode", on_node(2));
+    assert!(failure(&answer, 502).starts_with("node2: the plugin there was killed"), "{answer}");
+}
+
+#[test]
+fn text_on_stdout_and_then_an_end_is_a_login_that_ended() {
+    let Some(lab) = Lab::of(1) else { return };
+    lab.replace(2, "#!/bin/sh\necho 'This account is currently not available.'\nexit 1\n");
+    let answer = lab.plugin().call("isRunningOnNode", on_node(2));
+    let told = failure(&answer, 502);
+    assert!(told.starts_with("node2: the login there ended") && told.contains("not available."), "{told}");
+}
+
+#[test]
+fn a_command_that_is_not_found_is_told_in_the_words_of_the_shell() {
+    let Some(lab) = Lab::of(1) else { return };
+    fs::write(lab.node(2).path("/root/.bashrc"), "trap 'echo goodbye >&2' EXIT\n").unwrap();
+    lab.node(2).sh("sed -i 's:mail-smtp2 --mta:/opt/mail-smtp2 --mta:' /root/.ssh/authorized_keys");
+    let answer = lab.plugin().call("isRunningOnNode", on_node(2));
+    let told = failure(&answer, 502);
+    assert!(!told.contains("PATH") && told.contains("/opt/mail-smtp2: No such file"), "{told}");
+}
+
 #[test]
 fn a_node_that_hangs_after_accepting_is_given_up() {
     let Some(lab) = Lab::of(1) else { return };
@@ -212,6 +268,7 @@ fn a_plugin_of_another_major_version_is_not_asked_and_one_of_the_same_is() {
     assert_eq!((lines[0], lines.len()), ("done here; 1 of 2 nodes failed", 2), "{answer}");
     assert!(lines[1].starts_with("node2: 502 mail-smtp2 2.0.0 runs there and "), "{answer}");
     let nodes = plugin.payload("queryNodes", Value::Null);
+    assert_eq!(nodes[1]["version"], "2.0.0", "also of one that is not asked: {nodes}");
     assert_eq!((&nodes[2]["version"], &nodes[2]["differs"]), (&json!("1.99.0"), &json!([])), "{nodes}");
 }
 
@@ -251,6 +308,7 @@ fn what_is_pinned_cannot_be_bent_by_the_users_configuration() {
     let Some(lab) = Lab::of(2) else { return };
     let config = "Host *\nStrictHostKeyChecking no\nBatchMode no\nRequestTTY force\nRemoteCommand id\n\
         PermitLocalCommand yes\nLocalCommand touch /root/bent\nLogLevel QUIET\nForwardAgent yes\n\
+        StdinNull yes\nForkAfterAuthentication yes\nSessionType none\n\
         LocalForward 4444 localhost:22\nControlMaster auto\nControlPersist yes\nControlPath /root/.ssh/shared-%n\n";
     fs::write(lab.manager.path("/root/.ssh/config"), config).unwrap();
     lab.change_host_key(2);

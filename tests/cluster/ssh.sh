@@ -22,10 +22,11 @@ serve() {
     esac
   done
 }
-# One before 7.6, which is what it says then.
+# One before 7.6 and one before 8.7, and what they say then.
 case $kind/$* in
   old/*RemoteCommand*) gives_up 'command-line: line 0: Bad configuration option: remotecommand' ;;
-  old/*) kind=fine ;;
+  aged/*StdinNull*) gives_up 'command-line: line 0: Bad configuration option: stdinnull' ;;
+  old/* | aged/*RemoteCommand*) kind=fine ;;
 esac
 read -r VERSION <"$HOME/version"
 case $kind in
@@ -44,6 +45,8 @@ case $kind in
   barred) echo 'bash: line 1: /usr/local/bin/mail-smtp2: Permission denied' >&2; exit 126 ;;
   misled) echo 'mail-smtp2: /etc/mail-smtp2.toml, line 3: wire.max_message = 1: expected 1024 to 1073741824 bytes' >&2
     exit 1 ;;
+  killed) greet; hear; echo 'ssh: Connection timed out' >&2; exit 255 ;;
+  ended) echo 'This account is currently not available.'; exit 1 ;;
   rubbish) echo 'Welcome to the machine'; greet; serve ;;
   deaf) exec sleep 1000 ;;
   hangs) greet; hear; exec sleep 1000 ;;

@@ -14,6 +14,8 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 UsePAM no
 UseDNS no
+# There only where a test writes it.
+Banner /etc/ssh/banner
 X
 cat >/usr/local/sbin/node-start <<'X'
 #!/bin/bash
