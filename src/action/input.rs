@@ -23,6 +23,16 @@ pub struct Cascade {
     pub cascade_to_nodes: Option<u8>,
 }
 
+/// For `queryStatus`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// Selecting this option (1) also asks the listener itself, as the proof of a change does, and the mail server's own
+    /// programs: what is offered on each address, and the certificate as it is served. That takes seconds. Absent is 0.
+    #[schemars(extend("enum" = [0, 1], "examples" = [1]))]
+    pub probe: Option<u8>,
+}
+
 /// For actions on one node.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

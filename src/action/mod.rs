@@ -8,6 +8,7 @@ pub mod history;
 pub mod input;
 pub mod listing;
 pub mod payload;
+pub mod probe;
 pub mod running;
 pub mod settings;
 pub mod status;
@@ -29,7 +30,8 @@ pub enum Lane {
     Constant,
     /// It looks: answered while a change runs, but not before an interrupted change is ended.
     Read,
-    /// It looks at another machine: on a worker, in nobody's way. No row's own: a read takes it where its input says so.
+    /// It looks at another machine, or for longer: on a worker, in nobody's way. No row's own: a read takes it where its
+    /// input says so.
     Remote,
     /// It changes something: one after the other, in the order of arrival.
     Change,
@@ -40,6 +42,8 @@ pub enum Lane {
 pub enum Scope {
     /// This machine.
     Here,
+    /// This machine; the answer names it and the other nodes.
+    Named,
     /// The node that `node_id` names: the action of this name is done there.
     OneNode(&'static str),
     /// This machine, and every node of the cluster if `cascade_to_nodes` is 1.
@@ -294,9 +298,9 @@ pub static TABLE: [Row; 20] = [
         about: "Answers what is, and why: whether it runs, the reason, the mail server, the last change.",
         since: Since::Ours("1.1.0"),
         lane: Lane::Read,
-        scope: Scope::Here,
-        inputs: &[],
-        input: input::schema::<input::Nothing>,
+        scope: Scope::Named,
+        inputs: &["probe"],
+        input: input::schema::<input::Status>,
         payload: status::payload,
         run: status::status,
     },
@@ -312,6 +316,21 @@ pub static TABLE: [Row; 20] = [
         run: history::history,
     },
 ];
+
+impl Row {
+    /// Whether there is an input with which a read takes its time here.
+    pub fn may_take_time(&self) -> bool {
+        self.inputs.contains(&PROBE)
+    }
+
+    /// Whether it takes its time with this input.
+    pub fn takes_time(&self, input: &Value) -> bool {
+        self.may_take_time() && input[PROBE] == 1
+    }
+}
+
+/// The input that asks for dialogues.
+const PROBE: &str = "probe";
 
 /// The row of this name.
 pub fn find(name: &str) -> Option<&'static Row> {

@@ -10,15 +10,19 @@ use serde_json::Value;
 use super::history::Change;
 use super::listing::read;
 use super::payload::MODES;
+use super::probe::Place;
 use crate::change::Service;
+use crate::change::drift::Otherwise;
+use crate::change::probe::Probe;
 use crate::change::status::{Reason, Status};
 use crate::wire::envelope::Envelope;
+use crate::wire::text::printable;
 
 /// The answer of `queryStatus`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(extend("examples" = [{
     "reason": "stopped", "sentence": "it was stopped by an action: call start", "version": "1.0.0",
-    "configured": 1, "is_running": 0, "addresses": []
+    "configured": 1, "is_running": 0, "addresses": [], "drift": []
 }]))]
 pub struct StatusPayload {
     /// The version of the plugin.
@@ -55,13 +59,45 @@ pub struct StatusPayload {
     /// The process that holds the socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<Holder>,
+    /// How many clients are connected, while it runs and where the kernel tells; at most a second old.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 4_294_967_295_u32))]
+    pub sessions: Option<u32>,
+    /// Where the mail server's configuration is not as this plugin wrote it: without probe as far as the port and the mode
+    /// tell, with it byte by byte.
+    pub drift: Vec<Drift>,
     /// The change that is under way, or that nobody has ended yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changing: Option<Changing>,
     /// The last change that is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_change: Option<Change>,
+    /// With probe, while it runs: what clients are answered in each place where it is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Vec<Place>>,
+    /// Why there is no probe, though it was asked for and the service runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_probe: Option<String>,
+    /// This machine's own id in the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The ids of the other nodes, in the order of the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Vec<String>>,
 }
+
+/// A file that is not as this plugin wrote it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Drift {
+    /// The file.
+    pub path: String,
+    /// What is otherwise: our entry is missing, stands there though the service was stopped, or says something else.
+    #[schemars(extend("enum" = OTHERWISE))]
+    pub what: &'static str,
+}
+
+/// What may be otherwise.
+const OTHERWISE: [&str; 3] = [Otherwise::ALL[0].1, Otherwise::ALL[1].1, Otherwise::ALL[2].1];
 
 /// Every reason there is.
 const REASONS: [&str; Reason::ALL.len()] = {
@@ -79,6 +115,9 @@ const REASONS: [&str; Reason::ALL.len()] = {
 pub struct MailServer {
     /// Which one, as in the configuration.
     pub kind: &'static str,
+    /// Its version, with probe and where its own program tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// 1 if its listener can be changed here, else 0.
     #[schemars(extend("enum" = [0, 1]))]
     pub is_changeable: u8,
@@ -114,8 +153,28 @@ pub fn payload(generator: &mut SchemaGenerator) -> Schema {
 }
 
 /// `queryStatus`.
-pub fn status(service: &Service, _: &Value) -> Envelope {
-    read(|| Ok(StatusPayload::from(service.status()?)))
+pub fn status(service: &Service, input: &Value) -> Envelope {
+    read(|| match input["probe"] == 1 {
+        false => Ok(StatusPayload::from(service.status()?)),
+        true => {
+            let (status, probe) = service.probe()?;
+            Ok(StatusPayload::from(status).with(probe))
+        }
+    })
+}
+
+impl StatusPayload {
+    /// With what a probe has found.
+    pub fn with(mut self, probe: Probe) -> Self {
+        if let Some(mta) = &mut self.mta {
+            mta.version = probe.mta_version;
+        }
+        self.no_probe = probe.why_not;
+        if self.is_running == Some(1) && self.no_probe.is_none() {
+            self.probe = Some(probe.places.into_iter().map(|place| Place::heard(place, probe.at)).collect());
+        }
+        self
+    }
 }
 
 impl From<Status> for StatusPayload {
@@ -132,13 +191,26 @@ impl From<Status> for StatusPayload {
             sentence: status.sentence,
             mta: status.mta.map(|(kind, why_not)| MailServer {
                 kind: kind.name(),
+                version: None,
                 is_changeable: why_not.is_none().into(),
                 why_not,
             }),
             addresses: status.addresses.iter().map(ToString::to_string).collect(),
             process: status.process.map(|(pid, name)| Holder { pid, name }),
+            sessions: status.sessions.and_then(|count| u32::try_from(count).ok()),
+            drift: status.drift.iter().map(Drift::from).collect(),
             changing: status.changing.map(|changing| Changing { action: changing.action, pid: changing.pid }),
             last_change: status.last.map(Change::from),
+            probe: None,
+            no_probe: None,
+            node: None,
+            nodes: None,
         }
+    }
+}
+
+impl From<&crate::change::drift::Drift> for Drift {
+    fn from(drift: &crate::change::drift::Drift) -> Self {
+        Self { path: printable(drift.path.as_os_str().as_encoded_bytes()), what: drift.what.name() }
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct Client<'a> {
     pub(super) mta: &'a dyn Mta,
     /// When AUTH is to be offered.
     pub(super) mode: AuthMode,
+    /// Where the dialogues with the listener are kept, if somebody wants to see them.
+    pub(super) heard: Option<&'a Mutex<Vec<Dialogue>>>,
 }
 
 impl Client<'_> {
@@ -86,10 +88,23 @@ impl Client<'_> {
         }
     }
 
+    fn dialogue(
+        &self,
+        at: SocketAddr,
+        question: &Question,
+        deadline: Deadline,
+    ) -> Result<Dialogue, SmtpError> {
+        let dialogue = self.host.dialogue(at, question, deadline)?;
+        if let Some(heard) = self.heard {
+            heard.lock().unwrap_or_else(PoisonError::into_inner).push(dialogue.clone());
+        }
+        Ok(dialogue)
+    }
+
     /// AUTH is begun and given up: before TLS it has to be refused, after TLS somebody has to be able to log in.
     fn auth(&self, at: SocketAddr, layer: Layer, deadline: Deadline) -> Result<Verdict, SmtpError> {
         let question = Question { layer, command: Asked::Auth };
-        let dialogue = self.host.dialogue(at, &question, deadline)?;
+        let dialogue = self.dialogue(at, &question, deadline)?;
         if let Some(wrong) = self.offer(at, &dialogue, layer) {
             return Ok(Verdict::Wrong(wrong));
         }
@@ -121,7 +136,7 @@ impl Client<'_> {
         let mut others = Vec::new();
         for recipient in [Recipient::Postmaster, Recipient::PostmasterThere] {
             let question = Question { layer, command: Asked::Mail(recipient) };
-            let dialogue = self.host.dialogue(at, &question, deadline)?;
+            let dialogue = self.dialogue(at, &question, deadline)?;
             if let Some(wrong) = self.offer(at, &dialogue, layer) {
                 return Ok(Verdict::Wrong(wrong));
             }

@@ -7,6 +7,7 @@
 mod block;
 mod boot;
 mod client;
+pub mod drift;
 mod edits;
 pub mod error;
 #[cfg(any(test, fuzzing))]
@@ -16,9 +17,11 @@ pub mod history;
 mod journal;
 mod later;
 mod live;
+mod memory;
 mod perform;
 mod plan;
 mod ports;
+pub mod probe;
 mod prove;
 mod recover;
 pub mod rehearsal;
@@ -32,8 +35,8 @@ mod undo;
 mod verb;
 mod watch;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -56,6 +59,7 @@ pub struct Service {
     site: Arc<Site>,
     sighting: Arc<live::Sighting>,
     watch: Arc<watch::Watch>,
+    memory: Arc<memory::Memory>,
     /// How often input was refused since the last line of the history.
     refused: Arc<AtomicU64>,
     asked: Origin,
@@ -64,15 +68,15 @@ pub struct Service {
 impl Service {
     /// The service on `host`, run by one of `mtas`.
     pub fn new(host: Arc<dyn Host>, mtas: Vec<Box<dyn Mta>>, options: Options) -> Self {
-        let (sighting, watch, refused, asked) = Default::default();
-        Self { site: Arc::new(Site::new(host, mtas, options)), sighting, watch, refused, asked }
+        let (sighting, watch, memory, refused, asked) = Default::default();
+        Self { site: Arc::new(Site::new(host, mtas, options)), sighting, watch, memory, refused, asked }
     }
 
     /// The same service, for what this one asks for: the history says so.
     pub fn on_behalf_of(&self, asked: Origin) -> Self {
-        let Self { site, sighting, watch, refused, .. } = self;
-        let (site, sighting) = (Arc::clone(site), Arc::clone(sighting));
-        Self { site, sighting, watch: Arc::clone(watch), refused: Arc::clone(refused), asked }
+        let Self { site, sighting, watch, memory, refused, .. } = self;
+        let (site, sighting, memory) = (Arc::clone(site), Arc::clone(sighting), Arc::clone(memory));
+        Self { site, sighting, watch: Arc::clone(watch), memory, refused: Arc::clone(refused), asked }
     }
 
     /// Counts an input that was refused: of those the history has no line, but their number.
@@ -101,7 +105,19 @@ impl Service {
     /// # Errors
     /// The settings cannot be read.
     pub fn status(&self) -> Result<status::Status, ChangeError> {
-        status::look(&self.site)
+        status::look(&self.site, &self.memory)
+    }
+
+    /// What is, and why, with what clients are answered and what the mail server's own programs say. Takes as long as a
+    /// proof does.
+    ///
+    /// # Errors
+    /// The settings cannot be read.
+    pub fn probe(&self) -> Result<(status::Status, probe::Probe), ChangeError> {
+        let _one = self.memory.probing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut status = self.status()?;
+        let probe = probe::look(&self.site, &mut status);
+        Ok((status, probe))
     }
 
     /// The latest changes, the newest first, at most `limit`; those that failed alone, if asked so.

@@ -6,13 +6,14 @@
 //! are not judged.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::{Client, Suspect, Verdict, at_once, in_turn};
 use super::error::{ChangeError, Finding};
 use super::{live, ports};
 use crate::mta::{Alternate, Claim, Listener, Mta, Serves};
-use crate::sys::{Deadline, Held, Host, SmtpError};
+use crate::sys::{Deadline, Dialogue, Held, Host, SmtpError};
 use crate::wire::reason::Reason;
 
 /// How often is looked again.
@@ -157,7 +158,7 @@ fn look(
         let what = format!("it listens on {address} too, where the primary server does not");
         return Ok(Glance::Odd(what.into()));
     }
-    let client = Client { host, mta, mode: listener.auth_mode };
+    let client = Client { host, mta, mode: listener.auth_mode, heard: None };
     let (places, mut heard) = (places(host, addresses)?, 0);
     // One address that takes its time takes none of the others'.
     let hear = |place: &Place| client.hear(SocketAddr::new(place.address, listener.port), suspect, deadline);
@@ -178,6 +179,43 @@ fn look(
         }
     }
     Ok(if heard > 0 { Glance::Up } else { Glance::Odd("no address can be reached".into()) })
+}
+
+/// What was heard in one place.
+pub(super) struct Witness {
+    /// Where.
+    pub(super) at: SocketAddr,
+    /// What it amounts to.
+    pub(super) verdict: Result<Verdict, SmtpError>,
+    /// The dialogues that could be held.
+    pub(super) dialogues: Vec<Dialogue>,
+}
+
+/// Hears a listener out in each place where it is reached, whatever it answers.
+///
+/// # Errors
+/// This machine's addresses cannot be seen.
+pub(super) fn hear_all(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    listener: &Listener,
+    addresses: &[IpAddr],
+    deadline: Deadline,
+) -> Result<Vec<Witness>, ChangeError> {
+    let places = places(host, addresses)?;
+    let hear = |place: &Place| {
+        let heard = Mutex::default();
+        let client = Client { host, mta, mode: listener.auth_mode, heard: Some(&heard) };
+        let at = SocketAddr::new(place.address, listener.port);
+        let verdict = client.hear(at, &Suspect::default(), deadline);
+        let dialogues = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Witness { at, verdict, dialogues }
+    };
+    let is_there = |place: &Place, witness: &Witness| {
+        !(place.is_one_of_all && witness.verdict.as_ref().is_err_and(no_such_address))
+    };
+    let heard = places.iter().zip(in_turn(&places, TURN, hear, |_| true));
+    Ok(heard.filter_map(|(place, witness)| witness.filter(|witness| is_there(place, witness))).collect())
 }
 
 /// Where a client reaches a listener.

@@ -54,6 +54,7 @@ pub(super) fn leftovers(site: &Site) -> Result<(), FileError> {
     for name in FILES {
         site.host.remove_aside(&site.options.state_dir.join(name))?;
     }
+    site.host.remove_dir(&site.probing())?;
     site.host.remove_dir(&site.staging())
 }
 

@@ -115,6 +115,11 @@ impl Site {
         self.options.state_dir.join("staged")
     }
 
+    /// Where they are laid while nothing is changed.
+    pub(super) fn probing(&self) -> PathBuf {
+        self.options.state_dir.join("probed")
+    }
+
     /// What a sheet may look at until `deadline`; `staging` is where its copies go.
     pub(super) fn context<'s>(&'s self, staging: &'s Path, deadline: Deadline) -> Context<'s> {
         Context::new(&*self.host, staging, deadline)

@@ -5,10 +5,13 @@
 //! of its own, never "down".
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use super::drift::Drift;
 use super::error::ChangeError;
-use super::history::{self, Record};
+use super::history::Record;
 use super::journal::Intent;
+use super::memory::Memory;
 use super::settings::{Settings, Wanted};
 use super::site::Site;
 use super::{block, live};
@@ -98,6 +101,10 @@ pub struct Status {
     pub addresses: Vec<IpAddr>,
     /// The process that holds the socket, by pid and name.
     pub process: Option<(i32, String)>,
+    /// How many clients are connected, while it runs; at most a second old.
+    pub sessions: Option<usize>,
+    /// What stands in the mail server's configuration otherwise than we wrote it.
+    pub drift: Vec<Drift>,
     /// The change under way.
     pub changing: Option<Changing>,
     /// The last change that is over.
@@ -108,7 +115,7 @@ pub struct Status {
 ///
 /// # Errors
 /// The settings cannot be read.
-pub(super) fn look(site: &Site) -> Result<Status, ChangeError> {
+pub(super) fn look(site: &Site, memory: &Memory) -> Result<Status, ChangeError> {
     let settings = site.settings()?;
     let mta = settings.as_ref().map(|settings| site.mta(settings.mta)).or_else(|| site.choose().ok());
     let mta = mta.map(|mta| (mta.kind(), mta.changeable().err().map(|error| chain(&error))));
@@ -119,34 +126,34 @@ pub(super) fn look(site: &Site) -> Result<Status, ChangeError> {
         mta,
         addresses: Vec::new(),
         process: None,
+        sessions: None,
+        drift: Vec::new(),
         changing: changing(site),
-        last: history::latest(&*site.host, &site.options.state_dir, 1, |_| true)
-            .ok()
-            .and_then(|records| records.into_iter().next()),
+        last: memory.last_change(site),
         settings,
     };
     if let Some(settings) = status.settings.clone() {
-        why(site, &settings, &mut status);
+        why(site, memory, &settings, &mut status);
+        status.drift = memory.drift(&*site.host, site.mta(settings.mta), &settings);
     }
     Ok(status)
 }
 
 /// Whether it runs, and why or why not.
-fn why(site: &Site, settings: &Settings, status: &mut Status) {
+fn why(site: &Site, memory: &Memory, settings: &Settings, status: &mut Status) {
     let (host, mta) = (&*site.host, site.mta(settings.mta));
-    let held = match live::owned(host, mta, settings.listener.port) {
-        Ok(held) => held,
+    let seen = match memory.listener(host, mta, settings.listener.port) {
+        Ok(seen) => seen,
         Err(error) => {
             (status.is_running, status.reason) = (None, Reason::NotSeen);
             status.sentence = format!("it cannot be seen: {}", chain(&error));
             return;
         }
     };
-    status.is_running = Some(!held.is_empty());
-    status.addresses = addresses(&held);
-    status.process =
-        held.first().and_then(|held| host.process(held.pid)).map(|it| (it.pid, printable(&it.name)));
-    (status.reason, status.sentence) = match held.is_empty() {
+    status.is_running = Some(!seen.held.is_empty());
+    status.addresses = addresses(&seen.held);
+    (status.process, status.sessions) = (seen.process, seen.sessions);
+    (status.reason, status.sentence) = match seen.held.is_empty() {
         false => (Reason::Running, Reason::Running.sentence()),
         true => why_not(site, mta, settings),
     };
@@ -194,7 +201,7 @@ fn addresses(held: &[Held]) -> Vec<IpAddr> {
 
 fn changing(site: &Site) -> Option<Changing> {
     let intent = Intent::read(&*site.host, &site.options.state_dir).ok().flatten()?;
-    let pid = match site.host.lock(&site.options.lock, std::time::Duration::ZERO) {
+    let pid = match site.host.lock(&site.options.lock, Duration::ZERO) {
         Err(LockError::Held { holder, .. }) => holder.filter(|pid| site.host.process(*pid).is_some()),
         _ => None,
     };

@@ -15,17 +15,18 @@ use crate::wire::envelope::Envelope;
 use crate::wire::status::Status;
 
 impl Cluster {
-    /// Whether there is an input with which the answer of `row` comes from another machine.
+    /// Whether there is an input with which the answer of `row` comes from another machine, or takes its time.
     pub fn may_leave(&self, row: &Row) -> bool {
-        !self.nodes.is_empty() && matches!(row.scope, Scope::OneNode(_) | Scope::EveryNode)
+        row.may_take_time()
+            || !self.nodes.is_empty() && matches!(row.scope, Scope::OneNode(_) | Scope::EveryNode)
     }
 
-    /// Whether the answer comes from another machine with this input.
+    /// Whether the answer comes from another machine with this input, or takes its time.
     pub fn leaves(&self, row: &Row, input: &Value) -> bool {
         match row.scope {
             Scope::OneNode(_) => input["node_id"].as_str().is_some_and(|id| self.node(id).is_some()),
             Scope::EveryNode => !self.nodes.is_empty(),
-            Scope::Here | Scope::EveryNodeIfAsked => false,
+            Scope::Here | Scope::Named | Scope::EveryNodeIfAsked => row.takes_time(input),
         }
     }
 
@@ -39,6 +40,7 @@ impl Cluster {
                 Some(node) => self.on(node, base, row.lane, &input),
                 None => self.unknown(id),
             },
+            (Scope::Named, _) => self.named((row.run)(service, &input)),
             (Scope::EveryNode, _) => query::nodes(self, service, row),
             (Scope::EveryNodeIfAsked, _) if cascade == Some(1.into()) && !self.nodes.is_empty() => {
                 let here = (row.run)(service, &input);
@@ -46,6 +48,16 @@ impl Cluster {
             }
             _ => (row.run)(service, &input),
         }
+    }
+
+    /// The answer of this machine, with who it is and who the others are.
+    fn named(&self, mut envelope: Envelope) -> Envelope {
+        if let Some(members) = envelope.payload.as_object_mut() {
+            members.insert("node".to_owned(), json!(self.own));
+            let others: Vec<&str> = self.nodes.iter().map(|node| &*node.id).collect();
+            members.insert("nodes".to_owned(), json!(others));
+        }
+        envelope
     }
 
     fn on(&self, node: &Node, base: &str, lane: Lane, input: &Value) -> Envelope {

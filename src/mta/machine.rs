@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::sheet::{MtaError, SMTP};
 use crate::sys::{FileError, Process, SocketError, View};
-use crate::wire::text::chain;
+use crate::wire::text::{chain, printable};
 
 /// Whether systemd runs this machine (sd_booted(3)).
 pub(super) fn systemd_runs(host: &dyn View) -> bool {
@@ -19,6 +19,12 @@ pub(super) fn systemd_runs(host: &dyn View) -> bool {
 /// Whether something is at this path, and may be looked at.
 pub(super) fn is_there(host: &dyn View, path: &Path) -> bool {
     matches!(host.meta(path), Ok(Some(_)))
+}
+
+/// The first line of what a program printed, as it may stand in a sentence; `None` where that is empty.
+pub(super) fn first_line(printed: &[u8]) -> Option<String> {
+    let line = printed.split(|byte| *byte == b'\n').next()?.trim_ascii();
+    (!line.is_empty()).then(|| printable(line))
 }
 
 /// The text of an administrator's file, such as a certificate; `None` where there is none.

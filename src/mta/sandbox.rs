@@ -23,6 +23,8 @@ use crate::sys::{Command, Process, SightError, View};
 pub const FILE: &str = "sandbox.toml";
 /// The file within the sandbox's directory whose flock the server holds; its text is the pid of the holder and LF.
 pub const LOCK: &str = "daemon.lock";
+/// The file that holds the certificate, in its directory.
+pub const CERTIFICATE: &str = "certificate.pem";
 
 /// What the configuration file says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -133,6 +135,10 @@ impl Mta for Sandbox {
         vec![self.configuration()]
     }
 
+    fn version(&self, _: Context<'_>) -> Option<String> {
+        Some(env!("CARGO_PKG_VERSION").to_owned())
+    }
+
     fn listener_in(&self, block: &str) -> Option<Listener> {
         parse(block).ok()?.listener.map(Listener::from)
     }
@@ -223,6 +229,10 @@ impl Alternate for SandboxAlternate<'_> {
         }
         // A daemon with another listener gives way only when it is told to.
         Ok(vec![end, Tell::Daemon(command)])
+    }
+
+    fn certificate_file(&self) -> Option<PathBuf> {
+        Some(self.sandbox.dir.join(CERTIFICATE))
     }
 
     fn primary_runs(&self) -> Result<bool, MtaError> {

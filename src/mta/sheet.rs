@@ -404,6 +404,11 @@ pub trait Mta: Debug + Send + Sync {
         None
     }
 
+    /// Its version, as its own program tells it; `None` where it has none, or does not tell.
+    fn version(&self, _: Context<'_>) -> Option<String> {
+        None
+    }
+
     /// The listener that a block of ours describes, if it can be read.
     fn listener_in(&self, block: &str) -> Option<Listener>;
 
@@ -601,6 +606,11 @@ pub trait Alternate {
     /// # Errors
     /// It cannot be found out.
     fn tell(&self, goal: &Goal, addresses: &[IpAddr]) -> Result<Vec<Tell>, MtaError>;
+
+    /// The file that holds the certificate of the listener; `None` where that is not one file that can be told.
+    fn certificate_file(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Whether the primary server runs.
     ///

@@ -15,7 +15,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::NamedTempFile;
 
-const CERTIFICATE: &str = "certificate.pem";
+use crate::mta::sandbox::CERTIFICATE;
+
 const KEY: &str = "key.pem";
 
 /// Why there is no certificate.

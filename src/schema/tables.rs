@@ -31,7 +31,7 @@ fn payloads(row: &action::Row) -> Vec<String> {
 fn base(row: &action::Row) -> Option<&'static str> {
     match row.scope {
         Scope::OneNode(base) => Some(base),
-        Scope::Here | Scope::EveryNode | Scope::EveryNodeIfAsked => None,
+        Scope::Here | Scope::Named | Scope::EveryNode | Scope::EveryNodeIfAsked => None,
     }
 }
 

@@ -57,6 +57,10 @@ pub trait View: Debug + Send + Sync {
     /// Every process that holds `socket` open (a walk over all of `/proc`); nobody, where whoever did has just ended or is
     /// in another pid namespace. [`SocketError::Denied`] if it cannot be known for want of privilege.
     fn holders(&self, socket: &Socket) -> Result<Vec<Process>, SocketError>;
+    /// How many connections to `port` are established; `None` where the machine does not tell.
+    fn sessions(&self, _port: u16) -> Option<usize> {
+        None
+    }
     /// Tries to bind (not listen) `port` on `address`, with `SO_REUSEADDR` and without `SO_REUSEPORT`.
     fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()>;
     /// Whether somebody accepts connections at the Unix socket `path`; [`io::ErrorKind::TimedOut`], if its queue of

@@ -79,6 +79,10 @@ impl View for Local {
         sockets::holders(socket)
     }
 
+    fn sessions(&self, port: u16) -> Option<usize> {
+        self.diag.sessions(port)
+    }
+
     fn try_bind(&self, address: IpAddr, port: u16) -> io::Result<()> {
         sockets::try_bind(address, port)
     }

@@ -3,6 +3,7 @@
 //! The trait [`Host`] is all that the floors above ask of it, [`View`] the part of it that only looks; [`Local`] is the real machine, and tests have a recorded one.
 //! Nothing here knows what a mail server is, what a change is, or what a status number is.
 
+pub mod certificate;
 pub mod command;
 pub mod deadline;
 pub mod files;
@@ -23,6 +24,7 @@ pub mod talk;
 pub mod tls;
 pub mod watch;
 
+pub use certificate::Certificate;
 pub use command::{Command, CommandError, Ended, Output};
 pub use deadline::Deadline;
 pub use files::{EditLock, Entry, EntryKind, FileError, Lock, LockError, Meta, Stamp};

@@ -30,6 +30,8 @@ pub struct Socket {
 const ATTEMPTS: usize = 5;
 /// The state `TCP_LISTEN`, as the tables write it.
 const LISTEN: &str = "0A";
+/// The state `TCP_ESTABLISHED`.
+const ESTABLISHED: &str = "01";
 
 /// All TCP sockets that listen on `port`, IPv4 first; `only_v6` is what can be concluded: whoever leaves room for a
 /// listener on IPv4 leaves IPv4 alone.
@@ -50,6 +52,21 @@ pub(super) fn listening(port: u16) -> io::Result<Vec<Socket>> {
         last = now;
     }
     Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// How many connections to `port` are established.
+///
+/// # Errors
+///
+/// The table of IPv4 cannot be read (that of IPv6 need not be there).
+pub(super) fn sessions(port: u16) -> io::Result<usize> {
+    let own = format!(":{port:04X}");
+    let is_one = |line: &&str| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        fields.next().is_some_and(|local| local.ends_with(&own)) && fields.nth(1) == Some(ESTABLISHED)
+    };
+    let tables = [fs::read_to_string("/proc/net/tcp")?, optional("/proc/net/tcp6")?];
+    Ok(tables.iter().map(|table| table.lines().skip(1).filter(is_one).count()).sum())
 }
 
 fn rows(port: u16) -> io::Result<Vec<Socket>> {

@@ -153,6 +153,9 @@ pub struct Dialogue {
     pub upgrade: Upgrade,
     /// What the question was answered.
     pub heard: Heard,
+    /// The server's certificate, in DER; `None` where there was no TLS. Not recorded.
+    #[serde(skip)]
+    pub certificate: Option<Vec<u8>>,
 }
 
 /// Where in the dialogue something happened.
@@ -385,9 +388,15 @@ fn dialogue_as(
     if question.layer == Layer::Clear {
         let heard = talk.ask(&CLEAR, &question.command, &clear, &greeting)?;
         talk.quit();
-        return Ok(Dialogue { greeting, clear, upgrade: Upgrade::Unasked, heard });
+        return Ok(Dialogue { greeting, clear, upgrade: Upgrade::Unasked, heard, certificate: None });
     }
-    let without = |greeting, clear, upgrade| Dialogue { greeting, clear, upgrade, heard: Heard::NotAsked };
+    let without = |greeting, clear, upgrade| Dialogue {
+        greeting,
+        clear,
+        upgrade,
+        heard: Heard::NotAsked,
+        certificate: None,
+    };
     if !clear.starttls {
         talk.quit();
         return Ok(without(greeting, clear, Upgrade::NotOffered));
@@ -401,10 +410,11 @@ fn dialogue_as(
         Ok(talk) => talk,
         Err(reason) => return Ok(without(greeting, clear, Upgrade::Failed(reason))),
     };
+    let certificate = talk.certificate();
     let offer = talk.ehlo(Step::TlsEhlo)?;
     let heard = talk.ask(&TLS, &question.command, &offer, &greeting)?;
     talk.quit();
-    Ok(Dialogue { greeting, clear, upgrade: Upgrade::Done(offer), heard })
+    Ok(Dialogue { greeting, clear, upgrade: Upgrade::Done(offer), heard, certificate })
 }
 
 fn connect(address: SocketAddr, deadline: Deadline) -> io::Result<TcpStream> {
@@ -559,6 +569,14 @@ impl Talk {
                 SmtpError::Closed { .. } => Ok(Err("the server hung up".to_owned())),
                 error => Ok(Err(error.to_string())),
             },
+        }
+    }
+
+    /// The certificate that the server has shown.
+    fn certificate(&self) -> Option<Vec<u8>> {
+        match &self.wire {
+            Wire::Clear(_) => None,
+            Wire::Tls(tls) => Some(tls.conn.peer_certificates()?.first()?.to_vec()),
         }
     }
 
@@ -987,7 +1005,8 @@ mod tests {
         let (result, lines) = hold(&MAIL_IN_CLEAR, &with_greeting(&[OPEN, &["221 bye\r\n"]].concat()));
         let clear = Offer { ehlo: reply(250, "mx\nPIPELINING"), starttls: false, auth: vec![] };
         let heard = Heard::Mail(reply(250, "ok"), Some(reply(554, "5.7.1 no")));
-        let wanted = Dialogue { greeting: reply(220, "mx"), clear, upgrade: Upgrade::Unasked, heard };
+        let greeting = reply(220, "mx");
+        let wanted = Dialogue { greeting, clear, upgrade: Upgrade::Unasked, heard, certificate: None };
         assert_eq!(result.unwrap(), wanted);
         assert_eq!(lines, [EHLO, MAIL, RCPT, "QUIT"]);
     }
@@ -1083,9 +1102,11 @@ mod tests {
     #[test]
     fn over_tls_ehlo_is_asked_again_and_then_the_question() {
         let (certificate, key) = certificate();
+        let shown = certificate.to_vec();
         let answers = &["250-mx\r\n250 AUTH PLAIN\r\n", "250 ok\r\n", "554 no\r\n", "221 bye\r\n"];
         let (result, lines) = tls(tls_server(certificate, &key), &MAIL_OVER_TLS, answers);
         let dialogue = result.unwrap();
+        assert_eq!(dialogue.certificate, Some(shown));
         assert!(matches!(dialogue.upgrade, Upgrade::Done(Offer { auth, .. }) if auth == ["PLAIN"]));
         assert_eq!(dialogue.heard, Heard::Mail(reply(250, "ok"), Some(reply(554, "no"))));
         assert_eq!(lines, [EHLO, MAIL, RCPT, "QUIT"]);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN};
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_ESTABLISHED, TCP_LISTEN};
 use netlink_packet_sock_diag::inet::nlas::Nla;
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
 use netlink_packet_sock_diag::message::SockDiagMessage;
@@ -145,6 +145,13 @@ impl Diag {
             Ok(sockets)
         });
         told.unwrap_or_else(|| shown(port))
+    }
+
+    /// How many connections to `port` are established; `None` where the kernel does not tell. It looks through its table
+    /// of all connections, which takes longer the more room that has.
+    pub fn sessions(&self, port: u16) -> Option<usize> {
+        let told = self.ask(|line| Ok(line.established(AF_INET, port)? + line.established(AF_INET6, port)?));
+        told.map_or_else(|| net::sessions(port).ok(), Result::ok)
     }
 
     /// The socket that listens exactly at the address and interface of `socket`, as it is now. Of several that share
@@ -383,11 +390,34 @@ impl Line {
     }
 
     fn dump(&mut self, family: u8, port: u16) -> Result<Vec<Socket>, SocketError> {
+        let mut found = Vec::new();
+        self.each(family, port, StateFlags::LISTEN, |response| found.extend(listener(response)))?;
+        found.retain(|socket| socket.address.port() == port);
+        Ok(found)
+    }
+
+    fn established(&mut self, family: u8, port: u16) -> Result<usize, SocketError> {
+        let mut count = 0;
+        self.each(family, port, StateFlags::ESTABLISHED, |response| {
+            let header = &response.header;
+            count += usize::from(header.state == TCP_ESTABLISHED && header.socket_id.source_port == port);
+        })?;
+        Ok(count)
+    }
+
+    /// Hands out each socket of a family that is in one of these states on our `port`.
+    fn each(
+        &mut self,
+        family: u8,
+        port: u16,
+        states: StateFlags,
+        mut take: impl FnMut(&InetResponse),
+    ) -> Result<(), SocketError> {
         let mut id = if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() };
         // The kernel skips the other ports by itself.
         id.source_port = port;
-        self.send(NLM_F_DUMP, family, id).map_err(|errno| SocketError::Ask { port, source: errno.into() })?;
-        let mut found = Vec::new();
+        self.send(NLM_F_DUMP, family, states, id)
+            .map_err(|errno| SocketError::Ask { port, source: errno.into() })?;
         loop {
             let mut done = false;
             self.receive(port, |header, payload| {
@@ -395,15 +425,14 @@ impl Line {
                     return Err(SocketError::Changing { port });
                 }
                 match payload {
-                    Answer::Socket(response) => found.extend(listener(&response)),
+                    Answer::Socket(response) => take(&response),
                     Answer::End(0) => done = true,
                     Answer::End(code) => return Err(SocketError::Refused { port, source: os_error(code) }),
                 }
                 Ok(())
             })?;
             if done {
-                found.retain(|socket| socket.address.port() == port);
-                return Ok(found);
+                return Ok(());
             }
         }
     }
@@ -419,7 +448,8 @@ impl Line {
         id.interface_id = socket.interface;
         // -1: whichever socket it is.
         id.cookie = [0xff; 8];
-        self.send(0, family, id).map_err(|errno| SocketError::Ask { port, source: errno.into() })?;
+        self.send(0, family, StateFlags::LISTEN, id)
+            .map_err(|errno| SocketError::Ask { port, source: errno.into() })?;
         let mut found = None;
         while found.is_none() {
             self.receive(port, |_, payload| {
@@ -434,7 +464,7 @@ impl Line {
         Ok(found.flatten())
     }
 
-    fn send(&mut self, flags: u16, family: u8, socket_id: SocketId) -> nix::Result<()> {
+    fn send(&mut self, flags: u16, family: u8, states: StateFlags, socket_id: SocketId) -> nix::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | flags;
@@ -443,7 +473,7 @@ impl Line {
             family,
             protocol: IPPROTO_TCP,
             extensions: ExtensionFlags::empty(),
-            states: StateFlags::LISTEN,
+            states,
             socket_id,
         };
         let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
@@ -548,6 +578,19 @@ mod tests {
         let mut found = Diag::default().listening(address.port()).unwrap();
         found.retain(|socket| socket.address == address);
         found
+    }
+
+    #[test]
+    fn connections_to_a_port_are_counted_with_netlink_and_without() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let (server, socket) = one(address);
+            let (at, port) = (server.local_addr().unwrap(), socket.address.port());
+            let before = Diag::default().sessions(port).unwrap();
+            let _ours = [TcpStream::connect(at).unwrap(), TcpStream::connect(at).unwrap()];
+            let _theirs = [server.accept().unwrap(), server.accept().unwrap()];
+            assert_eq!(Diag::default().sessions(port), Some(before + 2));
+            assert_eq!(net::sessions(port).unwrap(), before + 2);
+        }
     }
 
     /// A listener, and what the kernel says of it.
@@ -687,7 +730,7 @@ mod tests {
         let mut line = Line::open().unwrap();
         let mut id = SocketId::new_v4();
         id.source_port = another.address.port();
-        line.send(NLM_F_DUMP, AF_INET, id).unwrap();
+        line.send(NLM_F_DUMP, AF_INET, StateFlags::LISTEN, id).unwrap();
         assert_eq!(line.exact(&socket).unwrap(), Some(socket));
     }
 

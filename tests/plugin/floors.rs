@@ -28,7 +28,7 @@ const FLOORS: [(&str, u8); 15] = [
 ];
 
 /// External crates that are at home on certain floors only.
-const AT_HOME: [(&str, &[&str]); 13] = [
+const AT_HOME: [(&str, &[&str]); 14] = [
     ("jsonrpsee", &["rpc"]),
     ("jsonrpsee_types", &["rpc"]),
     ("jsonschema", &["schema"]),
@@ -40,6 +40,7 @@ const AT_HOME: [(&str, &[&str]); 13] = [
     ("clap_mangen", &["manual"]),
     ("pulldown_cmark", &["manual"]),
     ("rustls", &["sys", "sandbox"]),
+    ("x509_parser", &["sys"]),
     ("mailin", &["sandbox"]),
     ("rcgen", &["sandbox", "sys"]),
 ];

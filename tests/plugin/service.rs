@@ -13,7 +13,7 @@ use super::support::{
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::thread;
@@ -494,6 +494,90 @@ fn the_status_says_why_a_listener_is_down() {
     drop(held);
     sandbox.write_mta_config(b"# nothing of ours\n");
     assert_eq!((&ended["reason"], &status()["reason"]), (&json!("ended"), &json!("entry_missing")));
+}
+
+#[test]
+fn the_status_tells_who_is_connected_and_which_nodes_there_are() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.run(&mut plugin, TLS_YES);
+    let _session = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    // The proof's own sessions may still be ending.
+    eventually(PATIENCE, "the session is counted", || {
+        plugin.payload("queryStatus", Value::Null)["sessions"] == 1
+    });
+    let now = plugin.payload("queryStatus", Value::Null);
+    assert!(now["node"].is_string() && now["nodes"] == json!([]), "{now}");
+    plugin.succeed("stop", Value::Null);
+    assert_eq!(plugin.payload("queryStatus", Value::Null)["sessions"], Value::Null);
+}
+
+#[test]
+fn the_status_tells_what_somebody_has_changed_of_ours() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    sandbox.run(&mut plugin, TLS_YES);
+    let (path, ours) = (sandbox.mta_config(), fs::read(sandbox.mta_config()).unwrap());
+    let mut drift = |probe: u8| plugin.payload("queryStatus", json!({ "probe": probe }))["drift"].take();
+    let of = |what: &str| json!([{ "path": path.to_str().unwrap(), "what": what }]);
+    assert_eq!((drift(0), drift(1)), (json!([]), json!([])));
+    let text = String::from_utf8(ours.clone()).unwrap();
+    sandbox.write_mta_config(text.replace(TLS_YES, TLS_OPTIONAL).as_bytes());
+    assert_eq!((drift(0), drift(1)), (of("changed"), of("changed")));
+    // What tells neither port nor mode is only seen byte by byte.
+    sandbox.write_mta_config(text.replace("[listener]", "[listener] # mine").as_bytes());
+    assert_eq!((drift(0), drift(1)), (json!([]), of("changed")));
+    sandbox.write_mta_config(b"# nothing of ours\n");
+    assert_eq!((drift(0), drift(1)), (of("missing"), of("missing")));
+    sandbox.write_mta_config(&ours);
+    plugin.succeed("stop", Value::Null);
+    sandbox.write_mta_config(&ours);
+    let mut drift = |probe: u8| plugin.payload("queryStatus", json!({ "probe": probe }))["drift"].take();
+    assert_eq!((drift(0), drift(1)), (of("unexpected"), of("unexpected")));
+}
+
+#[test]
+fn a_probe_tells_what_clients_are_answered_and_which_certificate_they_are_shown() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.run(&mut plugin, TLS_YES);
+    assert_eq!(plugin.payload("queryStatus", Value::Null)["probe"], Value::Null, "it was not asked for");
+    let now = plugin.payload("queryStatus", json!({ "probe": 1 }));
+    assert_eq!(now["mta"]["version"], env!("CARGO_PKG_VERSION"));
+    let places = now["probe"].as_array().unwrap();
+    assert_eq!(places.len(), addresses(port).len(), "{now}");
+    for place in places {
+        assert_eq!((&place["outcome"], &place["starttls"]), (&json!("fits"), &json!(1)), "{place}");
+        assert_eq!(place["auth_before_tls"], json!([]), "{place}");
+        assert!(place["auth_after_tls"].as_array().unwrap().contains(&json!("PLAIN")), "{place}");
+        let certificate = &place["certificate"];
+        assert_eq!(
+            (&certificate["is_self_signed"], &certificate["on_disk"]),
+            (&json!(1), &json!("same")),
+            "{place}"
+        );
+        assert!(certificate["days_left"].as_i64().unwrap() > 0, "{place}");
+    }
+    let mut newer = rcgen::CertificateParams::new(vec!["mail.example.com".to_owned()]).unwrap();
+    newer.not_before = rcgen::date_time_ymd(2030, 1, 1);
+    let newer = newer.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    fs::write(sandbox.mta_config().with_file_name("certificate.pem"), newer.pem()).unwrap();
+    let now = plugin.payload("queryStatus", json!({ "probe": 1 }));
+    assert_eq!(now["probe"][0]["certificate"]["on_disk"], "newer", "{now}");
+    assert!(!sandbox.state().join("probed").exists(), "nothing is left of it");
+}
+
+#[test]
+fn a_probe_of_a_listener_that_hangs_holds_up_no_read() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.run(&mut plugin, TLS_YES);
+    let frozen: Vec<_> = listeners(port).into_iter().map(Frozen::freeze).collect();
+    let probe = plugin.post("queryStatus", json!({ "probe": 1 }));
+    assert_eq!(plugin.payload("isRunning", Value::Null), true, "answered before the probe");
+    drop(frozen);
+    let reply = plugin.receive_reply(probe);
+    assert_eq!(reply["result"]["payload"]["probe"][0]["outcome"], "fits", "{reply}");
 }
 
 #[test]

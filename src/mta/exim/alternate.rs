@@ -316,6 +316,10 @@ impl Alternate for EximAlternate<'_> {
         Ok(tells)
     }
 
+    fn certificate_file(&self) -> Option<PathBuf> {
+        self.shown()
+    }
+
     fn primary_runs(&self) -> Result<bool, MtaError> {
         Ok(!self.daemons()?.is_empty())
     }

@@ -14,9 +14,9 @@ pub mod read;
 use std::path::{Path, PathBuf};
 
 use self::daemons::{LAYOUTS, Layout, VIEW, Whose, daemons, end};
-use super::machine::systemd_runs;
+use super::machine::{first_line, systemd_runs};
 use super::sheet::{Alternate, Context, Kind, Listener, Mta, MtaError, Presence, Tell};
-use crate::sys::{Process, View};
+use crate::sys::{Command, Process, View};
 use crate::wire::reason::Reason;
 
 /// Exim 4.
@@ -69,6 +69,12 @@ impl Mta for Exim {
 
     fn blocks(&self) -> Vec<PathBuf> {
         LAYOUTS.iter().flat_map(Layout::files).map(PathBuf::from).collect()
+    }
+
+    fn version(&self, context: Context<'_>) -> Option<String> {
+        let command = Command::new(Layout::of(context.view)?.daemon).arg("-bV");
+        let line = first_line(&context.ask(&command).ok()?.stdout)?;
+        line.strip_prefix("Exim version ")?.split(' ').next().map(str::to_owned)
     }
 
     fn listener_in(&self, block: &str) -> Option<Listener> {

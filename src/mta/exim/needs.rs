@@ -4,7 +4,7 @@
 //! with what to do about it. Does not know: whether it works, which the proof finds out; what Exim expands anew in each
 //! session is left to it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::alternate::EximAlternate;
 use super::conf::NOTLS;
@@ -92,6 +92,13 @@ impl EximAlternate<'_> {
             }
             None => format!("; {next}"),
         })
+    }
+
+    /// Where the certificate is that clients are shown, unless each session finds that out anew.
+    pub(super) fn shown(&self) -> Option<PathBuf> {
+        let value = self.primary().ok()?.says.option("tls_certificate");
+        let first = read::list(value).first().map(PathBuf::from);
+        first.filter(|path| path.is_absolute() && !value.contains('$'))
     }
 
     pub(super) fn certificate(&self) -> Result<(), MtaError> {

@@ -316,6 +316,10 @@ impl Alternate for PostfixAlternate<'_> {
         }])
     }
 
+    fn certificate_file(&self) -> Option<PathBuf> {
+        self.shown()
+    }
+
     fn primary_runs(&self) -> Result<bool, MtaError> {
         Ok(self.master()?.is_some())
     }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use self::alternate::PostfixAlternate;
 use self::instance::{MASTERS, SYSLOG_NAME, USUAL, is_daemon, is_master, master, run};
-use super::machine::{Words, is_there};
+use super::machine::{Words, first_line, is_there};
 use super::sheet::{Alternate, AuthMode, Context, Kind, Listener, Mta, MtaError, Presence, Serves};
 use crate::sys::{Command, Process, View};
 
@@ -84,6 +84,11 @@ impl Mta for Postfix {
     fn serves(&self, host: &dyn View, process: &Process) -> Option<Serves> {
         let ours = Words::of(host, process).have(format!("syslog_name={SYSLOG_NAME}"));
         is_daemon(host, process).then_some(if ours { Serves::Alternate } else { Serves::Entry })
+    }
+
+    fn version(&self, context: Context<'_>) -> Option<String> {
+        let output = run(context, Command::new("postconf").args(["-d", "-h", "mail_version"])).ok()?;
+        first_line(&output.stdout)
     }
 
     fn listener_in(&self, block: &str) -> Option<Listener> {

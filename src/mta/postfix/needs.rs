@@ -3,7 +3,7 @@
 //! Answers for: certificate and key, what is asked of clients' own, and somebody behind AUTH; what is missing is named. Does not know: whether it works,
 //! which the proof finds out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::alternate::PostfixAlternate;
@@ -81,6 +81,13 @@ impl PostfixAlternate<'_> {
              who log in; take it out of main.cf, and set it with -o in the entries that need it"
                 .to_owned(),
         ))
+    }
+
+    /// Where the certificate is that clients are shown.
+    pub(super) fn shown(&self) -> Option<PathBuf> {
+        let value = |name| self.parameter(name).ok().filter(|value| !value.is_empty() && *value != "none");
+        let chain = value("smtpd_tls_chain_files").and_then(|chains| words(chains).next());
+        chain.or_else(|| value("smtpd_tls_cert_file")).map(PathBuf::from)
     }
 
     pub(super) fn certificate(&self) -> Result<(), MtaError> {

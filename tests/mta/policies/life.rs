@@ -42,8 +42,14 @@ fn the_status_says_why_it_runs_or_not_and_the_history_what_was_done<S: Subject>(
         );
         assert!(now["process"]["pid"].is_u64() && !now["addresses"].as_array().unwrap().is_empty(), "{now}");
         assert_eq!((&now["last_change"]["action"], &now["changing"]), (&json!("start"), &Value::Null));
+        let probed = plugin.payload("queryStatus", json!({ "probe": 1 }));
+        let places = probed["probe"].as_array().unwrap();
+        assert!(!places.is_empty() && places.iter().all(|place| place["outcome"] == "fits"), "{probed}");
+        assert!(places.iter().all(|place| place["certificate"]["days_left"].is_i64()), "{probed}");
+        assert_eq!((&now["drift"], &probed["drift"]), (&json!([]), &json!([])), "{probed}");
         plugin.succeed("stop", Value::Null);
-        assert_eq!(status(&mut plugin)["reason"], "stopped");
+        let now = status(&mut plugin);
+        assert_eq!((&now["reason"], &now["drift"]), (&json!("stopped"), &json!([])), "{now}");
         let history = plugin.payload("queryHistory", json!({ "limit": 2 }));
         let actions: Vec<_> = history.as_array().unwrap().iter().map(|change| &change["action"]).collect();
         assert_eq!(actions, ["stop", "start"]);
