@@ -465,6 +465,13 @@ pub(crate) fn for_ssh() -> Vec<(OsString, OsString)> {
     ["HOME", "SSH_AUTH_SOCK"].into_iter().filter_map(given).collect()
 }
 
+/// Whether the environment has nothing against colours (no-color.org; a terminal without any).
+#[allow(clippy::disallowed_methods, reason = "the one place")]
+pub(crate) fn allows_colour() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// The log filter of the environment.
 #[allow(clippy::disallowed_methods, reason = "the one place")]
 pub(crate) fn log_filter() -> Option<String> {

@@ -24,6 +24,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use cli::check::{Limits, Whom};
+use cli::status::Depth;
 use config::MtaKind;
 use mail_smtp2::action::{self, Lane};
 use mail_smtp2::change::{Choice, Options, Service, Verb};
@@ -85,6 +87,9 @@ enum Command {
     },
     /// Say whether it is up, and why or why not
     Status {
+        /// Ask the listener itself, too: what it offers, and its certificate
+        #[arg(long)]
+        probe: bool,
         /// Print the envelope of queryStatus instead
         #[arg(long)]
         json: bool,
@@ -101,8 +106,24 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Answer a monitoring system: one line, and exit 0 (as it should be), 2 (down) or 3 (unknown)
-    Check,
+    /// List the nodes of the cluster: state, port, mode and version; exit 1 if one was not reached
+    Nodes {
+        /// Print the envelope of queryNodes instead
+        #[arg(long)]
+        json: bool,
+    },
+    /// Answer a monitoring system: one line, and exit 0 (ok), 1 (warning), 2 (critical) or 3 (unknown)
+    Check {
+        /// Warn if the certificate ends in fewer days
+        #[arg(short, long, value_name = "DAYS", default_value_t = 21)]
+        warning: u32,
+        /// Be critical if it ends in fewer days
+        #[arg(short, long, value_name = "DAYS", default_value_t = 7)]
+        critical: u32,
+        /// Ask every node of the cluster, too
+        #[arg(long)]
+        nodes: bool,
+    },
     /// Write the published JSON documents, or say how they differ from what they should be
     Schema {
         /// Only compare; exit 1 if anything differs
@@ -187,18 +208,36 @@ fn main() -> ExitCode {
         return complain(&format!("SIGCHLD and SIGXFSZ: {error}"), 1);
     }
     match Program::new(&flags) {
+        Err(error) if matches!(flags.verb, Some(Command::Check { .. })) => {
+            let (line, code) = cli::check::unknown(&error);
+            print(&line, ExitCode::from(code))
+        }
         Err(error) => complain(&error, 1),
         Ok(program) => match &flags.verb {
             Some(Command::Call { action, json }) => program.call(action, json.as_deref()),
             Some(Command::Remove) => program.remove(),
-            Some(Command::Status { json: true }) => program.call("queryStatus", None),
-            Some(Command::Status { json: false }) => program.status(),
+            Some(Command::Status { probe, json: true }) => {
+                let params = format!("{{\"probe\":{}}}", u8::from(*probe));
+                program.call("queryStatus", Some(&params))
+            }
+            Some(Command::Status { probe, json: false }) => {
+                let depth = if *probe { Depth::Probed } else { Depth::Seen };
+                program.tell(|plugin| cli::status::run(plugin, depth, look()))
+            }
             Some(Command::History { limit, failed, json: true }) => {
                 let params = format!("{{\"limit\":{limit},\"failed\":{}}}", u8::from(*failed));
                 program.call("queryHistory", Some(&params))
             }
-            Some(Command::History { limit, failed, json: false }) => program.history(*limit, *failed),
-            Some(Command::Check) => program.check(),
+            Some(Command::History { limit, failed, json: false }) => {
+                program.tell(|plugin| cli::history::run(plugin, *limit, *failed))
+            }
+            Some(Command::Nodes { json: true }) => program.call("queryNodes", None),
+            Some(Command::Nodes { json: false }) => program.tell(|plugin| cli::nodes::run(plugin, look())),
+            Some(Command::Check { warning, critical, nodes }) => {
+                let limits = Limits { warning: *warning, critical: *critical };
+                let whom = if *nodes { Whom::Everybody } else { Whom::Here };
+                program.tell(|plugin| cli::check::run(plugin, limits, whom))
+            }
             _ => program.serve(),
         },
     }
@@ -337,31 +376,15 @@ impl Program {
         }
     }
 
-    fn status(&self) -> ExitCode {
-        let seen = self.plugin.service.status();
+    /// Says something to a person, or to a monitoring system.
+    fn tell(&self, say: impl FnOnce(&Plugin) -> cli::Said) -> ExitCode {
+        let said = say(&self.plugin);
+        self.plugin.cluster.hang_up();
         log::flush();
-        match seen {
-            Ok(status) => print(&cli::status::text(&status.into()), ExitCode::SUCCESS),
-            Err(error) => complain(&chain(&error), 1),
+        match said {
+            Ok((text, code)) => print(&text, ExitCode::from(code)),
+            Err(error) => complain(&error, 1),
         }
-    }
-
-    fn history(&self, limit: u16, failed: bool) -> ExitCode {
-        match self.plugin.service.history(limit.into(), failed) {
-            Ok(records) => {
-                let changes: Vec<_> = records.into_iter().map(Into::into).collect();
-                print(&cli::history::text(&changes), ExitCode::SUCCESS)
-            }
-            Err(error) => complain(&chain(&error), 1),
-        }
-    }
-
-    fn check(&self) -> ExitCode {
-        let (line, code) = match self.plugin.service.status() {
-            Ok(status) => cli::check::line(&status.into()),
-            Err(error) => (format!("SMTP2 UNKNOWN - {}", chain(&error)), 3),
-        };
-        print(&format!("{line}\n"), ExitCode::from(code))
     }
 
     fn remove(self) -> ExitCode {
@@ -457,10 +480,21 @@ fn misused(error: &clap::Error) -> ExitCode {
         return complain(&format!("{word} is an action, and no subcommand: mail-smtp2 call {word}"), 2);
     }
     let _ = error.print();
+    // To a monitoring system 2 says that the service is down.
+    let is_check = std::env::args_os().any(|word| word == "check");
     if !error.to_string().contains("Usage") {
         say(&Flags::command().render_usage().to_string());
     }
-    ExitCode::from(2)
+    ExitCode::from(if is_check { 3 } else { 2 })
+}
+
+/// Colours are for whoever looks at a terminal.
+#[allow(clippy::disallowed_methods, reason = "nothing is written to it here")]
+fn look() -> cli::Look {
+    match std::io::stdout().is_terminal() && config::allows_colour() {
+        true => cli::Look::Coloured,
+        false => cli::Look::Plain,
+    }
 }
 
 /// Says what is wrong, on stderr.

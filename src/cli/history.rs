@@ -3,9 +3,20 @@
 //! When, what, with which status, and the sentence of what failed; the newest first, as `queryHistory` has them.
 
 use mail_smtp2::action::history::Change;
+use mail_smtp2::rpc::module::Plugin;
+use mail_smtp2::wire::text::chain;
+
+use super::Said;
+
+/// Looks, and says what there is.
+pub(crate) fn run(plugin: &Plugin, limit: u16, failed: bool) -> Said {
+    let records = plugin.service.history(limit.into(), failed).map_err(|error| chain(&error))?;
+    let changes: Vec<_> = records.into_iter().map(Change::from).collect();
+    Ok((text(&changes), 0))
+}
 
 /// The text, with a line end after each change.
-pub(crate) fn text(changes: &[Change]) -> String {
+fn text(changes: &[Change]) -> String {
     if changes.is_empty() {
         return "nothing was changed yet\n".to_owned();
     }
@@ -13,7 +24,7 @@ pub(crate) fn text(changes: &[Change]) -> String {
 }
 
 /// One change: `2026-11-28 09:30:12 UTC  start  409  port 587 is held by ...`.
-pub(crate) fn line(change: &Change) -> String {
+pub(super) fn line(change: &Change) -> String {
     let time = change.time.split('.').next().unwrap_or_default().replace('T', " ");
     let how = if change.status == 0 { "ok".to_owned() } else { change.status.to_string() };
     format!("{time} UTC  {:8} {how:4} {}", change.action, change.sentence).trim_end().to_owned()

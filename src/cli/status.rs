@@ -3,49 +3,147 @@
 //! The answer of `queryStatus` as lines of a name and what there is to say. What could not be seen or does not apply has no
 //! line.
 
-use std::fmt::Write;
-
+use mail_smtp2::action::probe::{Certificate, Place};
 use mail_smtp2::action::status::StatusPayload;
+use mail_smtp2::rpc::module::Plugin;
+use mail_smtp2::wire::text::chain;
+
+use super::lines::{Lines, Look, Mood};
+use super::{Said, history};
+
+/// Whether the listener itself is asked, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// What can be seen.
+    Seen,
+    /// And what clients are answered.
+    Probed,
+}
+
+/// Looks, and says what there is.
+pub(crate) fn run(plugin: &Plugin, depth: Depth, look: Look) -> Said {
+    Ok((text(&seen(plugin, depth)?, look), 0))
+}
+
+/// The answer of `queryStatus`.
+pub(super) fn seen(plugin: &Plugin, depth: Depth) -> Result<StatusPayload, String> {
+    let seen = match depth {
+        Depth::Seen => plugin.service.status().map(StatusPayload::from),
+        Depth::Probed => {
+            plugin.service.probe().map(|(status, probe)| StatusPayload::from(status).with(probe))
+        }
+    };
+    let mut status = seen.map_err(|error| chain(&error))?;
+    status.node = Some(plugin.cluster.own.clone());
+    status.nodes = Some(plugin.cluster.nodes.iter().map(|node| node.id.clone()).collect());
+    Ok(status)
+}
 
 /// The text, with a line end.
-pub(crate) fn text(status: &StatusPayload) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, what: String| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:12} {what}");
-    };
-    line("state", format!("{} ({})", state(status), status.reason));
-    line("reason", status.sentence.clone());
+fn text(status: &StatusPayload, look: Look) -> String {
+    let mut lines = Lines::default();
+    let (state, mood) = state(status);
+    lines.say_with("state", &format!("{state} ({})", status.reason), |line| look.paint(mood, line));
+    lines.say("reason", &status.sentence);
     if let (Some(port), Some(mode)) = (status.alternate_smtp_port, status.auth_mode) {
-        line("set to", format!("port {port}, {mode}"));
+        lines.say("set to", &format!("port {port}, {mode}"));
     }
     if !status.addresses.is_empty() {
-        line("listens on", status.addresses.join(", "));
+        lines.say("listens on", &status.addresses.join(", "));
+    }
+    if let Some(sessions) = status.sessions {
+        lines.say("sessions", &sessions.to_string());
     }
     if let Some(process) = &status.process {
-        line("process", format!("{} (pid {})", process.name, process.pid));
+        lines.say("process", &format!("{} (pid {})", process.name, process.pid));
     }
     if let Some(mta) = &status.mta {
+        let version = mta.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
         let why = mta.why_not.as_ref().map(|why| format!("; cannot be changed: {why}"));
-        line("mail server", format!("{}{}", mta.kind, why.unwrap_or_default()));
+        lines.say("mail server", &format!("{}{version}{}", mta.kind, why.unwrap_or_default()));
+    }
+    for drift in &status.drift {
+        let what = format!("our entry in {} is {}", drift.path, drift.what);
+        lines.say_with("drift", &what, |line| look.paint(Mood::Doubtful, line));
+    }
+    status.probe.iter().flatten().for_each(|place| heard(&mut lines, place, look));
+    if let Some(why) = &status.no_probe {
+        lines.say("probe", why);
     }
     if let Some(changing) = &status.changing {
         let who = changing
             .pid
             .map_or("by nobody any more: the next change ends it".into(), |pid| format!("by process {pid}"));
-        line("under way", format!("{} {who}", changing.action));
+        lines.say("under way", &format!("{} {who}", changing.action));
     }
     if let Some(last) = &status.last_change {
-        line("last change", super::history::line(last));
+        lines.say("last change", &history::line(last));
     }
-    line("version", status.version.to_owned());
-    text
+    if let (Some(node), Some(others)) = (&status.node, status.nodes.as_ref().filter(|ids| !ids.is_empty())) {
+        lines.say("node", &format!("{node}; others: {}", others.join(", ")));
+    }
+    lines.say("version", status.version);
+    lines.text()
 }
 
-fn state(status: &StatusPayload) -> &'static str {
-    match status.is_running {
-        Some(1) => "running",
-        Some(_) => "not running",
-        None => "unknown",
+/// What was heard in one place.
+fn heard(lines: &mut Lines, place: &Place, look: Look) {
+    let mood = match place.outcome {
+        "fits" => Mood::Good,
+        "put_off" => Mood::Doubtful,
+        _ => Mood::Bad,
+    };
+    let sentence = place.sentence.as_ref().map(|what| format!(": {what}")).unwrap_or_default();
+    let outcome = format!("{} {}{sentence}", place.address, place.outcome);
+    lines.say_with("probe", &outcome, |line| look.paint(mood, line));
+    let offered = |name: &str, mechanisms: &Option<Vec<String>>| {
+        let listed =
+            mechanisms.as_ref().map(|list| if list.is_empty() { "none".into() } else { list.join(" ") });
+        listed.map(|listed| format!("AUTH {name} TLS: {listed}"))
+    };
+    let starttls = place.starttls.map(|is| if is == 1 { "STARTTLS" } else { "no STARTTLS" }.to_owned());
+    let parts =
+        [starttls, offered("before", &place.auth_before_tls), offered("after", &place.auth_after_tls)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if !parts.is_empty() {
+        lines.say("", &parts.join("; "));
+    }
+    if let Some(certificate) = &place.certificate {
+        shown(lines, certificate, look);
+    }
+}
+
+/// The certificate that clients are shown.
+fn shown(lines: &mut Lines, certificate: &Certificate, look: Look) {
+    let mood = match certificate.days_left {
+        ..0 => Mood::Bad,
+        0..21 => Mood::Doubtful,
+        _ => Mood::Good,
+    };
+    let until = format!("valid until {} ({} days left)", certificate.not_after, certificate.days_left);
+    lines.say("certificate", &certificate.subject);
+    lines.say_with("", &until, |line| look.paint(mood, line));
+    let by = if certificate.is_self_signed == 1 { "itself" } else { &*certificate.issuer };
+    let names =
+        if certificate.names.is_empty() { "no name".to_owned() } else { certificate.names.join(", ") };
+    lines.say("", &format!("for {names}; signed by {by}"));
+    if let Some(on_disk @ ("newer" | "other")) = certificate.on_disk {
+        let what = format!(
+            "the file holds {} one: the mail server has not loaded it",
+            match on_disk {
+                "newer" => "a newer",
+                _ => "another",
+            }
+        );
+        lines.say_with("", &what, |line| look.paint(Mood::Doubtful, line));
+    }
+}
+
+fn state(status: &StatusPayload) -> (&'static str, Mood) {
+    match (status.is_running, status.wanted) {
+        (Some(1), _) => ("running", Mood::Good),
+        (Some(_), Some("running")) => ("not running", Mood::Bad),
+        (Some(_), _) => ("not running", Mood::Doubtful),
+        (None, _) => ("unknown", Mood::Doubtful),
     }
 }

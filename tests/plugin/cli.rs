@@ -400,6 +400,8 @@ fn what_cannot_be_written_is_no_success() {
         &["call", "isRunning"][..],
         &["status"],
         &["history"],
+        &["nodes"],
+        &["check"],
         &["man"],
         &["man", "--list"],
         &["completions", "bash"],
@@ -500,6 +502,15 @@ fn status_history_and_check_say_in_words_and_by_exit_code_how_it_is() {
     let port = sandbox.run(&mut plugin, TLS_YES);
     let (code, text) = said("check");
     assert!(code == Some(0) && text.starts_with("SMTP2 OK") && text.contains("running=1"), "{text}");
+    assert!(text.contains("sessions=") && text.contains(" certificate_days="), "{text}");
+    let run = sandbox.launch().args(&["check", "-w", "999999", "-c", "99999"]).run();
+    assert!(run.code == Some(2) || run.code == Some(1), "the certificate has less: {}", run.stdout);
+    let run = sandbox.launch().args(&["status", "--probe"]).run();
+    assert!(run.stdout.contains("127.0.0.1 fits") && run.stdout.contains("certificate  "), "{}", run.stdout);
+    assert!(run.stdout.lines().all(|line| line.len() <= 80), "{}", run.stdout);
+    let run = sandbox.launch().arg("nodes").run();
+    let rows: Vec<&str> = run.stdout.lines().collect();
+    assert!(run.code == Some(0) && rows.len() == 2 && rows[1].contains(" running "), "{}", run.stdout);
     let (code, text) = said("status");
     assert!(code == Some(0) && text.contains(&format!("port {port}, auth_yes/tls_yes")), "{text}");
     assert!(text.lines().all(|line| line.len() <= 80), "{text}");
@@ -510,6 +521,21 @@ fn status_history_and_check_say_in_words_and_by_exit_code_how_it_is() {
     kill_listeners(port);
     let (code, text) = said("check");
     assert!(code == Some(2) && text.contains("(ended)"), "{text}");
+}
+
+#[test]
+fn to_a_monitoring_system_what_cannot_be_looked_at_is_unknown() {
+    let sandbox = Sandbox::new();
+    let code = |arguments: &[&str]| sandbox.launch().args(arguments).run().code;
+    assert_eq!(code(&["check", "--warning", "soon"]), Some(3), "2 would say that the service is down");
+    fs::write(sandbox.config(), "[wire]\nmax_message = 0\n").unwrap();
+    let run = sandbox.launch().arg("check").run();
+    assert_eq!(run.code, Some(3), "{}", run.stdout);
+    assert!(
+        run.stdout.starts_with("SMTP2 UNKNOWN - ") && run.stdout.contains("max_message"),
+        "{}",
+        run.stdout
+    );
 }
 
 // remove.
