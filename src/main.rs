@@ -43,7 +43,7 @@ use mail_smtp2::transport::{self, Pipes};
 use mail_smtp2::wire::call;
 use mail_smtp2::wire::envelope::Envelope;
 use mail_smtp2::wire::status::Status;
-use mail_smtp2::wire::text::{chain, printable};
+use mail_smtp2::wire::text::printable;
 use serde_json::value::RawValue;
 
 /// The panel's alternate inbound SMTP server, as a JSON-RPC 2.0 plugin: reads requests from stdin, one a line, and

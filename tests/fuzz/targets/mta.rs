@@ -68,7 +68,7 @@ fn configuration(data: &[u8], text: &str) {
     let port = data.first_chunk::<2>().map_or(587, |bytes| u16::from_be_bytes(*bytes)).max(1);
     for auth_mode in [AuthMode::TlsYes, AuthMode::TlsOptional] {
         let listener = Listener { port, auth_mode };
-        let written = conf::configuration(&listener, &[(conf::ACL_OPTION, text)], Path::new(&*text));
+        let written = conf::configuration(&listener, &[(conf::ACL_OPTION, text)], Path::new(text));
         assert_eq!(conf::listener_in(&written), Some(listener), "{written}");
     }
 }

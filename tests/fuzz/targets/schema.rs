@@ -36,7 +36,7 @@ pub(super) fn admit(data: &[u8]) {
             assert_eq!(again, Ok(input), "{} {params}: what is admitted is admitted as it is", row.name);
         }
         Err(faults) => {
-            let fields: BTreeSet<String> = faults.iter().map(|fault| fault.field.clone()).collect();
+            let fields: BTreeSet<String> = faults.iter().map(|fault| fault.name.clone()).collect();
             assert!(!is_known || fields == wrong, "{} {params}: {fields:?}, not {wrong:?}", row.name);
             assert!(faults.iter().all(|fault| !fault.message.is_empty()));
         }
