@@ -21,9 +21,14 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PORTS: [&str; 2] = ["2587", "587"];
 
 /// Blocks of commands that are not run here, by how they begin.
-const ELSEWHERE: [(&str, &str); 2] = [
+const ELSEWHERE: [(&str, &str); 7] = [
     ("cargo build --locked --release", "it takes minutes, and installs"),
     ("php tests/hosts/php/host.php", "tests/hosts/run runs these hosts"),
+    ("systemctl restart dovecot", "it changes the machine's own Postfix"),
+    ("openssl req -x509", "it changes the machine's own Exim"),
+    ("sed -i '/^# plain_server", "it changes the machine's own Exim"),
+    ("update-exim4.conf", "it changes the machine's own Exim"),
+    ("swaks --server 127.0.0.1:587", "it sends mail through the machine's own mail server"),
 ];
 
 /// Every document, by its path in the project.
