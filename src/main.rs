@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, Receiver};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -27,12 +28,13 @@ use tracing_subscriber::{Layer, fmt};
 use cli::check::{Limits, Whom};
 use cli::status::Depth;
 use config::MtaKind;
+use mail_smtp2::action::plan::PlanPayload;
 use mail_smtp2::action::{self, Lane};
 use mail_smtp2::change::{Choice, Options, Service, Verb};
 use mail_smtp2::cluster::fanout::Progress;
 use mail_smtp2::cluster::members::{self, Cluster};
 use mail_smtp2::mta::sandbox::Sandbox;
-use mail_smtp2::mta::{self, Kind};
+use mail_smtp2::mta::{self, Kind, Warning};
 use mail_smtp2::rpc::dispatch::Dispatch;
 use mail_smtp2::rpc::lanes::Upkeep;
 use mail_smtp2::rpc::module::Plugin;
@@ -44,6 +46,7 @@ use mail_smtp2::wire::call;
 use mail_smtp2::wire::envelope::Envelope;
 use mail_smtp2::wire::status::Status;
 use mail_smtp2::wire::text::printable;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The panel's alternate inbound SMTP server, as a JSON-RPC 2.0 plugin: reads requests from stdin, one a line, and
@@ -123,6 +126,18 @@ enum Command {
         /// Ask every node of the cluster, too
         #[arg(long)]
         nodes: bool,
+    },
+    /// Say what an action would do and what would refuse it, without doing it; exit 1 if it would be refused
+    Plan {
+        /// The action
+        #[arg(default_value = "start", value_parser = ["start", "stop", "restart", "update"])]
+        action: String,
+        /// Its inputs, such as alternate_smtp_port=2587
+        #[arg(value_name = "NAME=VALUE")]
+        inputs: Vec<String>,
+        /// Print the envelope of queryPlan instead
+        #[arg(long)]
+        json: bool,
     },
     /// Write the published JSON documents, or say how they differ from what they should be
     Schema {
@@ -238,6 +253,7 @@ fn main() -> ExitCode {
                 let whom = if *nodes { Whom::Everybody } else { Whom::Here };
                 program.tell(|plugin| cli::check::run(plugin, limits, whom))
             }
+            Some(Command::Plan { action, inputs, json }) => program.plan(action, inputs, *json),
             _ => program.serve(),
         },
     }
@@ -253,6 +269,8 @@ struct Program {
     limit: usize,
     /// Of the sandbox without a state directory: goes at the end.
     throw_away: Option<tempfile::TempDir>,
+    /// What a change was warned of, where a person asked for it on the command line.
+    warned: Option<Receiver<Warning>>,
 }
 
 impl Program {
@@ -277,7 +295,10 @@ impl Program {
             with: throw_away.as_ref().map(|dir| (std::process::id().cast_signed(), dir.path().to_owned())),
         };
         let lock = if in_sandbox { state_dir.join("lock") } else { config::MACHINE_LOCK.into() };
+        let is_called = matches!(flags.verb, Some(Command::Call { .. }));
+        let (warnings, warned) = is_called.then(mpsc::channel).unzip();
         let options = Options {
+            warnings,
             state_dir,
             lock,
             choice,
@@ -294,13 +315,10 @@ impl Program {
             patience: config.deadlines.node,
             ssh_program: config.cluster.ssh_program.0,
             nodes: config.cluster.node.into_iter().map(config::Node::split).collect(),
-            tick: if matches!(flags.verb, Some(Command::Call { .. })) && std::io::stderr().is_terminal() {
-                progress
-            } else {
-                |_| {}
-            },
+            tick: if is_called && std::io::stderr().is_terminal() { progress } else { |_| {} },
         });
-        Ok(Self { plugin: Arc::new(Plugin { service, cluster }), limit: config.wire.max_message, throw_away })
+        let plugin = Arc::new(Plugin { service, cluster });
+        Ok(Self { plugin, limit: config.wire.max_message, throw_away, warned })
     }
 
     fn serve(self) -> ExitCode {
@@ -316,7 +334,7 @@ impl Program {
             Ok(pipes) => pipes,
             Err(error) => return complain(&format!("stdin and stdout: {error}"), 1),
         };
-        let Self { plugin, limit, throw_away } = self;
+        let Self { plugin, limit, throw_away, warned: _ } = self;
         let dispatch = match Dispatch::new(Arc::clone(&plugin)) {
             Ok(dispatch) => dispatch,
             Err(error) => return complain(&error.to_string(), 1),
@@ -338,25 +356,39 @@ impl Program {
     }
 
     fn call(self, action: &str, json: Option<&str>) -> ExitCode {
+        let result = match self.answer(action, json) {
+            Ok(result) => result,
+            Err(code) => return code,
+        };
+        // Of rpc.discover the result is a document, and no envelope that could have failed.
+        let failed = serde_json::from_str(result.get())
+            .is_ok_and(|envelope: Envelope| envelope.status != Status::Done);
+        let code = print(&format!("{result}\n"), ExitCode::from(u8::from(failed)));
+        for warning in self.warned.iter().flat_map(Receiver::try_iter) {
+            say(&format!("mail-smtp2: warning: {} ({})", warning.sentence, warning.kind.name()));
+        }
+        code
+    }
+
+    /// What the plugin answers to one request; if that is no result, it has been said what is wrong.
+    fn answer(&self, action: &str, json: Option<&str>) -> Result<Box<RawValue>, ExitCode> {
         if let Some(Err(error)) = json.map(serde_json::from_str::<&RawValue>) {
-            return not_json(&error);
+            return Err(not_json(&error));
         }
         let params = json.map(|json| format!(",\"params\":{json}")).unwrap_or_default();
         let name = serde_json::Value::from(action);
         let request = format!("{{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":{name}{params}}}");
         let message = match call::parse(request.as_bytes()) {
             Ok(message) => message,
-            Err(error) => return not_json(&error),
+            Err(error) => return Err(not_json(&error)),
         };
         if action::find(action).is_some_and(|row| row.lane == Lane::Change)
             && let Err(error) = inherited::outlive_terminal()
         {
-            return complain(&format!("SIGHUP, SIGINT and SIGTERM: {error}"), 1);
+            return Err(complain(&format!("SIGHUP, SIGINT and SIGTERM: {error}"), 1));
         }
-        let dispatch = match Dispatch::new(Arc::clone(&self.plugin)) {
-            Ok(dispatch) => dispatch,
-            Err(error) => return complain(&error.to_string(), 1),
-        };
+        let dispatch =
+            Dispatch::new(Arc::clone(&self.plugin)).map_err(|error| complain(&error.to_string(), 1))?;
         if self.plugin.service.awaits_recovery() {
             self.plugin.service.recover();
         }
@@ -365,14 +397,36 @@ impl Program {
         self.plugin.cluster.hang_up();
         log::flush();
         match serde_json::from_slice(&reply) {
-            Ok(Reply { result: Some(result), .. }) => {
-                // Of rpc.discover the result is a document, and no envelope that could have failed.
-                let failed = serde_json::from_str(result.get())
-                    .is_ok_and(|envelope: Envelope| envelope.status != Status::Done);
-                print(&format!("{result}\n"), ExitCode::from(u8::from(failed)))
-            }
-            Ok(Reply { error: Some(error), .. }) => fault(error.get()),
-            _ => complain("there was no answer", 1),
+            Ok(Reply { result: Some(result), .. }) => Ok(result.to_owned()),
+            Ok(Reply { error: Some(error), .. }) => Err(fault(error.get())),
+            _ => Err(complain("there was no answer", 1)),
+        }
+    }
+
+    fn plan(&self, action: &str, inputs: &[String], json: bool) -> ExitCode {
+        let mut params = serde_json::Map::from_iter([("action".to_owned(), action.into())]);
+        for input in inputs {
+            let Some((name, value)) = input.split_once('=') else {
+                return complain(&format!("{}: an input is written NAME=VALUE", printable(input)), 2);
+            };
+            params.insert(name.to_owned(), value.into());
+        }
+        let result = match self.answer("queryPlan", Some(&serde_json::Value::from(params).to_string())) {
+            Ok(result) => result,
+            Err(code) => return code,
+        };
+        let Ok(envelope) = serde_json::from_str::<Envelope>(result.get()) else {
+            return complain("the answer is no envelope", 1);
+        };
+        let plan = match envelope.status {
+            Status::Done => PlanPayload::deserialize(&envelope.payload).ok(),
+            _ => None,
+        };
+        let code = ExitCode::from(u8::from(plan.as_ref().is_none_or(|plan| plan.is_refused == 1)));
+        match plan {
+            _ if json => print(&format!("{result}\n"), code),
+            Some(plan) => print(&cli::plan::text(action, &plan, look()), code),
+            None => complain(envelope.payload.as_str().unwrap_or_default(), 1),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod history;
 pub mod input;
 pub mod listing;
 pub mod payload;
+pub mod plan;
 pub mod probe;
 pub mod running;
 pub mod settings;
@@ -30,7 +31,7 @@ pub enum Lane {
     Constant,
     /// It looks: answered while a change runs, but not before an interrupted change is ended.
     Read,
-    /// It looks at another machine, or for longer: on a worker, in nobody's way. No row's own: a read takes it where its
+    /// It looks at another machine, or takes its time over it: on a worker, in nobody's way. A read takes it, too, where its
     /// input says so.
     Remote,
     /// It changes something: one after the other, in the order of arrival.
@@ -94,7 +95,7 @@ pub struct Row {
 }
 
 /// Every action there is, in the page's order, ours after it.
-pub static TABLE: [Row; 20] = [
+pub static TABLE: [Row; 21] = [
     Row {
         name: "isRunning",
         about: "Checks if the service is running or not.",
@@ -314,6 +315,17 @@ pub static TABLE: [Row; 20] = [
         input: input::schema::<history::History>,
         payload: history::payload,
         run: history::history,
+    },
+    Row {
+        name: "queryPlan",
+        about: "Answers what an action would do here, and all that would refuse it, without doing it.",
+        since: Since::Ours("1.1.0"),
+        lane: Lane::Remote,
+        scope: Scope::Here,
+        inputs: &["action", "alternate_smtp_port", "auth_mode", "cascade_to_nodes"],
+        input: input::schema::<plan::PlanInput>,
+        payload: plan::payload,
+        run: plan::plan,
     },
 ];
 

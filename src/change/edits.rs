@@ -10,7 +10,7 @@ use super::block;
 use super::error::ChangeError;
 use super::journal::{OldBlock, OldFile, Planned, decode, hash};
 use super::settings::Settings;
-use crate::mta::{Alternate, Content, Edit, Goal, Staged};
+use crate::mta::{Alternate, Content, Edit, Goal, Staged, Warning, WarningKind};
 use crate::sys::{Deadline, EditLock, Host, Meta};
 use crate::wire::reason::Reason;
 
@@ -55,6 +55,13 @@ impl File {
     /// Whether it is going to be written at all.
     pub(super) fn changes(&self) -> bool {
         self.new.iter().any(|new| *new != self.old)
+    }
+
+    /// In how many phases it is written.
+    pub(super) fn writes(&self) -> u64 {
+        let before = std::iter::once(&self.old).chain(&self.new);
+        let written = before.zip(&self.new).filter(|(before, new)| before != new);
+        written.map(|_| 1).sum()
     }
 
     /// Whether it was not there and is going to be wholly ours.
@@ -245,35 +252,49 @@ pub(super) fn put(
     lost.map_or(Ok(()), |owner| Ok(host.give(path, owner)?))
 }
 
-/// What is ours and was edited by somebody else is rewritten, but not lost.
+/// The bytes of ours that somebody else has edited and that are written anew, by file.
 ///
 /// # Errors
-/// A copy cannot be kept; the sheet did not answer in time.
-pub(super) fn keep_edited(
-    host: &dyn Host,
+/// The sheet did not answer in time; marks that do not pair up.
+pub(super) fn edited(
     alternate: &dyn Alternate,
     is_ours: Option<block::IsOurs>,
     files: &[File],
     before: Option<&Settings>,
-    state_dir: &Path,
-) -> Result<(), ChangeError> {
-    let Some(before) = before else { return Ok(()) };
+) -> Result<Vec<(PathBuf, Vec<u8>)>, ChangeError> {
+    let Some(before) = before else { return Ok(Vec::new()) };
     let expected = match alternate.edits(&before.goal()) {
         Err(error) if error.reason() == Reason::DeadlinePassed => return Err(error.into()),
         // What cannot be compared is kept, too.
         expected => expected.unwrap_or_default(),
     };
+    let mut all = Vec::new();
     for file in files {
         let ours = expected.iter().find(|edit| edit.path == file.path).map(|edit| &edit.content);
-        if let Some(edited) = file.edited(ours, before, is_ours)? {
-            let kept = keep(host, state_dir, &file.path, &edited)?;
-            let (file, kept) = (file.path.display(), kept.display());
-            tracing::warn!(
-                "what stood in {file} for the listener is not what is written now: the old lies in {kept}"
-            );
-        }
+        all.extend(file.edited(ours, before, is_ours)?.map(|bytes| (file.path.clone(), bytes)));
     }
-    Ok(())
+    Ok(all)
+}
+
+/// Keeps what somebody else has edited of ours, and says where it lies.
+///
+/// # Errors
+/// A copy cannot be kept.
+pub(super) fn keep_edited(
+    host: &dyn Host,
+    state_dir: &Path,
+    edited: &[(PathBuf, Vec<u8>)],
+) -> Result<Vec<Warning>, ChangeError> {
+    let kept = |(file, bytes): &(PathBuf, Vec<u8>)| {
+        let kept = keep(host, state_dir, file, bytes)?;
+        let sentence = format!(
+            "what stood in {} for the listener is not what is written now: the old lies in {}",
+            file.display(),
+            kept.display()
+        );
+        Ok(Warning::new(WarningKind::EditRewritten, sentence))
+    };
+    edited.iter().map(kept).collect()
 }
 
 /// Keeps bytes of a file that is going to be written or taken away, and says where.

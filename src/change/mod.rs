@@ -4,6 +4,7 @@
 //! reboot has left, and the reads say what is. Knows nothing of JSON-RPC, actions or nodes. A change either ends proven,
 //! or the old state is proven, or the envelope says what could not be undone.
 
+mod against;
 mod block;
 mod boot;
 mod client;
@@ -21,6 +22,7 @@ mod memory;
 mod perform;
 mod plan;
 mod ports;
+pub mod preview;
 pub mod probe;
 mod prove;
 mod recover;
@@ -30,6 +32,7 @@ pub mod settings;
 mod site;
 pub mod status;
 mod tell;
+mod told;
 mod transaction;
 mod undo;
 mod verb;
@@ -118,6 +121,11 @@ impl Service {
         let mut status = self.status()?;
         let probe = probe::look(&self.site, &mut status);
         Ok((status, probe))
+    }
+
+    /// What a change would do, and all that would refuse it.
+    pub fn preview(&self, verb: Verb) -> preview::Preview {
+        preview::look(&self.site, verb)
     }
 
     /// The latest changes, the newest first, at most `limit`; those that failed alone, if asked so.

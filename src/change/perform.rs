@@ -7,14 +7,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::against::Against;
 use super::edits::Wrote;
 use super::error::{ChangeError, Finding};
 use super::journal::Was;
 use super::plan::Plan;
 use super::settings::Settings;
 use super::tell::{message, run, tell, tell_goal};
-use super::{later, ports, prove};
-use crate::mta::{Doubt, Goal, Listener, Staged};
+use super::{ports, prove};
+use crate::mta::{Doubt, Listener, Staged};
 use crate::sys::{Deadline, Ended, Host};
 use crate::wire::problem::Step;
 
@@ -33,15 +34,16 @@ pub(super) fn check(
     plan: &Plan<'_>,
     staging: &Path,
     deadline: Deadline,
+    against: &mut Against,
 ) -> Result<(), ChangeError> {
     let Some(goal) = plan.phases.last() else { return Ok(()) };
     let staged: Vec<Staged> = plan.files.iter().map(|file| file.staged()).collect();
     let Some(command) = plan.alternate.check(&staged, goal)? else { return Ok(()) };
     let output = run(host, &command, deadline)?;
     if output.ended != Ended::Exited(0) {
-        return Err(ChangeError::Check { message: unstaged(message(&output), plan, staging) });
+        against.object(ChangeError::Check { message: unstaged(message(&output), plan, staging) })?;
     }
-    Ok(plan.alternate.nothing_pending()?)
+    against.hear(plan.alternate.nothing_pending().map_err(ChangeError::from))
 }
 
 /// What was said of a copy, said of the file that it is to become: an administrator knows no other.
@@ -94,12 +96,7 @@ pub(super) fn phases(
         *step = Step::Prove;
         proof(host, plan, listener, deadline)?;
     }
-    prove::greets(host, &plan.intent.primary, deadline)?;
-    if let (Some(listener), Some(_)) = (plan.phases.last().and_then(Goal::listener), plan.mta.primary_port())
-    {
-        later::told(listener, &plan.addresses).iter().for_each(|what| tracing::warn!("{what}"));
-    }
-    Ok(())
+    prove::greets(host, &plan.intent.primary, deadline)
 }
 
 /// Whether the listener goes on listening where it does, so that no socket shows when it has changed.

@@ -3,12 +3,13 @@
 //! Five questions, a function each: what is asked for, what is there, which steps lead from one to the other, whether
 //! there is anything to do at all, and what speaks against it. Their answers are the plan, and the intent that could undo
 //! it. Writes nothing, tells nobody and waits only for a primary server that is just being reloaded. A refusal names what
-//! is in the way.
+//! is in the way; whether the first ends the questions is said by who asks ([`Against`]).
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::against::Against;
 use super::edits::{self, File};
 use super::error::{ChangeError, refuse};
 use super::journal::{self, Intent, Was};
@@ -97,18 +98,19 @@ impl<'s> Plan<'s> {
         site: &'s Site,
         verb: Verb,
         context: Context<'s>,
+        against: &mut Against,
     ) -> Result<Option<Self>, ChangeError> {
-        let Some(asked) = asked(site, verb)? else { return Ok(None) };
+        let Some(asked) = asked(site, verb, against)? else { return Ok(None) };
         let found = found(site, &asked, context)?;
         let host = &*site.host;
-        let mut steps = steps(&asked, &found, host)?;
+        let mut steps = steps(&asked, &found, host, against)?;
         let after = with_saved(asked.after.clone(), &steps.files);
         let settings_only = settings_only(&asked, &found, &steps, host, context.deadline)?;
         let stand = host.stamp(&settings::path(&site.options.state_dir))?.is_some();
-        if settings_only && asked.before == after && stand {
+        if settings_only && asked.before == after && stand && against.is_quiet() {
             return Ok(None);
         }
-        refuse_what_cannot_be(&asked, &found, &steps, after.as_ref(), host)?;
+        refuse_what_cannot_be(&asked, &found, &steps, after.as_ref(), host, against)?;
         let files = std::mem::take(&mut steps.files);
         let intent = intent(site, &asked, &found, &files, after.clone(), settings_only, context.deadline)?;
         let Found { alternate, addresses, .. } = found;
@@ -128,7 +130,7 @@ impl<'s> Plan<'s> {
 }
 
 /// First question: what is asked for? `None`: nothing that was ever configured.
-fn asked(site: &Site, verb: Verb) -> Result<Option<Asked<'_>>, ChangeError> {
+fn asked<'s>(site: &'s Site, verb: Verb, against: &mut Against) -> Result<Option<Asked<'s>>, ChangeError> {
     let before = site.settings()?;
     match &before {
         Some(before) if before.format > settings::FORMAT => {
@@ -139,7 +141,7 @@ fn asked(site: &Site, verb: Verb) -> Result<Option<Asked<'_>>, ChangeError> {
         _ => {}
     }
     let mta = site.acting(before.as_ref(), verb)?;
-    let after = settings_after(verb, before.as_ref(), mta)?;
+    let after = settings_after(verb, before.as_ref(), mta, against)?;
     let aim = after.as_ref().map_or(Goal::Removed, Settings::goal);
     Ok(Some(Asked { verb, mta, before, after, aim }))
 }
@@ -162,7 +164,12 @@ fn found<'s>(site: &Site, asked: &Asked<'s>, context: Context<'s>) -> Result<Fou
 }
 
 /// Third question: which steps lead there?
-fn steps(asked: &Asked<'_>, found: &Found<'_>, host: &dyn Host) -> Result<Steps, ChangeError> {
+fn steps(
+    asked: &Asked<'_>,
+    found: &Found<'_>,
+    host: &dyn Host,
+    against: &mut Against,
+) -> Result<Steps, ChangeError> {
     let (alternate, is_ours) = (&*found.alternate, asked.mta.is_ours());
     let phases = match (asked.verb, asked.goal()) {
         (Verb::Restart, Some(_)) if found.was != Was::Absent => vec![Goal::Stopped, asked.aim],
@@ -170,8 +177,8 @@ fn steps(asked: &Asked<'_>, found: &Found<'_>, host: &dyn Host) -> Result<Steps,
         (Verb::Update { .. }, None) => Vec::new(),
         _ => vec![asked.aim],
     };
-    let files = edits::files(host, alternate, &phases, asked.before.as_ref(), is_ours)?;
-    let claims = ports::claims(host, alternate, is_ours)?;
+    let files = against.hear(edits::files(host, alternate, &phases, asked.before.as_ref(), is_ours))?;
+    let claims = against.hear(ports::claims(host, alternate, is_ours))?;
     Ok(Steps { phases, files, claims })
 }
 
@@ -201,32 +208,45 @@ fn refuse_what_cannot_be(
     steps: &Steps,
     after: Option<&Settings>,
     host: &dyn Host,
+    against: &mut Against,
 ) -> Result<(), ChangeError> {
-    let (mta, goal) = (asked.mta, asked.goal());
+    let goal = asked.goal();
     if let Some(after) = after
         && (goal.is_some() || matches!(asked.verb, Verb::Update { .. }))
     {
-        let port = after.listener.port;
-        ports::is_unclaimed(&steps.claims, asked.verb, port)?;
-        let held = ports::is_ours_or_free(host, mta, port, &found.addresses);
-        if let Err(ChangeError::PortHeld { holder, who, .. }) = &held
-            && let Some(what) = found.alternate.starts_not(port, holder)?
-        {
-            return Err(ChangeError::StartsNot { what, who: who.clone() });
-        }
-        held?;
-        let is_known = asked.was_wanted().is_some_and(|was| was.port == port);
-        if mta.shares_its_process() && !is_known {
-            ports::is_not_held_already(host, mta, port)?;
-        }
+        against.hear(port_is_to_be_had(asked, found, steps, after.listener.port, host))?;
     }
     if let Some(goal) = goal {
-        found.alternate.ready(goal)?;
+        let ready = found.alternate.ready(goal, &mut |error| against.object(error));
+        against.hear(ready.map_err(ChangeError::from))?;
     }
     if let (Verb::Remove, Some(before)) = (asked.verb, &asked.before)
-        && let Some(path) = mta.strangers(host, &before.made())?.into_iter().next()
+        && let Some(path) = asked.mta.strangers(host, &before.made())?.into_iter().next()
     {
-        return Err(ChangeError::Stranger { path });
+        against.object(ChangeError::Stranger { path })?;
+    }
+    Ok(())
+}
+
+/// Of the fifth question: whether the port is nobody else's. What an entry means is not asked for once more.
+fn port_is_to_be_had(
+    asked: &Asked<'_>,
+    found: &Found<'_>,
+    steps: &Steps,
+    port: u16,
+    host: &dyn Host,
+) -> Result<(), ChangeError> {
+    ports::is_unclaimed(&steps.claims, asked.verb, port)?;
+    let held = ports::is_ours_or_free(host, asked.mta, port, &found.addresses);
+    if let Err(ChangeError::PortHeld { holder, who, .. }) = &held
+        && let Some(what) = found.alternate.starts_not(port, holder)?
+    {
+        return Err(ChangeError::StartsNot { what, who: who.clone() });
+    }
+    held?;
+    let is_known = asked.was_wanted().is_some_and(|was| was.port == port);
+    if asked.mta.shares_its_process() && !is_known {
+        ports::is_not_held_already(host, asked.mta, port)?;
     }
     Ok(())
 }
@@ -236,6 +256,7 @@ fn settings_after(
     verb: Verb,
     before: Option<&Settings>,
     mta: &dyn Mta,
+    against: &mut Against,
 ) -> Result<Option<Settings>, ChangeError> {
     let wanting = |wanted| before.map(|before| Settings { wanted, ..before.clone() });
     Ok(match verb {
@@ -243,13 +264,15 @@ fn settings_after(
         Verb::Stop => wanting(Wanted::Stopped),
         Verb::Start | Verb::Restart => wanting(Wanted::Running),
         Verb::Update { port, auth_mode } => {
-            let Some(auth_mode) = auth_mode.or(before.map(|before| before.listener.auth_mode)) else {
-                let modes = [AuthMode::TlsYes, AuthMode::TlsOptional].map(AuthMode::name).join(" or ");
-                return Err(refuse(
-                    "auth_mode",
-                    "required",
-                    format!("must be given once, {modes}: it was never set"),
-                ));
+            let auth_mode = match auth_mode.or(before.map(|before| before.listener.auth_mode)) {
+                Some(auth_mode) => auth_mode,
+                None => {
+                    let modes = [AuthMode::TlsYes, AuthMode::TlsOptional].map(AuthMode::name).join(" or ");
+                    let what = format!("must be given once, {modes}: it was never set");
+                    against.object(refuse("auth_mode", "required", what))?;
+                    // What is said of the port is the same in both.
+                    AuthMode::TlsYes
+                }
             };
             let port = port.or(before.map(|before| before.listener.port)).unwrap_or(DEFAULT_PORT);
             Some(Settings {

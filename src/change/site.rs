@@ -5,6 +5,7 @@
 //! read, with the lock's holder, or with the mail server that is missing or another one.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::rehearsal::Rehearsal;
 use super::settings::{self, Settings};
 use super::verb::Verb;
 use crate::mta::gone::Gone;
-use crate::mta::{Alternate, Context, Kind, Mta, MtaError, Presence, detect};
+use crate::mta::{Alternate, Context, Kind, Mta, MtaError, Presence, Warning, detect};
 use crate::sys::{Deadline, Host, Lock, LockError, Stamp};
 use crate::wire::problem::Holder;
 use crate::wire::reason::Reason;
@@ -46,6 +47,8 @@ pub struct Options {
     pub node: String,
     /// What is rehearsed, in the sandbox.
     pub rehearsal: Rehearsal,
+    /// Where the warnings go that a change comes with; the log, if nowhere else.
+    pub warnings: Option<Sender<Warning>>,
 }
 
 /// The settings as they were read last, and by which stamp.
@@ -123,6 +126,15 @@ impl Site {
     /// What a sheet may look at until `deadline`; `staging` is where its copies go.
     pub(super) fn context<'s>(&'s self, staging: &'s Path, deadline: Deadline) -> Context<'s> {
         Context::new(&*self.host, staging, deadline)
+    }
+
+    /// Tells what is as it was asked for and will be in somebody's way later.
+    pub(super) fn warn(&self, warning: Warning) {
+        match &self.options.warnings {
+            // One that nobody takes any more is nobody's.
+            Some(taker) => drop(taker.send(warning)),
+            None => tracing::warn!(kind = warning.kind.name(), "{}", warning.sentence),
+        }
     }
 
     /// The lock that all plugins of the machine share, for this action.

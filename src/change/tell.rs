@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::ChangeError;
+use super::told::{self, Told};
 use crate::mta::{Alternate, Goal, Tell};
 use crate::sys::{Command, CommandError, Deadline, Ended, Host, Output, Process, Signal};
 use crate::wire::text::printable;
@@ -23,6 +24,9 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// Tells the MTA, and waits for its control commands to say that it was heard.
 pub(super) fn tell(host: &dyn Host, tells: &[Tell], deadline: Deadline) -> Result<(), ChangeError> {
     for tell in tells {
+        if let Some(Told { who, what }) = told::words(tell) {
+            tracing::debug!(who, what, "tell");
+        }
         let command = match tell {
             Tell::Daemon(command) => command.clone(),
             Tell::Unit { verb, unit } => Command::new("systemctl").arg(verb).arg("--").arg(unit),

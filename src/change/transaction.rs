@@ -5,6 +5,7 @@
 //! are done phase by phase in `perform`, the history is written by the face). A change either ends proven, or the old state
 //! is proven, or the failure says what could not be undone.
 
+use super::against::Against;
 use super::edits::Wrote;
 use super::error::{ChangeError, Failure, InStep, Undone};
 use super::journal::Intent;
@@ -13,7 +14,7 @@ use super::plan::Plan;
 use super::settings;
 use super::site::Site;
 use super::verb::Verb;
-use super::{boot, edits, perform, recover, remove, undo};
+use super::{boot, edits, later, perform, recover, remove, undo};
 use crate::sys::{Deadline, Lock};
 use crate::wire::problem::Step;
 use crate::wire::text::chain;
@@ -53,7 +54,7 @@ pub(super) fn under_lock(site: &Site, verb: Verb, _: &Lock) -> Result<(), Failur
     let staging = site.staging();
     remove::leftovers(site)?;
     let result = loop {
-        let plan = match Plan::make(site, verb, site.context(&staging, deadline)) {
+        let plan = match Plan::make(site, verb, site.context(&staging, deadline), &mut Against::First) {
             Ok(Some(plan)) => plan,
             Ok(None) => break Ok(()),
             Err(error) => break Err(error).in_step(Step::Plan),
@@ -79,16 +80,13 @@ fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Fail
     if plan.settings_only {
         return settle(site, &plan).or_else(|error| unsettle(site, &plan, error)).in_step(Step::Settle);
     }
-    perform::check(host, &plan, &site.staging(), deadline).in_step(Step::Check)?;
-    edits::keep_edited(
-        host,
-        &*plan.alternate,
-        plan.mta.is_ours(),
-        &plan.files,
-        plan.intent.before.as_ref(),
-        state_dir,
-    )
-    .in_step(Step::Record)?;
+    perform::check(host, &plan, &site.staging(), deadline, &mut Against::First).in_step(Step::Check)?;
+    // Before the sheet is asked for the old edits: it has those of the new listener at hand.
+    let known = later::warnings(&plan);
+    let before = plan.intent.before.as_ref();
+    let mut warnings = edits::edited(&*plan.alternate, plan.mta.is_ours(), &plan.files, before)
+        .and_then(|edited| edits::keep_edited(host, state_dir, &edited))
+        .in_step(Step::Record)?;
     if let Err(error) = plan.intent.write(host, state_dir) {
         // It may stand all the same.
         Intent::remove(host, state_dir);
@@ -105,6 +103,8 @@ fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Fail
             remove::folders(site, &plan.intent).map_err(|error| ChangeError::Left(Box::new(error)))?;
         }
         Intent::remove(host, state_dir);
+        warnings.extend(known);
+        warnings.into_iter().for_each(|warning| site.warn(warning));
         return Ok(());
     };
     if wrote == Wrote::Nothing {

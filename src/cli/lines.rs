@@ -66,6 +66,12 @@ impl Lines {
         }
     }
 
+    /// A line as it is.
+    pub(crate) fn line(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
     /// All of it.
     pub(crate) fn text(self) -> String {
         self.0

@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod history;
 mod lines;
 pub(crate) mod nodes;
+pub(crate) mod plan;
 pub(crate) mod status;
 
 pub(crate) use lines::Look;

@@ -107,6 +107,7 @@ fn generated(part: &str, command: &Command) -> Option<Part> {
         "actions" => return Some(Part::Markdown(tables::actions())),
         "inputs" => return Some(Part::Markdown(tables::inputs())),
         "reasons" => return Some(Part::Markdown(problems::table())),
+        "warnings" => return Some(Part::Markdown(tables::warnings())),
         "statuses" => return Some(Part::Markdown(tables::statuses())),
         _ => return None,
     }

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::machine::or_loopback;
-use super::sheet::{Alternate, Claim, Content, Edit, Goal, Listener, Mta, MtaError, Staged, Tell};
+use super::sheet::{Alternate, Claim, Content, Edit, Goal, Listener, Mta, MtaError, Objection, Staged, Tell};
 use crate::sys::{Command, View};
 use crate::wire::reason::Reason;
 
@@ -39,7 +39,7 @@ impl Alternate for Gone<'_> {
         Ok(self.mta.blocks().into_iter().map(edit).collect())
     }
 
-    fn ready(&self, _: &Listener) -> Result<(), MtaError> {
+    fn ready(&self, _: &Listener, _: &mut Objection<'_>) -> Result<(), MtaError> {
         Err(MtaError::Cannot(
             Reason::MtaMissing,
             format!("{} is not on this machine any more", self.mta.kind()),

@@ -14,13 +14,16 @@ pub mod sandbox;
 pub mod sendmail;
 mod services;
 pub mod sheet;
+pub mod warning;
 
 use crate::sys::View;
 use crate::wire::reason::Reason;
 
+pub use warning::{Warning, WarningKind};
+
 pub use sheet::{
     Alternate, AuthMode, Claim, Claimant, Content, Context, Doubt, Edit, Goal, Kind, Listener, Log, Mta,
-    MtaError, Presence, Serves, Staged, Tell, of_command, of_file,
+    MtaError, Objection, Presence, Serves, Staged, Tell, of_command, of_file,
 };
 
 /// All mail servers, in the order of [`Kind::ALL`]; those that are configured as they are.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use super::machine::Words;
 use super::sheet::{
     Alternate, AuthMode, Claim, Claimant, Content, Context, Copied, Edit, Goal, Kind, Listener, Mta,
-    MtaError, Presence, Staged, Tell,
+    MtaError, Objection, Presence, Staged, Tell,
 };
 use crate::sys::{Command, Process, SightError, View};
 
@@ -203,7 +203,7 @@ impl Alternate for SandboxAlternate<'_> {
         }])
     }
 
-    fn ready(&self, _: &Listener) -> Result<(), MtaError> {
+    fn ready(&self, _: &Listener, _: &mut Objection<'_>) -> Result<(), MtaError> {
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::warning::Warning;
 use crate::sys::{
     Command, CommandError, Deadline, FileError, Host, Output, Process, SightError, Signal, SocketError, View,
 };
@@ -241,6 +242,9 @@ pub enum Presence {
     /// And it runs.
     Runs,
 }
+
+/// Who hears what speaks against a listener: with `Err` the first objection ends the questions.
+pub type Objection<'a> = dyn FnMut(MtaError) -> Result<(), MtaError> + 'a;
 
 /// Why an MTA's part of a change or a read cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -533,11 +537,11 @@ pub trait Alternate {
     /// It cannot be found out.
     fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError>;
 
-    /// Whether everything is there that this listener will need.
+    /// Whether everything is there that this listener will need; each thing that is missing is an objection.
     ///
     /// # Errors
-    /// What is missing.
-    fn ready(&self, listener: &Listener) -> Result<(), MtaError>;
+    /// The objection that has ended the questions, or what leaves none to be asked.
+    fn ready(&self, listener: &Listener, object: &mut Objection<'_>) -> Result<(), MtaError>;
 
     /// The MTA's own check of a configuration that is not live yet: a command that exits with 0 to accept it, and
     /// whose stderr is the MTA's message. `None` when nobody is going to read that configuration now.
@@ -569,6 +573,12 @@ pub trait Alternate {
     /// It cannot be found out.
     fn cannot_start(&self, _: &Listener) -> Result<Option<String>, MtaError> {
         Ok(None)
+    }
+
+    /// What the administrator should know of this listener, though it comes up as it should, as far as only this sheet can
+    /// see it; what cannot be found out is no warning.
+    fn warnings(&self, _: &Listener) -> Vec<Warning> {
+        Vec::new()
     }
 
     /// What helps with a listener that is there and is not as it should be: where its mode is written, why it may be slow.

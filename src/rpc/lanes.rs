@@ -121,7 +121,10 @@ impl Lanes {
             }
         };
         let waits = match self.dispatch.lane(&message) {
-            Lane::Remote => return self.send_remote(&message, bytes, framing, out),
+            Lane::Remote => {
+                self.begins_recovery();
+                return self.send_remote(&message, bytes, framing, out);
+            }
             Lane::Constant => false,
             Lane::Read => self.recovering.load(Ordering::Acquire) || self.begins_recovery(),
             Lane::Change => true,
@@ -180,7 +183,7 @@ impl Lanes {
             Ok(()) => return,
             Err(Rejected::Closed) => SHUTTING_DOWN,
             Err(Rejected::Busy) => {
-                (Refusal::Busy, "too much is asked of other nodes at once; try again later")
+                (Refusal::Busy, "too much is asked at once that takes its time; try again later")
             }
             Err(Rejected::NoWorker) => (Refusal::Internal, "no worker can be started; nothing was asked"),
         };

@@ -50,6 +50,7 @@ static EXAMPLES: &[Example] = taken![
     "queryNodes" / "stopped",
     "queryStatus" / "while-it-runs",
     "queryHistory" / "after-changes",
+    "queryPlan" / "start",
 ];
 
 /// Examples of envelopes: one of success, and failures of several kinds.

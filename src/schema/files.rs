@@ -60,9 +60,16 @@ fn sorted(value: &Value) -> Value {
 }
 
 /// The tables of `README.md`, by the names of their places.
-fn tables() -> [(&'static str, String); 4] {
+fn tables() -> [(&'static str, String); 5] {
     let (actions, inputs, statuses) = (tables::actions(), tables::inputs(), tables::statuses());
-    [("actions", actions), ("inputs", inputs), ("statuses", statuses), ("reasons", problems::table())]
+    let warnings = tables::warnings();
+    [
+        ("actions", actions),
+        ("inputs", inputs),
+        ("warnings", warnings),
+        ("statuses", statuses),
+        ("reasons", problems::table()),
+    ]
 }
 
 /// Every file below `dir` as it should be: the documents, and a `README.md` that is there with its tables.

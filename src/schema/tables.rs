@@ -1,4 +1,4 @@
-//! The tables of actions, inputs and status numbers, in Markdown, from the rows of everything else.
+//! The tables of actions, inputs, warnings and status numbers, in Markdown, from the rows of everything else.
 //!
 //! Answers for: the words in which people are told of them, in `schema/README.md` and in mail-smtp2(8). Where the tables
 //! stand there, and turning them into roff, is left to `files` and to the manual. Nothing here fails.
@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::dialect::DRAFT_2020_12;
 use super::documents;
 use crate::action::{self, Scope, TABLE};
+use crate::mta::WarningKind;
 use crate::wire::status;
 
 /// What a schema admits: its values, its bounds, or its type.
@@ -75,6 +76,15 @@ pub fn inputs() -> String {
 fn code(words: &[impl AsRef<str>], between: &str) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("`{}`", word.as_ref())).collect();
     words.join(between)
+}
+
+/// The kinds of warnings, in Markdown.
+pub fn warnings() -> String {
+    let mut text = String::from("| kind | what it means |\n| --- | --- |\n");
+    for (_, name, meaning) in &WarningKind::ALL {
+        let _ = writeln!(text, "| `{name}` | {meaning} |");
+    }
+    text
 }
 
 /// The status numbers, in Markdown.

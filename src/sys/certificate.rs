@@ -102,6 +102,16 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_somebody_else_has_issued_is_not_self_signed() {
+        let mut authority = CertificateParams::new(vec![]).unwrap();
+        authority.distinguished_name.push(DnType::CommonName, "an authority");
+        let issuer = rcgen::Issuer::new(authority, KeyPair::generate().unwrap());
+        let mine = CertificateParams::new(vec!["mail.example.com".to_owned()]).unwrap();
+        let issued = mine.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+        assert!(!Certificate::of(issued.der()).unwrap().is_self_signed);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_none() {
         let der = made().der().to_vec();
         for cut in 0..der.len() {

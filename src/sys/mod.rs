@@ -6,6 +6,7 @@
 pub mod certificate;
 pub mod command;
 pub mod deadline;
+mod established;
 pub mod files;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/fuzz/targets/sys.rs"]
@@ -27,6 +28,7 @@ pub mod watch;
 pub use certificate::Certificate;
 pub use command::{Command, CommandError, Ended, Output};
 pub use deadline::Deadline;
+pub use established::established;
 pub use files::{EditLock, Entry, EntryKind, FileError, Lock, LockError, Meta, Stamp};
 pub use host::{Host, View};
 pub use journal::Severity;

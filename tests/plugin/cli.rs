@@ -538,6 +538,33 @@ fn to_a_monitoring_system_what_cannot_be_looked_at_is_unknown() {
     );
 }
 
+// plan.
+
+#[test]
+fn a_plan_on_the_command_line_is_text_and_exits_with_whether_it_would_be_refused() {
+    let sandbox = Sandbox::new();
+    let run = |words: &[&str]| sandbox.launch().args(words).run();
+    let never = run(&["plan", "start"]);
+    assert!(
+        never.code == Some(1) && never.stdout.starts_with("start would be refused\n"),
+        "{}",
+        never.stdout
+    );
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.port();
+    plugin.succeed("update", json!({ "alternate_smtp_port": port, "auth_mode": TLS_YES }));
+    let start = run(&["plan", "start"]);
+    assert!(start.code == Some(0) && start.stdout.contains(&format!("+port = {port}\n")), "{}", start.stdout);
+    assert!(!start.stdout.contains('\x1b') && start.stderr.is_empty(), "{}{}", start.stdout, start.stderr);
+    let other = run(&["plan", "update", "alternate_smtp_port=25", "--json"]);
+    assert_eq!(other.code, Some(1), "{}", other.stdout);
+    let plan: Value = serde_json::from_str(&other.stdout).unwrap();
+    assert_eq!(plan["payload"]["refusals"][0]["field"], "alternate_smtp_port", "{plan}");
+    let unknown = run(&["plan", "start", "alternate_smtp_port=2525"]);
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("is no input of start"), "{}", unknown.stderr);
+    assert_eq!((run(&["plan", "remove"]).code, run(&["plan", "start", "port"]).code), (Some(2), Some(2)));
+}
+
 // remove.
 
 #[test]

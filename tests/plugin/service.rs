@@ -8,7 +8,8 @@ use super::support::process::{alive, is_root, listeners, name, signal};
 use super::support::sandbox::{Frozen, Sandbox, addresses, kill_listeners};
 use super::support::smtp::{RIGHT, Session, WRONG, greeting, is_closed, is_open, ready_for_auth};
 use super::support::{
-    PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure, names_number, skip, status, success, text, within,
+    PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure, names_number, refused_fields, skip, status,
+    success, text, within,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -578,6 +579,35 @@ fn a_probe_of_a_listener_that_hangs_holds_up_no_read() {
     drop(frozen);
     let reply = plugin.receive_reply(probe);
     assert_eq!(reply["result"]["payload"]["probe"][0]["outcome"], "fits", "{reply}");
+}
+
+#[test]
+fn a_plan_tells_all_that_would_refuse_an_action_and_the_action_the_first() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let held = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = held.local_addr().unwrap().port();
+    let plan = plugin.payload("queryPlan", json!({ "action": "update", "alternate_smtp_port": port }));
+    let fields: Vec<&Value> = plan["refusals"].as_array().unwrap().iter().map(|one| &one["field"]).collect();
+    assert_eq!(fields, ["auth_mode", "alternate_smtp_port"], "{plan}");
+    let answer = plugin.call("update", json!({ "alternate_smtp_port": port }));
+    assert_eq!(refused_fields(&answer), ["auth_mode"]);
+}
+
+#[test]
+fn a_plan_says_what_of_ours_was_edited_and_how_many_sessions_stand() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let port = sandbox.run(&mut plugin, TLS_YES);
+    let _session = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let config = fs::read_to_string(sandbox.mta_config()).unwrap();
+    sandbox.write_mta_config(config.replace("[listener]", "[listener] # mine").as_bytes());
+    eventually(PATIENCE, "the session is counted", || {
+        plugin.payload("queryPlan", json!({ "action": "restart" }))["sessions"] != json!(0)
+    });
+    let plan = plugin.payload("queryPlan", json!({ "action": "restart" }));
+    assert_eq!(plan["warnings"][0]["kind"], "edit_rewritten", "{plan}");
+    assert_eq!(plan["files"][0]["writes"], 2, "{plan}");
 }
 
 #[test]

@@ -16,8 +16,9 @@ use crate::mta::machine::{Words, bound, or_loopback, systemd_runs};
 use crate::mta::services;
 use crate::mta::sheet::{
     Alternate, AuthMode, Claim, Claimant, Content, Context, Copied, Edit, Goal, Kind, Listener, MtaError,
-    SMTP, Staged, Tell,
+    Objection, SMTP, Staged, Tell,
 };
+use crate::mta::warning::Warning;
 use crate::sys::{Command, Output, Process};
 use crate::wire::reason::Reason;
 use crate::wire::text::printable;
@@ -263,30 +264,30 @@ impl Alternate for EximAlternate<'_> {
         Ok([*trusted, *acl, *ours, UNIT_PATH].into_iter().zip(lines).map(edit).collect())
     }
 
-    fn ready(&self, listener: &Listener) -> Result<(), MtaError> {
+    fn ready(&self, listener: &Listener, object: &mut Objection<'_>) -> Result<(), MtaError> {
         let daemons = self.daemons()?;
         if daemons.is_empty() {
-            return Err(MtaError::Cannot(Reason::MtaDown, "Exim does not run; start it first".to_owned()));
+            object(MtaError::Cannot(Reason::MtaDown, "Exim does not run; start it first".to_owned()))?;
         }
         if daemons.iter().any(|daemon| Words::of(self.context.view, daemon).have("-C")) {
             let what = "the primary server was started with a configuration of its own (-C), which is not the one that \
                         Exim names";
-            return Err(unsupported(what.to_owned()));
+            object(unsupported(what.to_owned()))?;
         }
-        if self.bound()?.is_empty() {
+        if !daemons.is_empty() && self.bound()?.is_empty() {
             let what = "Exim does not listen on port 25, so that there is no primary server to bind like";
-            return Err(unsupported(what.to_owned()));
+            object(unsupported(what.to_owned()))?;
         }
-        self.list_is_trusted()?;
+        self.list_is_trusted().or_else(&mut *object)?;
         let wrapped = read::list(self.primary()?.says.option("tls_on_connect_ports"));
         if wrapped.iter().any(|port| services::number(self.context.view, port) == Some(listener.port)) {
             let (port, wrapped) = (listener.port, printable(wrapped.join(" : ")));
-            return Err(unsupported(format!(
+            object(unsupported(format!(
                 "tls_on_connect_ports = {wrapped} has Exim begin with TLS on port {port}, where STARTTLS is to be offered"
-            )));
+            )))?;
         }
-        self.certificate()?;
-        self.authenticators(listener)
+        self.certificate().or_else(&mut *object)?;
+        self.authenticators(listener).or_else(object)
     }
 
     fn check(&self, staged: &[Staged], goal: &Goal) -> Result<Option<Command>, MtaError> {
@@ -296,6 +297,10 @@ impl Alternate for EximAlternate<'_> {
         let ours = staged.iter().find(|file| file.path == Path::new(self.layout.ours));
         let bytes = ours.and_then(|file| file.bytes.as_deref()).unwrap_or_default();
         Ok(Some(self.staged(bytes)?.arg("-bV")))
+    }
+
+    fn warnings(&self, listener: &Listener) -> Vec<Warning> {
+        self.what_to_know(listener)
     }
 
     fn tell_before(&self, goal: &Goal) -> Result<Vec<Tell>, MtaError> {

@@ -12,7 +12,8 @@ use super::daemons::BUILT;
 use super::read;
 use crate::mta::machine::text_of;
 use crate::mta::sheet::{AuthMode, Listener, MtaError};
-use crate::sys::tls;
+use crate::mta::warning::{Warning, WarningKind};
+use crate::sys::{Certificate, tls};
 use crate::wire::reason::Reason;
 use crate::wire::text::printable;
 
@@ -22,6 +23,8 @@ fn missing(reason: Reason, what: String) -> MtaError {
     MtaError::Cannot(reason, what)
 }
 
+/// What nearly every mail program can log in by.
+const USUAL: [&str; 2] = ["PLAIN", "LOGIN"];
 /// What it is built from, as far as administrators usually write there, and itself.
 const SOURCES: [&str; 5] = [
     "/etc/exim4/exim4.conf.localmacros",
@@ -176,6 +179,40 @@ impl EximAlternate<'_> {
             all += &text;
         }
         Ok(all)
+    }
+
+    /// What an administrator should know, though nothing is missing.
+    pub(super) fn what_to_know(&self, listener: &Listener) -> Vec<Warning> {
+        let mut known = Vec::new();
+        if let Ok(primary) = self.primary() {
+            let value = primary.says.option("tls_certificate");
+            let paths = read::list(value);
+            let text = |path: &&String| text_of(self.context.view, path).ok().flatten();
+            // What is expanded in each session anew is not read here.
+            let path = paths.first().filter(|_| !value.contains('$'));
+            if let Some((path, text)) = path.and_then(|path| Some((path, text(&path)?)))
+                && Certificate::in_pem(text.as_bytes()).is_some_and(|it| it.is_self_signed)
+            {
+                known.push(Warning::self_signed(&printable(path)));
+            }
+        }
+        if let Ok(made) = self.made(listener) {
+            let offered: Vec<&str> = made
+                .says
+                .authenticators
+                .iter()
+                .filter(|a| a.serves())
+                .map(read::Authenticator::mechanism)
+                .collect();
+            if !offered.iter().any(|name| USUAL.iter().any(|usual| usual.eq_ignore_ascii_case(name))) {
+                let sentence = format!(
+                    "Exim offers neither PLAIN nor LOGIN, which most mail programs want, but {}",
+                    printable(offered.join(", "))
+                );
+                known.push(Warning::new(WarningKind::NoPlainOrLogin, sentence));
+            }
+        }
+        known
     }
 
     pub(super) fn authenticators(&self, listener: &Listener) -> Result<(), MtaError> {

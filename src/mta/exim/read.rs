@@ -47,6 +47,11 @@ impl Authenticator {
         SERVER.iter().any(|option| self.has(option)) || ALWAYS.contains(&driver)
     }
 
+    /// The mechanism that it offers, which is its own name unless it says otherwise.
+    pub fn mechanism(&self) -> &str {
+        self.options.get("public_name").filter(|name| !name.is_empty()).unwrap_or(&self.name)
+    }
+
     /// The condition under which it is offered, if that asks for TLS.
     pub fn needs_tls(&self) -> Option<&str> {
         let condition = self.options.get("server_advertise_condition")?;

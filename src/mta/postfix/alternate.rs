@@ -13,8 +13,10 @@ use super::master::{INET, PASS, Service, disables, parse, words};
 use crate::mta::machine::{bound, or_loopback, systemd_runs};
 use crate::mta::services;
 use crate::mta::sheet::{
-    Alternate, Claim, Claimant, Content, Context, Copied, Edit, Goal, Listener, MtaError, SMTP, Staged, Tell,
+    Alternate, Claim, Claimant, Content, Context, Copied, Edit, Goal, Listener, MtaError, Objection, SMTP,
+    Staged, Tell,
 };
+use crate::mta::warning::Warning;
 use crate::sys::{Command, Process, Signal};
 use crate::wire::reason::Reason;
 use crate::wire::text::printable;
@@ -241,28 +243,28 @@ impl Alternate for PostfixAlternate<'_> {
         Ok(vec![Edit { path: self.master_cf(), content: Content::Block(block), mode: 0o644, lock }])
     }
 
-    fn ready(&self, listener: &Listener) -> Result<(), MtaError> {
+    fn ready(&self, listener: &Listener, object: &mut Objection<'_>) -> Result<(), MtaError> {
         self.services()?;
         if self.master()?.is_none() {
-            return Err(MtaError::Cannot(Reason::MtaDown, "Postfix does not run; start it first".to_owned()));
+            object(MtaError::Cannot(Reason::MtaDown, "Postfix does not run; start it first".to_owned()))?;
         }
         if self.primary()?.is_empty() {
             let what =
                 "master.cf has no entry that listens on port 25, so that there is no primary to bind like";
-            return Err(MtaError::Cannot(Reason::SetupUnsupported, what.to_owned()));
+            object(MtaError::Cannot(Reason::SetupUnsupported, what.to_owned()))?;
         }
         for primary in self.primary()? {
             if self.is_disabled(&primary.with_port(listener.port))? {
                 let disabled = printable(self.parameter("master_service_disable")?);
-                return Err(MtaError::Cannot(
+                object(MtaError::Cannot(
                     Reason::ListenerForbidden,
                     format!("master_service_disable = {disabled} keeps the listener from coming up"),
-                ));
+                ))?;
             }
         }
-        self.certificate()?;
-        self.client_certificates(listener)?;
-        self.sasl()
+        self.certificate().or_else(&mut *object)?;
+        self.client_certificates(listener).or_else(&mut *object)?;
+        self.sasl().or_else(object)
     }
 
     fn starts_not(&self, port: u16, holder: &str) -> Result<Option<String>, MtaError> {
@@ -303,6 +305,10 @@ impl Alternate for PostfixAlternate<'_> {
             self.services()?;
         }
         Ok(Some(command))
+    }
+
+    fn warnings(&self, _: &Listener) -> Vec<Warning> {
+        self.what_to_know()
     }
 
     fn tell(&self, _: &Goal, _: &[IpAddr]) -> Result<Vec<Tell>, MtaError> {

@@ -17,6 +17,7 @@ mod master;
 mod needs;
 mod pending;
 mod rules;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 

@@ -23,7 +23,7 @@ pub use self::variables::Variables;
 use super::machine::{is_there, or_loopback};
 use super::sheet::{
     Alternate, Claim, Claimant, Content, Context, Doubt, Edit, Goal, Kind, Listener, Log, Mta, MtaError,
-    Presence, SMTP, Staged, Tell,
+    Objection, Presence, SMTP, Staged, Tell,
 };
 use crate::sys::{Command, EntryKind, Process, SocketError, View};
 use crate::wire::reason::Reason;
@@ -433,22 +433,22 @@ impl Alternate for QmailAlternate<'_> {
         }
     }
 
-    fn ready(&self, _: &Listener) -> Result<(), MtaError> {
+    fn ready(&self, _: &Listener, object: &mut Objection<'_>) -> Result<(), MtaError> {
         let (host, dir) = (self.context.view, self.dir()?);
         if senders(host)?.is_empty() {
-            return Err(MtaError::Cannot(
+            object(MtaError::Cannot(
                 Reason::MtaDown,
                 "qmail does not run (no qmail-send); start it first".to_owned(),
-            ));
+            ))?;
         }
         if host.listening(SMTP)?.is_empty() {
-            return Err(MtaError::Cannot(
+            object(MtaError::Cannot(
                 Reason::MtaDown,
                 "nobody listens on port 25; start qmail's SMTP server first".to_owned(),
-            ));
+            ))?;
         }
         if self.service_dir().is_some() && self.qmail.service(host, dir)?.is_none() {
-            return Err(self.unsupervised(dir)?);
+            object(self.unsupervised(dir)?)?;
         }
         *self.logged.borrow_mut() = log::end(host, dir);
         Ok(())

@@ -14,19 +14,21 @@ mod crashes;
 mod hangs;
 mod idempotence;
 mod life;
+mod plan;
 mod primary;
 mod sight;
 mod truth;
 mod two;
 
 /// All that there are.
-const ALL: [&[&str]; 11] = [
+const ALL: [&[&str]; 12] = [
     administrator::POLICIES,
     conflicts::POLICIES,
     crashes::POLICIES,
     hangs::POLICIES,
     idempotence::POLICIES,
     life::POLICIES,
+    plan::POLICIES,
     primary::POLICIES,
     sight::POLICIES,
     truth::POLICIES,

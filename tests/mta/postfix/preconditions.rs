@@ -1,7 +1,8 @@
 //! What has to be there before a listener is made, found out before anything is written; each with its status.
 
 use super::Postfix;
-use crate::subject::{Subject, calm_pulse, on, running, snapshot, stopped};
+use crate::subject::{Squatter, Subject, calm_pulse, on, running, snapshot, stopped};
+use crate::support::sandbox::addresses;
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_OPTIONAL, TLS_YES, failure};
 use serde_json::{Value, json};
@@ -300,6 +301,42 @@ fn daemons_that_live_elsewhere_are_known_by_it() {
             assert!(is_closed(port) && is_open(25), "{usual}");
         });
     }
+}
+
+#[test]
+fn a_plan_names_all_that_is_missing_at_once_and_a_start_the_first() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, port) = stopped(machine, TLS_YES);
+        machine.sh(
+            "postconf -e smtpd_tls_cert_file= smtpd_tls_key_file= smtpd_sasl_type=cyrus smtpd_sasl_path=no",
+        );
+        let _squatter = Squatter::on(machine, addresses(port)[0]);
+        let before = (snapshot(&machine.master_cf()), calm_pulse(machine, 25));
+        let plan = plugin.payload("queryPlan", json!({ "action": "start" }));
+        let refusals = plan["refusals"].as_array().unwrap();
+        let all: Vec<_> = refusals.iter().map(|one| one["status"].as_u64().unwrap()).collect();
+        assert_eq!(all, [409, 424, 424], "{plan}");
+        assert!(before == (snapshot(&machine.master_cf()), calm_pulse(machine, 25)), "something was touched");
+        let answer = plugin.call("start", Value::Null);
+        assert!(failure(&answer, 409).starts_with(refusals[0]["sentence"].as_str().unwrap()), "{answer}");
+    });
+}
+
+#[test]
+fn what_there_is_to_know_is_told_by_a_plan_and_behind_the_success_of_a_call() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, _) = stopped(machine, TLS_YES);
+        machine.sh("echo '10025 inet n - y - - smtpd -o content_filter=dummy' >>/etc/postfix/master.cf");
+        let plan = plugin.payload("queryPlan", json!({ "action": "start" }));
+        let warned = |kind: &str| plan["warnings"].as_array().unwrap().iter().any(|one| one["kind"] == kind);
+        assert!(warned("other_entries"), "{plan}");
+        let run = machine.launch().args(&["call", "start"]).run();
+        assert_eq!(run.stdout, "{\"status\":0,\"payload\":\"Success\"}\n", "{}", run.stderr);
+        for warning in plan["warnings"].as_array().unwrap() {
+            let sentence = warning["sentence"].as_str().unwrap();
+            assert!(run.stderr.contains(&format!("mail-smtp2: warning: {sentence}")), "{}", run.stderr);
+        }
+    });
 }
 
 #[test]

@@ -106,6 +106,7 @@ impl Case {
             change: Duration::from_secs_f64(deadline),
             node: "node1.example.com".to_owned(),
             rehearsal: Rehearsal::default(),
+            warnings: None,
         }
     }
 }

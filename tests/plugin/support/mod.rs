@@ -33,7 +33,7 @@ pub(crate) const TLS_YES: &str = "auth_yes/tls_yes";
 pub(crate) const TLS_OPTIONAL: &str = "auth_yes/tls_optional";
 
 /// Every action of the panel's page, and those we added.
-pub(crate) const ACTIONS: [&str; 20] = [
+pub(crate) const ACTIONS: [&str; 21] = [
     "isRunning",
     "isRunningOnNode",
     "listGeneralName",
@@ -54,6 +54,7 @@ pub(crate) const ACTIONS: [&str; 20] = [
     "queryNodes",
     "queryStatus",
     "queryHistory",
+    "queryPlan",
 ];
 
 /// Input of `update`.

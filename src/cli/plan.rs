@@ -1,0 +1,64 @@
+//! `mail-smtp2 plan`: what an action would do, and what would refuse it.
+//!
+//! The answer of `queryPlan` as text: whether it would be refused and by what, the differences of the files, who would be
+//! told, what there is to know. Sentences are set in 80 columns; a difference is shown as it is, but for characters that
+//! would steer the terminal.
+
+use mail_smtp2::action::plan::PlanPayload;
+
+use super::lines::{Lines, Look, Mood};
+
+/// What is said of a plan on a command line.
+pub(crate) fn text(action: &str, plan: &PlanPayload, look: Look) -> String {
+    let mut lines = Lines::default();
+    match (plan.is_refused, plan.changes) {
+        (1, _) => lines.line(&look.paint(Mood::Bad, &format!("{action} would be refused"))),
+        (_, Some(0)) => lines.line(&format!("{action} would change nothing: all is as asked")),
+        _ => lines.line(&look.paint(Mood::Good, &format!("{action} would be carried out"))),
+    }
+    for refusal in &plan.refusals {
+        let field = refusal.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+        lines.say("refused by", &format!("{} {field}{}", refusal.status, refusal.sentence));
+    }
+    for warning in &plan.warnings {
+        let what = format!("{} ({})", warning.sentence, warning.kind);
+        lines.say_with("warning", &what, |line| look.paint(Mood::Doubtful, line));
+    }
+    if plan.sessions > 0 {
+        lines.say("sessions", &format!("{} stand on the port and may be cut", plan.sessions));
+    }
+    for telling in &plan.tells {
+        lines.say("tells", &format!("{}: {}", telling.who, telling.what));
+    }
+    for file in &plan.files {
+        let times = if file.writes > 1 { format!(" ({} times)", file.writes) } else { String::new() };
+        lines.say("writes", &format!("{}{times}", file.path));
+        match &file.diff {
+            Some(diff) => diff.lines().for_each(|line| lines.line(&painted(line, look))),
+            None => lines.say("", "not shown: it was somebody else's, and not everybody may read it"),
+        }
+    }
+    lines.text()
+}
+
+/// A line of a difference.
+fn painted(line: &str, look: Look) -> String {
+    let harmless = |c: char| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+    let line: String = line.chars().map(harmless).collect();
+    match line.as_bytes().first() {
+        _ if line.starts_with("---") || line.starts_with("+++") => line,
+        Some(b'-') => look.paint(Mood::Bad, &line),
+        Some(b'+') => look.paint(Mood::Good, &line),
+        _ => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_file_steers_the_terminal() {
+        assert_eq!(painted("+a\x1b[2J\tb", Look::Plain), "+a\u{FFFD}[2J\tb");
+    }
+}
