@@ -3,7 +3,8 @@
 //! Runs when the listener is proven to be down and our bytes are out of the mail server's files. A folder into which
 //! somebody else has put something stays. Fails with what could not be taken away.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::edits::EDITED;
 use super::error::ChangeError;
@@ -12,15 +13,25 @@ use super::journal::Intent;
 use super::settings::Settings;
 use super::site::Site;
 use super::tell::tell;
-use crate::mta::Mta;
+use super::verb::Verb;
+use crate::mta::{Edit, Goal, Mta};
 use crate::sys::{Deadline, FileError, Host, Lock, files};
 
 /// The files of a state directory.
 const FILES: [&str; 5] = ["settings.json", "intent", "boot", history::FILES[0], history::FILES[1]];
+/// Of a lock whose file nobody needs any more.
+const LEFT: &str = "is left from editing and cannot be removed; nobody needs it: remove it";
 
-/// After `remove`: the state goes, and with it the lock.
-pub(super) fn forget(site: &Site, lock: Lock, before: Option<&Settings>) -> Result<(), FileError> {
+/// After `remove`: what is left of editing goes, then the state, and with it the lock.
+///
+/// # Errors
+/// Something cannot be taken away.
+pub(super) fn forget(site: &Site, lock: Lock, before: Option<&Settings>) -> Result<(), ChangeError> {
     let state_dir = &site.options.state_dir;
+    // Also without settings: a `remove` that could not take it away has left none.
+    if let Ok(mta) = site.acting(before, Verb::Remove) {
+        tidy(site, mta, before)?;
+    }
     let made = before.map(Settings::made).unwrap_or_default();
     for mta in &site.mtas {
         for path in mta.belongings(&made) {
@@ -44,6 +55,34 @@ pub(super) fn forget(site: &Site, lock: Lock, before: Option<&Settings>) -> Resu
         leave(site, state_dir);
     }
     Ok(())
+}
+
+/// What a plugin that died while it edited a file of the mail server's, or that could not tidy up, has left beside it.
+fn tidy(site: &Site, mta: &dyn Mta, before: Option<&Settings>) -> Result<(), ChangeError> {
+    let (host, staging) = (&*site.host, site.staging());
+    let context = site.context(&staging, Deadline::after(site.options.change));
+    let edits = match site.alternate(mta, context).and_then(|alternate| alternate.edits(&Goal::Removed)) {
+        // Nobody has ever edited what is in such disorder.
+        Err(_) if before.is_none() => return Ok(()),
+        edits => edits?,
+    };
+    for Edit { path, lock, .. } in edits {
+        host.remove_aside(&path)?;
+        lock.map_or(Ok(()), |lock| free(host, lock))?;
+    }
+    Ok(())
+}
+
+/// The lock of an editing protocol goes, if it is ours and nobody's: the mail server's own tools write into it.
+fn free(host: &dyn Host, lock: PathBuf) -> Result<(), ChangeError> {
+    let is_left = || Ok::<_, FileError>(host.read(&lock)?.is_some_and(|bytes| bytes.is_empty()));
+    if !is_left()? {
+        return Ok(());
+    }
+    // Whoever holds it is at work, and removes it himself; when ours is let go, its file goes.
+    let Some(held) = host.edit_lock(&lock, Duration::ZERO)? else { return Ok(()) };
+    drop(held);
+    if is_left()? { Err(FileError::Irreplaceable { path: lock, why: LEFT }.into()) } else { Ok(()) }
 }
 
 /// What a plugin that died in the middle of a write may have left in the state directory.

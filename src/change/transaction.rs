@@ -41,8 +41,7 @@ pub(super) fn run(site: &Site, verb: Verb) -> Result<(), Failure> {
     if verb != Verb::Remove {
         return Ok(());
     }
-    remove::forget(site, lock, before.as_ref())
-        .map_err(|error| ChangeError::Left(Box::new(error.into())).into())
+    remove::forget(site, lock, before.as_ref()).map_err(|error| ChangeError::Left(Box::new(error)).into())
 }
 
 /// Under the lock: plans and carries out, within the deadline of a change; again, if somebody else wrote meanwhile.

@@ -1,10 +1,11 @@
 //! An administrator who edits master.cf while a change is under way loses nothing.
 
 use super::Postfix;
-use crate::subject::{Subject, is_one_insertion, on, report, running};
+use crate::subject::{Subject, is_one_insertion, on, report, running, stopped};
+use crate::support::faults::has_strace;
 use crate::support::sandbox::Frozen;
 use crate::support::smtp::{is_closed, is_open};
-use crate::support::{PATIENCE, TLS_YES, status, success, within};
+use crate::support::{PATIENCE, TLS_YES, skip, status, success, within};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -133,6 +134,48 @@ fn each_call_meets_an_edit(how: &str, edit: impl Fn(&str) -> String + Sync) {
             "Postfix: {} edits in the middle of a change, {how}: 0 lost, {refused} changes refused",
             marks.len()
         ));
+    });
+}
+
+/// The lock under which Postfix's own tools edit master.cf.
+const LOCK: &str = "/etc/postfix/master.cf.tmp";
+
+#[test]
+fn remove_takes_what_is_left_of_editing() {
+    on::<Postfix>(|machine| {
+        let (plugin, _) = stopped(machine, TLS_YES);
+        plugin.end();
+        machine.sh(&format!(": >{LOCK}; : >/etc/postfix/.master.cf.mail-smtp2"));
+        let run = machine.launch().arg("remove").run();
+        let left = [LOCK, "/etc/postfix/.master.cf.mail-smtp2"].map(|path| machine.path(path).exists());
+        assert_eq!((run.code, left), (Some(0), [false, false]), "{}", run.stderr);
+    });
+}
+
+#[test]
+fn what_of_editing_cannot_be_removed_is_named() {
+    if !has_strace() {
+        return skip("an unlink that fails: this machine has no strace");
+    }
+    on::<Postfix>(|machine| {
+        let (plugin, _) = running(machine, TLS_YES);
+        plugin.end();
+        let words = ["strace", "-qq", "-o", "/dev/null", "-P", LOCK, "-e", "inject=unlink:error=EROFS"];
+        let run = machine.launch_under(&words).arg("remove").run();
+        assert!(run.code == Some(1) && run.stderr.contains(LOCK), "{:?} {}", run.code, run.stderr);
+        let run = machine.launch().arg("remove").run();
+        assert_eq!((run.code, machine.path(LOCK).exists()), (Some(0), false), "{}", run.stderr);
+    });
+}
+
+#[test]
+fn what_postconf_has_left_of_its_editing_is_not_ours_to_remove() {
+    on::<Postfix>(|machine| {
+        let (plugin, _) = stopped(machine, TLS_YES);
+        plugin.end();
+        machine.sh(&format!("cp -p /etc/postfix/master.cf {LOCK}"));
+        let run = machine.launch().arg("remove").run();
+        assert_eq!((run.code, machine.path(LOCK).exists()), (Some(0), true), "{}", run.stderr);
     });
 }
 
