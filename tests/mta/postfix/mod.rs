@@ -6,6 +6,7 @@
 pub(crate) mod addresses;
 pub(crate) mod configurations;
 pub(crate) mod corpus;
+pub(crate) mod crash_states;
 pub(crate) mod edits;
 pub(crate) mod faults;
 pub(crate) mod harness;

@@ -1,9 +1,10 @@
 //! What every test module shares: how long to wait, how to poll, and how to read an answer.
 //!
 //! `plugin` spawns the program and talks to it, `parent` puts a shell between, `sandbox` is a throw-away state
-//! directory with its ports, `kernel` is one that can do less, `terminal` is one, `smtp` is the independent mail client, `process` reads /proc. Nothing
+//! directory with its ports, `faults` makes system calls fail, `kernel` is one that can do less, `terminal` is one, `smtp` is the independent mail client, `process` reads /proc. Nothing
 //! here knows a test.
 
+pub(crate) mod faults;
 pub(crate) mod kernel;
 pub(crate) mod parent;
 pub(crate) mod plugin;
