@@ -388,8 +388,7 @@ fn a_second_fault_in_a_rollback_never_declares_the_change_made() {
         Call::of(line).is_some_and(|call| call.name == "rename" && call.path(1).ends_with("settings.json"))
     };
     let lines: Vec<&str> = known.log.lines().collect();
-    let renamed =
-        lines.iter().position(|line| settings(line)).expect("the settings are renamed into their place");
+    let renamed = lines.iter().position(settings).expect("the settings are renamed into their place");
     let synced = |line: &&&str| line.starts_with("fsync(");
     let nth = lines[..renamed].iter().filter(synced).count() + 1;
     let renames = lines[..=renamed].iter().filter(|line| line.starts_with("rename(")).count();

@@ -23,6 +23,7 @@ mod hostile;
 mod inherited;
 mod kernels;
 mod lanes;
+mod lines;
 mod manual;
 mod schema;
 mod service;
