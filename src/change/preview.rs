@@ -1,7 +1,7 @@
 //! What a change would do, and all that would refuse it, without doing it.
 //!
 //! The plan is the one that the change itself would make (`plan`), and what is asked is what it would ask; only that every
-//! objection is heard ([`Against::All`]). Holds the lock while it looks, so that nothing is seen half done, and writes
+//! objection is heard (`Against::All`). Holds the lock while it looks, so that nothing is seen half done, and writes
 //! nothing but the copies that the mail server's own check reads, which go again. What cannot be found out is a refusal,
 //! as it would be of the change.
 

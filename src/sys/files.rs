@@ -261,7 +261,7 @@ fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// See [`Host::read`](super::Host::read).
+/// See [`View::read`](super::View::read).
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     let Some(mut file) = open_regular(path)? else { return Ok(None) };
     let mut bytes = Vec::new();
@@ -269,7 +269,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     Ok(Some(bytes))
 }
 
-/// See [`Host::end_of`](super::Host::end_of).
+/// See [`View::end_of`](super::View::end_of).
 pub fn end_of(path: &Path, most: usize) -> Result<Option<Vec<u8>>, FileError> {
     // A log belongs to whoever writes it: root must not be led to another file by it.
     let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY | nix::libc::O_NOFOLLOW;
@@ -491,7 +491,7 @@ pub fn make_room(path: &Path, mode: u32) -> Result<(), FileError> {
     Ok(())
 }
 
-/// See [`Host::list`](super::Host::list).
+/// See [`View::list`](super::View::list).
 pub fn list(path: &Path) -> Result<Vec<Entry>, FileError> {
     let Some(entries) = optional(fs::read_dir(path)).map_err(reading(path))? else { return Ok(Vec::new()) };
     let entry = |entry: io::Result<fs::DirEntry>| {
@@ -610,7 +610,7 @@ pub fn feed(fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
     Ok(true)
 }
 
-/// See [`Host::unread`](super::Host::unread).
+/// See [`View::unread`](super::View::unread).
 pub fn unread(fifo: &Path) -> Result<bool, FileError> {
     let Some(file) = ear(fifo)? else { return Ok(false) };
     // ioctl(FIONREAD), pipe(7): either end may ask.
