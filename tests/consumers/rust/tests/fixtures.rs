@@ -32,11 +32,24 @@ fn refused(entry: &Entry, dialect: &str) -> Keywords {
     keywords
 }
 
+/// Without lists of nothing: typify leaves an optional one out when it writes.
+fn filled(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(members) => {
+            members.retain(|_, member| member.as_array().is_none_or(|list| !list.is_empty()));
+            members.values_mut().for_each(|member| *member = filled(member.take()));
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| *element = filled(element.take())),
+        _ => {}
+    }
+    value
+}
+
 #[track_caller]
 fn survives(document: &str, case: &str, value: &Value) {
     let again = TYPES.iter().find(|(name, _)| *name == document).unwrap_or_else(|| panic!("no {document}")).1;
     match again(value.clone()) {
-        Ok(after) => assert_eq!(after, *value, "{case}: {document}"),
+        Ok(after) => assert_eq!(filled(after), filled(value.clone()), "{case}: {document}"),
         Err(error) => panic!("{case}: {value} is no {document}: {error}"),
     }
 }
