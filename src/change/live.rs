@@ -157,7 +157,15 @@ pub(super) fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Opti
         Whose::Ours(_) => None,
         Whose::Others(holders) => Some((socket, holders)),
     };
-    let found = sockets(host, mta, port)?.into_iter().find_map(others);
+    let ending = Deadline::after(ENDING);
+    let found = loop {
+        let found = sockets(host, mta, port)?.into_iter().find_map(others);
+        // Of a listener of ours that is just ending, too, the holder is not to be seen for a moment.
+        if ending.passed() || found.as_ref().is_none_or(|(_, holders)| !holders.is_empty()) {
+            break found;
+        }
+        host.sleep(PAUSE);
+    };
     Ok(found.map(|(socket, holders)| {
         let address = Some(socket.address.to_string());
         let Some(first) = holders.first() else {
