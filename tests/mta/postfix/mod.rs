@@ -148,7 +148,14 @@ impl Postfix {
         let queue = self.pid_of("qmgr");
         self.sh("postfix reload");
         // A new queue manager comes when all of it is loaded; the line in the log comes first.
-        let anew = || self.pid_of("qmgr").is_some_and(|pid| Some(pid) != queue);
+        let anew = || match self.pid_of("qmgr") {
+            Some(pid) => Some(pid) != queue,
+            // One that has ended and was not started anew is started by who wakes it, or only minutes later.
+            None => {
+                self.try_sh("postkick public qmgr W");
+                false
+            }
+        };
         eventually(PATIENCE, "Postfix reloads", || anew() && self.listens(25));
     }
 
