@@ -107,7 +107,7 @@ pub struct Telling {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Known {
     /// What it is about, for programs.
-    #[schemars(extend("enum" = KINDS))]
+    #[schemars(extend("enum" = WarningKind::NAMES))]
     pub kind: String,
     /// The same in words, with what helps.
     pub sentence: String,
@@ -128,17 +128,6 @@ pub struct Refused {
     /// What is in the way.
     pub sentence: String,
 }
-
-/// Every kind of warning there is.
-const KINDS: [&str; WarningKind::ALL.len()] = {
-    let mut names = [""; WarningKind::ALL.len()];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = WarningKind::ALL[at].1;
-        at += 1;
-    }
-    names
-};
 
 /// The schema of the payload.
 pub fn payload(generator: &mut SchemaGenerator) -> Schema {

@@ -32,7 +32,7 @@ pub struct Place {
     pub address: String,
     /// Whether all is as the mode promises (fits), something is not (unfit), the server said that it would another time
     /// (put_off), or the dialogues could not be held (failed).
-    #[schemars(extend("enum" = OUTCOMES))]
+    #[schemars(extend("enum" = Outcome::NAMES))]
     pub outcome: &'static str,
     /// What is wrong, if something is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,12 +80,9 @@ pub struct Certificate {
     /// The certificate in the file: the same, a newer one that the mail server has not loaded yet, or another one; absent
     /// where the file cannot be told or read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ON_DISK))]
+    #[schemars(extend("enum" = OnDisk::NAMES))]
     pub on_disk: Option<&'static str>,
 }
-
-const OUTCOMES: [&str; 4] = [Outcome::ALL[0].1, Outcome::ALL[1].1, Outcome::ALL[2].1, Outcome::ALL[3].1];
-const ON_DISK: [&str; 3] = [OnDisk::ALL[0].1, OnDisk::ALL[1].1, OnDisk::ALL[2].1];
 
 impl Place {
     /// What was heard in a place at this time.

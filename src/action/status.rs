@@ -35,7 +35,7 @@ pub struct StatusPayload {
     #[schemars(extend("enum" = [0, 1]))]
     pub is_running: Option<u8>,
     /// Why it is so.
-    #[schemars(extend("enum" = REASONS))]
+    #[schemars(extend("enum" = Reason::NAMES))]
     pub reason: &'static str,
     /// The same in words, with names and pids.
     pub sentence: String,
@@ -92,23 +92,9 @@ pub struct Drift {
     /// The file.
     pub path: String,
     /// What is otherwise: our entry is missing, stands there though the service was stopped, or says something else.
-    #[schemars(extend("enum" = OTHERWISE))]
+    #[schemars(extend("enum" = Otherwise::NAMES))]
     pub what: &'static str,
 }
-
-/// What may be otherwise.
-const OTHERWISE: [&str; 3] = [Otherwise::ALL[0].1, Otherwise::ALL[1].1, Otherwise::ALL[2].1];
-
-/// Every reason there is.
-const REASONS: [&str; Reason::ALL.len()] = {
-    let mut names = [""; Reason::ALL.len()];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = Reason::ALL[at].1;
-        at += 1;
-    }
-    names
-};
 
 /// A mail server.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -11,26 +11,14 @@ use super::edits;
 use super::settings::Settings;
 use crate::mta::{Alternate, Mta};
 use crate::sys::Host;
+use crate::wire::named;
 
-/// What is otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Otherwise {
-    /// Our entry is not there.
-    Missing,
-    /// It is there, though the service was stopped.
-    Unexpected,
-    /// It says something else than we wrote.
-    Changed,
-}
-
-impl Otherwise {
-    /// All of them by name.
-    pub const ALL: [(Self, &'static str); 3] =
-        [(Self::Missing, "missing"), (Self::Unexpected, "unexpected"), (Self::Changed, "changed")];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
+named! {
+    /// What is otherwise.
+    pub enum Otherwise {
+        Missing "missing": "our entry is not there",
+        Unexpected "unexpected": "it is there, though the service was stopped",
+        Changed "changed": "it says something else than we wrote",
     }
 }
 

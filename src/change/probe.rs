@@ -16,51 +16,25 @@ use super::status::Status;
 use crate::mta::Mta;
 use crate::sys::smtp::Upgrade;
 use crate::sys::{Certificate, Deadline, Host};
+use crate::wire::named;
 use crate::wire::text::{chain, printable};
 
-/// What became of the dialogues in one place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// All is as the mode promises.
-    Fits,
-    /// Something is not.
-    Unfit,
-    /// The server said that it would another time.
-    PutOff,
-    /// They could not be held.
-    Failed,
-}
-
-impl Outcome {
-    /// All of them by name.
-    pub const ALL: [(Self, &'static str); 4] =
-        [(Self::Fits, "fits"), (Self::Unfit, "unfit"), (Self::PutOff, "put_off"), (Self::Failed, "failed")];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
+named! {
+    /// What became of the dialogues in one place.
+    pub enum Outcome {
+        Fits "fits": "all is as the mode promises",
+        Unfit "unfit": "something is not",
+        PutOff "put_off": "the server said that it would another time",
+        Failed "failed": "they could not be held",
     }
 }
 
-/// The certificate file against what is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnDisk {
-    /// The same certificate.
-    Same,
-    /// One that is valid from later on: the server has not loaded it yet.
-    Newer,
-    /// Another one.
-    Other,
-}
-
-impl OnDisk {
-    /// All of them by name.
-    pub const ALL: [(Self, &'static str); 3] =
-        [(Self::Same, "same"), (Self::Newer, "newer"), (Self::Other, "other")];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
+named! {
+    /// The certificate file against what is served.
+    pub enum OnDisk {
+        Same "same": "the same certificate",
+        Newer "newer": "one that is valid from later on: the server has not loaded it yet",
+        Other "other": "another one",
     }
 }
 
@@ -149,7 +123,7 @@ fn place(witness: Witness, on_disk: Option<&Certificate>) -> Place {
         Ok(Verdict::Fits) => (Outcome::Fits, None),
         Ok(Verdict::Wrong(what)) => (Outcome::Unfit, Some(what.what)),
         Ok(Verdict::PutOff(what)) => (Outcome::PutOff, Some(what.what)),
-        Err(error) => (Outcome::Failed, Some(printable(chain(&error)))),
+        Err(error) => (Outcome::Failed, Some(chain(&error))),
     };
     let encrypted = witness.dialogues.iter().find(|it| matches!(it.upgrade, Upgrade::Done(_)));
     let dialogue = encrypted.or(witness.dialogues.first());

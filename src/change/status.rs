@@ -17,59 +17,26 @@ use super::site::Site;
 use super::{block, live};
 use crate::mta::{Kind, Mta, Presence};
 use crate::sys::{Held, LockError};
+use crate::wire::named;
 use crate::wire::text::{chain, printable};
 
-/// Why the listener is as it is; a closed set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// It runs.
-    Running,
-    /// It was never configured.
-    NeverConfigured,
-    /// An action has stopped it.
-    Stopped,
-    /// Its mail server is not installed any more.
-    MtaMissing,
-    /// Its mail server does not run.
-    MtaDown,
-    /// Somebody has taken our entry out of the mail server's configuration.
-    EntryMissing,
-    /// Another program holds the port.
-    PortHeld,
-    /// All is there, and nobody listens: its process has ended, or the mail server was not told.
-    Ended,
-    /// It cannot be seen.
-    NotSeen,
+named! {
+    /// Why the listener is as it is, and what that says to a person; a closed set.
+    pub enum Reason {
+        Running "running": "it runs",
+        NeverConfigured "never_configured": "it was never configured: call update",
+        Stopped "stopped": "it was stopped by an action: call start",
+        MtaMissing "mta_missing": "its mail server is not installed any more",
+        MtaDown "mta_down": "its mail server does not run: start that, then call start",
+        EntryMissing "entry_missing": "its entry was taken out of the mail server's configuration: call start",
+        PortHeld "port_held": "another program holds its port",
+        Ended "ended": "nobody listens, though all of it is configured: its process has ended, or the mail server was not \
+                        reloaded; call start",
+        NotSeen "not_seen": "it cannot be seen",
+    }
 }
 
 impl Reason {
-    /// Its name, and what it says to a person.
-    pub const ALL: [(Self, &'static str, &'static str); 9] = [
-        (Self::Running, "running", "it runs"),
-        (Self::NeverConfigured, "never_configured", "it was never configured: call update"),
-        (Self::Stopped, "stopped", "it was stopped by an action: call start"),
-        (Self::MtaMissing, "mta_missing", "its mail server is not installed any more"),
-        (Self::MtaDown, "mta_down", "its mail server does not run: start that, then call start"),
-        (
-            Self::EntryMissing,
-            "entry_missing",
-            "its entry was taken out of the mail server's configuration: call start",
-        ),
-        (Self::PortHeld, "port_held", "another program holds its port"),
-        (
-            Self::Ended,
-            "ended",
-            "nobody listens, though all of it is configured: its process has ended, or the mail server was not \
-             reloaded; call start",
-        ),
-        (Self::NotSeen, "not_seen", "it cannot be seen"),
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
-
     fn sentence(self) -> String {
         Self::ALL[self as usize].2.to_owned()
     }

@@ -3,56 +3,19 @@
 //! A warning never stands in the way of a change, which is what an error does. Which of them apply is put together in
 //! `change/later.rs`; a sheet tells those that only it can see ([`Alternate::warnings`](super::Alternate::warnings)).
 
-/// What a warning is about; a closed set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WarningKind {
-    /// Nobody reaches the listener from elsewhere.
-    LoopbackOnly,
-    /// Mail programs begin with TLS on this port.
-    ImplicitTlsPort,
-    /// TLS is optional where mail programs do not expect submission.
-    UnusualPort,
-    /// The certificate is its own issuer.
-    SelfSigned,
-    /// Neither PLAIN nor LOGIN is offered.
-    NoPlainOrLogin,
-    /// Another entry has settings of its own, which this listener has not.
-    OtherEntries,
-    /// What somebody had edited of ours was written anew.
-    EditRewritten,
-}
+use crate::wire::named;
 
-impl WarningKind {
-    /// Its name, and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 7] = [
-        (
-            Self::LoopbackOnly,
-            "loopback_only",
-            "the primary server is on loopback alone, and so is the listener",
-        ),
-        (Self::ImplicitTlsPort, "implicit_tls_port", "mail programs begin with TLS on this port"),
-        (
-            Self::UnusualPort,
-            "unusual_port",
-            "TLS is optional on another port than 587: a mail program that has to be set up by hand may be set up without",
-        ),
-        (Self::SelfSigned, "self_signed", "the certificate is self-signed"),
-        (Self::NoPlainOrLogin, "no_plain_or_login", "neither PLAIN nor LOGIN is offered"),
-        (
-            Self::OtherEntries,
-            "other_entries",
-            "settings that another entry of the mail server has for itself do not apply",
-        ),
-        (
-            Self::EditRewritten,
-            "edit_rewritten",
-            "what somebody had edited of ours is written anew; the old is kept",
-        ),
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
+named! {
+    /// What a warning is about; a closed set.
+    pub enum WarningKind {
+        LoopbackOnly "loopback_only": "the primary server is on loopback alone, and so is the listener",
+        ImplicitTlsPort "implicit_tls_port": "mail programs begin with TLS on this port",
+        UnusualPort "unusual_port": "TLS is optional on another port than 587: a mail program that has to be set up by hand \
+                                     may be set up without",
+        SelfSigned "self_signed": "the certificate is self-signed",
+        NoPlainOrLogin "no_plain_or_login": "neither PLAIN nor LOGIN is offered",
+        OtherEntries "other_entries": "settings that another entry of the mail server has for itself do not apply",
+        EditRewritten "edit_rewritten": "what somebody had edited of ours is written anew; the old is kept",
     }
 }
 

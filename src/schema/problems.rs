@@ -41,7 +41,7 @@ pub fn problem() -> Value {
             "step": {
                 "description": format!(
                     "In which step of a change it happened. An open set; this version has {}.",
-                    list(Step::ALL.iter().map(|(_, name)| *name))
+                    list(Step::NAMES.into_iter())
                 ),
                 "type": "string",
                 "pattern": NAME,

@@ -6,9 +6,12 @@
 pub mod call;
 pub mod envelope;
 pub mod framing;
+mod named;
 pub mod problem;
 pub mod reason;
 pub mod reply;
 pub mod status;
 pub mod strict;
 pub mod text;
+
+pub(crate) use named::named;

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::named;
 use super::reason::Reason;
 use super::text::printable;
 
@@ -87,46 +88,18 @@ pub struct NodeProblem {
     pub sentence: String,
 }
 
-/// The steps of a change, as `step` names them (schema/README.md, "How a change is made").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// The lock is waited for.
-    Lock,
-    /// A change that was interrupted is ended.
-    Recover,
-    /// What there is to do is found out.
-    Plan,
-    /// The mail server checks the new configuration.
-    Check,
-    /// What is about to happen is written down.
-    Record,
-    /// The files are written.
-    Apply,
-    /// The mail server is told.
-    Tell,
-    /// What came of it is proven.
-    Prove,
-    /// The settings are written.
-    Settle,
-}
-
-impl Step {
-    /// All of them, in their order, with their names.
-    pub const ALL: [(Self, &'static str); 9] = [
-        (Self::Lock, "lock"),
-        (Self::Recover, "recover"),
-        (Self::Plan, "plan"),
-        (Self::Check, "check"),
-        (Self::Record, "record"),
-        (Self::Apply, "apply"),
-        (Self::Tell, "tell"),
-        (Self::Prove, "prove"),
-        (Self::Settle, "settle"),
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
+named! {
+    /// The steps of a change, as `step` names them (schema/README.md, "How a change is made").
+    pub enum Step {
+        Lock "lock": "the lock is waited for",
+        Recover "recover": "a change that was interrupted is ended",
+        Plan "plan": "what there is to do is found out",
+        Check "check": "the mail server checks the new configuration",
+        Record "record": "what is about to happen is written down",
+        Apply "apply": "the files are written",
+        Tell "tell": "the mail server is told",
+        Prove "prove": "what came of it is proven",
+        Settle "settle": "the settings are written",
     }
 }
 
@@ -197,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_steps_are_in_their_order() {
-        assert!(Step::ALL.iter().enumerate().all(|(at, (step, _))| *step as usize == at));
+        assert!(Step::ALL.iter().enumerate().all(|(at, (step, ..))| *step as usize == at));
     }
 
     #[test]
