@@ -66,12 +66,20 @@ enum Whose {
 /// # Errors
 /// The socket table cannot be read, or a socket's holder cannot be seen: that is no answer, neither yes nor no.
 fn sockets(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<(Socket, Whose)>, MtaError> {
-    let ending = Deadline::after(ENDING);
+    let is_ending =
+        |seen: &Result<_, _>| matches!(seen, Err(MtaError::Socket(SocketError::Elsewhere { .. })));
+    once_ended(host, || glimpse(host, mta, port), is_ending)
+}
+
+/// What `look` shows once nothing in it `is_ending` any more, or what it shows at last.
+fn once_ended<T>(host: &dyn Host, look: impl Fn() -> T, is_ending: impl Fn(&T) -> bool) -> T {
+    let deadline = Deadline::after(ENDING);
     loop {
-        match glimpse(host, mta, port) {
-            Err(MtaError::Socket(SocketError::Elsewhere { .. })) if !ending.passed() => host.sleep(PAUSE),
-            seen => return seen,
+        let seen = look();
+        if deadline.passed() || !is_ending(&seen) {
+            return seen;
         }
+        host.sleep(PAUSE);
     }
 }
 
@@ -157,15 +165,11 @@ pub(super) fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Opti
         Whose::Ours(_) => None,
         Whose::Others(holders) => Some((socket, holders)),
     };
-    let ending = Deadline::after(ENDING);
-    let found = loop {
-        let found = sockets(host, mta, port)?.into_iter().find_map(others);
-        // Of a listener of ours that is just ending, too, the holder is not to be seen for a moment.
-        if ending.passed() || found.as_ref().is_none_or(|(_, holders)| !holders.is_empty()) {
-            break found;
-        }
-        host.sleep(PAUSE);
-    };
+    let look = || Ok(sockets(host, mta, port)?.into_iter().find_map(others));
+    // Of a listener of ours that is just ending, too, the holder is not to be seen for a moment.
+    let is_ending =
+        |found: &Result<_, MtaError>| matches!(found, Ok(Some((_, holders))) if Vec::is_empty(holders));
+    let found: Option<(Socket, Vec<Process>)> = once_ended(host, look, is_ending)?;
     Ok(found.map(|(socket, holders)| {
         let address = Some(socket.address.to_string());
         let Some(first) = holders.first() else {

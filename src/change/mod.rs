@@ -56,8 +56,8 @@ use crate::sys::Host;
 use crate::wire::envelope::Envelope;
 use crate::wire::text::chain;
 
-/// The alternate SMTP service of this machine, on somebody's behalf.
-#[derive(Debug)]
+/// The alternate SMTP service of this machine, on somebody's behalf. Clones share all but that.
+#[derive(Debug, Clone)]
 pub struct Service {
     site: Arc<Site>,
     sighting: Arc<live::Sighting>,
@@ -77,9 +77,7 @@ impl Service {
 
     /// The same service, for what this one asks for: the history says so.
     pub fn on_behalf_of(&self, asked: Origin) -> Self {
-        let Self { site, sighting, watch, memory, refused, .. } = self;
-        let (site, sighting, memory) = (Arc::clone(site), Arc::clone(sighting), Arc::clone(memory));
-        Self { site, sighting, watch: Arc::clone(watch), memory, refused: Arc::clone(refused), asked }
+        Self { asked, ..self.clone() }
     }
 
     /// Counts an input that was refused: of those the history has no line, but their number.

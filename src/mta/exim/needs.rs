@@ -184,17 +184,11 @@ impl EximAlternate<'_> {
     /// What an administrator should know, though nothing is missing.
     pub(super) fn what_to_know(&self, listener: &Listener) -> Vec<Warning> {
         let mut known = Vec::new();
-        if let Ok(primary) = self.primary() {
-            let value = primary.says.option("tls_certificate");
-            let paths = read::list(value);
-            let text = |path: &&String| text_of(self.context.view, path).ok().flatten();
-            // What is expanded in each session anew is not read here.
-            let path = paths.first().filter(|_| !value.contains('$'));
-            if let Some((path, text)) = path.and_then(|path| Some((path, text(&path)?)))
-                && Certificate::in_pem(text.as_bytes()).is_some_and(|it| it.is_self_signed)
-            {
-                known.push(Warning::self_signed(&printable(path)));
-            }
+        if let Some(path) = self.shown()
+            && let Ok(Some(bytes)) = self.context.view.read(&path)
+            && Certificate::in_pem(&bytes).is_some_and(|it| it.is_self_signed)
+        {
+            known.push(Warning::self_signed(&printable(path.as_os_str().as_encoded_bytes())));
         }
         if let Ok(made) = self.made(listener) {
             let offered: Vec<&str> = made
