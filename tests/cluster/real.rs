@@ -5,12 +5,13 @@
 
 use super::lab::Lab;
 use super::relay::Relay;
+use super::support::plugin::Plugin;
 use super::support::process::{alive, signal};
 use super::support::{PATIENCE, TLS_YES, eventually, failure, success, text};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 /// The port of the service on every machine of a lab.
@@ -163,14 +164,8 @@ fn a_banner_is_no_reason_before_the_login_or_after_it() {
     let told = failure(&denied, 502);
     assert!(told.contains("does not accept our key") && told.contains("says: root@node3:"), "{told}");
     assert_eq!(plugin.payload("isRunningOnNode", on_node(2)), false);
-    let lock = "/var/lib/mail-smtp2/lock";
     lab.node(2).sh("mkdir -p -m 700 /var/lib/mail-smtp2");
-    let mut holder =
-        lab.node(2).command("flock").args([lock, "sleep", "1000"]).stdin(Stdio::null()).spawn().unwrap();
-    eventually(PATIENCE, "the lock is held", || !lab.node(2).try_sh(&format!("flock -n {lock} true")).0);
-    let change = plugin.post("startOnNode", on_node(2));
-    let there = lab.plugins(2)[0];
-    eventually(PATIENCE, "the change waits for the lock", || holds_open(there, lock));
+    let (mut holder, change, _) = waiting_there(&lab, &mut plugin);
     lab.kill_sshd(2);
     let reply = plugin.receive_reply(change);
     let told = failure(&reply["result"], 502);
@@ -225,6 +220,18 @@ fn a_node_that_hangs_after_accepting_is_given_up() {
     eventually(PATIENCE, "the one that hung ends when it can", || !alive(hung));
 }
 
+/// A start on the second node that waits for the lock there: who holds that, the request's id, and the plugin of the node.
+fn waiting_there(lab: &Lab, plugin: &mut Plugin) -> (Child, String, u32) {
+    let lock = "/var/lib/mail-smtp2/lock";
+    let holder =
+        lab.node(2).command("flock").args([lock, "sleep", "1000"]).stdin(Stdio::null()).spawn().unwrap();
+    eventually(PATIENCE, "the lock is held", || !lab.node(2).try_sh(&format!("flock -n {lock} true")).0);
+    let change = plugin.post("startOnNode", on_node(2));
+    let there = lab.plugins(2)[0];
+    eventually(PATIENCE, "the change waits for the lock", || holds_open(there, lock));
+    (holder, change, there)
+}
+
 /// Whether the process of a node has the file open. What this machine sees of its path begins elsewhere.
 fn holds_open(pid: u32, path: &str) -> bool {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
@@ -237,13 +244,7 @@ fn a_plugin_that_dies_in_the_middle_of_a_change_leaves_its_outcome_unknown() {
     let Some(lab) = Lab::of(1) else { return };
     let mut plugin = lab.plugin();
     plugin.succeed("update", settings());
-    let lock = "/var/lib/mail-smtp2/lock";
-    let mut holder =
-        lab.node(2).command("flock").args([lock, "sleep", "1000"]).stdin(Stdio::null()).spawn().unwrap();
-    eventually(PATIENCE, "the lock is held", || !lab.node(2).try_sh(&format!("flock -n {lock} true")).0);
-    let change = plugin.post("startOnNode", on_node(2));
-    let there = lab.plugins(2)[0];
-    eventually(PATIENCE, "the change waits for the lock", || holds_open(there, lock));
+    let (mut holder, change, there) = waiting_there(&lab, &mut plugin);
     signal(there, Signal::SIGKILL);
     let reply = plugin.receive_reply(change);
     assert!(failure(&reply["result"], 502).contains("is not sent again"), "{reply}");
