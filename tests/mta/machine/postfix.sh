@@ -48,7 +48,10 @@ set -e
 dovecot
 postfix start
 for _ in $(seq 500); do
-  [ -S /var/spool/postfix/private/auth ] && exec 5<>/dev/tcp/127.0.0.1/25 && exit 0
+  # What the greeting needs (tlsmgr and others) has read its configuration by then: a test may damage it at once, and a
+  # service that dies of that is not started again for a minute.
+  [ -S /var/spool/postfix/private/auth ] && exec 5<>/dev/tcp/127.0.0.1/25 && read -r -t 60 -u 5 greeting &&
+    [[ $greeting = 220* ]] && printf 'QUIT\r\n' >&5 && exit 0
   sleep 0.02
 done 2>/dev/null
 echo "Postfix does not come up"; tail -n 20 /var/log/syslog; exit 1
