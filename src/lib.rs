@@ -10,8 +10,10 @@
 //! sideways.
 //!
 //! ```text
-//! 7  main        flags, log, configuration; the subcommands
-//!    config      one TOML file, made into each floor's own settings
+//! 9  main        the flags, and what is started with them
+//! 8  cli         the subcommands, one file each; what runs without one is cli/serve
+//! 7  config      one TOML file, made into each floor's own settings
+//!    log         what is logged, on stderr
 //!    manual      the manual pages, from Markdown, the flags and the tables
 //! 6  transport   bytes in and out, signals, the end of input; the only holder of stdout
 //! 5  rpc         requests, notifications, batches, and the two lanes of reads and changes

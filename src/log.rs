@@ -2,7 +2,7 @@
 //!
 //! Answers for: a stderr that nobody reads, and a thread that cannot be had, hold nothing up and end nothing; what does
 //! not fit into the queue is lost. (tracing-appender panics where it gets no thread, and a panic is itself a line of the
-//! log.) Does not know: what is logged, nor how it is formatted.
+//! log.) What is logged is said where it happens, through `tracing`; a filter that is none is an error at the start.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -10,10 +10,57 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use clap::{Args, ValueEnum};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
 /// How many lines may wait.
 const LINES: usize = 1024;
 /// How long the last lines may take to get out.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// What is logged: off, error, warn, info, debug, trace, or target=level,... [default: RUST_LOG, else warn]
+    #[arg(long, value_name = "FILTER", global = true)]
+    log: Option<Targets>,
+    /// How it is logged, on stderr
+    #[arg(long, value_name = "FORMAT", default_value = "text", global = true)]
+    log_format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Begins to log; `variable` is what RUST_LOG holds.
+pub(crate) fn start(flags: &Flags, variable: Option<String>) -> Result<(), String> {
+    let filter = match (&flags.log, variable) {
+        (Some(filter), _) => filter.clone(),
+        (None, Some(text)) => text.parse().map_err(|e| format!("RUST_LOG: {e}"))?,
+        (None, None) => Targets::new().with_default(tracing::Level::WARN),
+    };
+    let lines = fmt::layer().with_writer(|| Line).with_ansi(false);
+    let layer = match flags.log_format {
+        Format::Text => lines.boxed(),
+        Format::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
+    std::panic::set_hook(Box::new(|panic| {
+        let what = panic.payload();
+        let what = what.downcast_ref::<&str>().copied().or(what.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(
+            what = what.unwrap_or("no message"),
+            at = panic.location().map(tracing::field::display),
+            "a fault of ours"
+        );
+    }));
+    Ok(())
+}
 
 /// The way to stderr, opened at the first line: most sessions never log one.
 static WAY: Mutex<Option<Way>> = Mutex::new(None);
@@ -39,7 +86,7 @@ impl Way {
 }
 
 /// Where a line is written in one piece.
-pub(crate) struct Line;
+struct Line;
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {

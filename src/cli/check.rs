@@ -4,30 +4,63 @@
 //! that somebody has changed, a node that differs); 2 is that it should run and does not, or does not do what its mode
 //! promises; 3 is that nobody knows: it cannot be seen from here, or was never configured. The worst of all counts.
 
+use std::process::ExitCode;
+
+use clap::Args;
 use mail_smtp2::action::probe::Place;
 use mail_smtp2::action::status::StatusPayload;
 use mail_smtp2::rpc::module::Plugin;
 
-use super::Said;
+use super::Ending;
 use super::nodes::{self, Node};
+use super::output::print;
+use super::program::{Machine, Program, Watched};
 use super::status::{Depth, seen};
 
-/// From how many days on a certificate that ends is to be told.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Less is a warning.
-    pub(crate) warning: u32,
-    /// Less is critical.
-    pub(crate) critical: u32,
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    limits: Limits,
+    /// Ask every node of the cluster, too
+    #[arg(long)]
+    nodes: bool,
 }
 
-/// Whose state is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whom {
-    /// This machine's.
-    Here,
-    /// Every node's.
-    Everybody,
+#[derive(Debug, Clone, Copy, Args)]
+struct Limits {
+    /// Warn if the certificate ends in fewer days
+    #[arg(short, long, value_name = "DAYS", default_value_t = 21)]
+    warning: u32,
+    /// Be critical if it ends in fewer days
+    #[arg(short, long, value_name = "DAYS", default_value_t = 7)]
+    critical: u32,
+}
+
+impl Check {
+    pub(super) fn run(self, machine: &Machine) -> Ending {
+        match Program::new(machine, Watched::ByNobody) {
+            Ok(program) => program.tell(|plugin| Ok(self.report(plugin).line())),
+            Err(error) => {
+                let (line, code) = Report::unknown(error).line();
+                Ok(print(&line, ExitCode::from(code)))
+            }
+        }
+    }
+
+    /// Looks.
+    fn report(&self, plugin: &Plugin) -> Report {
+        let mut report = match seen(plugin, Depth::Probed) {
+            Ok(status) => here(&status, self.limits),
+            Err(error) => Report::unknown(format!("it cannot be seen: {error}")),
+        };
+        if self.nodes {
+            match nodes::ask(plugin) {
+                Ok(nodes) => everybody(&mut report, &nodes),
+                Err(error) => report.found.push((Level::Unknown, error)),
+            }
+        }
+        report
+    }
 }
 
 /// How bad it is, in the order of the guidelines' exit codes by weight.
@@ -58,28 +91,9 @@ struct Report {
     data: Vec<String>,
 }
 
-/// Looks, and says it in a line.
-pub(crate) fn run(plugin: &Plugin, limits: Limits, whom: Whom) -> Said {
+/// What is said of this machine.
+fn here(status: &StatusPayload, limits: Limits) -> Report {
     let mut report = Report::default();
-    match seen(plugin, Depth::Probed) {
-        Ok(status) => here(&mut report, &status, limits),
-        Err(error) => report.found.push((Level::Unknown, format!("it cannot be seen: {error}"))),
-    }
-    if whom == Whom::Everybody {
-        match nodes::ask(plugin) {
-            Ok(nodes) => everybody(&mut report, &nodes),
-            Err(error) => report.found.push((Level::Unknown, error)),
-        }
-    }
-    Ok(report.line())
-}
-
-/// The line where not even the configuration could be read.
-pub(crate) fn unknown(why: &str) -> (String, u8) {
-    Report { found: vec![(Level::Unknown, why.to_owned())], data: Vec::new() }.line()
-}
-
-fn here(report: &mut Report, status: &StatusPayload, limits: Limits) {
     let level = match (status.is_running, status.wanted) {
         (Some(1), _) | (Some(_), Some("stopped")) => Level::Ok,
         (Some(_), Some(_)) => Level::Critical,
@@ -93,9 +107,10 @@ fn here(report: &mut Report, status: &StatusPayload, limits: Limits) {
         report.found.push((Level::Warning, format!("our entry in {} is {}", drift.path, drift.what)));
     }
     let places = status.probe.as_deref().unwrap_or_default();
-    places.iter().for_each(|place| heard(report, place));
+    places.iter().for_each(|place| heard(&mut report, place));
     report.found.extend(status.no_probe.iter().map(|why| (Level::Unknown, why.clone())));
-    certificate(report, places, limits);
+    certificate(&mut report, places, limits);
+    report
 }
 
 fn heard(report: &mut Report, place: &Place) {
@@ -142,6 +157,11 @@ fn everybody(report: &mut Report, nodes: &[Node]) {
 }
 
 impl Report {
+    /// Nobody knows, and why.
+    fn unknown(why: String) -> Self {
+        Self { found: vec![(Level::Unknown, why)], data: Vec::new() }
+    }
+
     /// The line: what is worst comes first.
     fn line(mut self) -> (String, u8) {
         self.found.sort_by_key(|(level, _)| std::cmp::Reverse(*level));

@@ -2,17 +2,40 @@
 //!
 //! When, what, with which status, and the sentence of what failed; the newest first, as `queryHistory` has them.
 
+use clap::Args;
 use mail_smtp2::action::history::Change;
-use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::wire::text::chain;
 
-use super::Said;
+use super::program::{Machine, Program, Watched};
+use super::{Ending, call};
 
-/// Looks, and says what there is.
-pub(crate) fn run(plugin: &Plugin, limit: u16, failed: bool) -> Said {
-    let records = plugin.service.history(limit.into(), failed).map_err(|error| chain(&error))?;
-    let changes: Vec<_> = records.into_iter().map(Change::from).collect();
-    Ok((text(&changes), 0))
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// How many at the most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// Only what failed
+    #[arg(long)]
+    failed: bool,
+    /// Print the envelope of queryHistory instead
+    #[arg(long)]
+    json: bool,
+}
+
+impl History {
+    pub(super) fn run(self, machine: &Machine) -> Ending {
+        let program = Program::start(machine, Watched::ByNobody)?;
+        let Self { limit, failed, json } = self;
+        if json {
+            let params = format!("{{\"limit\":{limit},\"failed\":{}}}", u8::from(failed));
+            return call::envelope(&program, "queryHistory", Some(&params));
+        }
+        program.tell(|plugin| {
+            let records = plugin.service.history(limit.into(), failed).map_err(|error| chain(&error))?;
+            let changes: Vec<_> = records.into_iter().map(Change::from).collect();
+            Ok((text(&changes), 0))
+        })
+    }
 }
 
 /// The text, with a line end after each change.

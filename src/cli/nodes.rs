@@ -5,14 +5,38 @@
 
 use std::fmt::Write;
 
+use clap::Args;
 use mail_smtp2::action;
 use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::wire::status::Status;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Said;
 use super::lines::{Look, Mood, wrapped};
+use super::output::look;
+use super::program::{Machine, Program, Watched};
+use super::{Ending, call};
+
+#[derive(Debug, Args)]
+pub(crate) struct Nodes {
+    /// Print the envelope of queryNodes instead
+    #[arg(long)]
+    json: bool,
+}
+
+impl Nodes {
+    pub(super) fn run(self, machine: &Machine) -> Ending {
+        let program = Program::start(machine, Watched::ByNobody)?;
+        if self.json {
+            return call::envelope(&program, "queryNodes", None);
+        }
+        program.tell(|plugin| {
+            let nodes = ask(plugin)?;
+            let all = nodes.iter().all(|node| node.is_reachable == 1);
+            Ok((text(&nodes, look()), u8::from(!all)))
+        })
+    }
+}
 
 /// A node, as `queryNodes` answers.
 #[derive(Debug, Deserialize)]
@@ -25,13 +49,6 @@ pub(super) struct Node {
     auth_mode: Option<String>,
     pub(super) differs: Vec<String>,
     message: Option<String>,
-}
-
-/// Asks every node, and says what there is; exit code 1 where one was not reached.
-pub(crate) fn run(plugin: &Plugin, look: Look) -> Said {
-    let nodes = ask(plugin)?;
-    let all = nodes.iter().all(|node| node.is_reachable == 1);
-    Ok((text(&nodes, look), u8::from(!all)))
 }
 
 /// The answer of `queryNodes`.

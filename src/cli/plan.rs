@@ -4,12 +4,65 @@
 //! told, what there is to know. Sentences are set in 80 columns; a difference is shown as it is, but for characters that
 //! would steer the terminal.
 
-use mail_smtp2::action::plan::PlanPayload;
+use std::process::ExitCode;
 
+use clap::Args;
+use mail_smtp2::action::plan::PlanPayload;
+use mail_smtp2::wire::envelope::Envelope;
+use mail_smtp2::wire::status::Status;
+use mail_smtp2::wire::text::printable;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Ending;
 use super::lines::{Lines, Look, Mood};
+use super::output::{complain, look, print};
+use super::program::{Machine, Program, Watched};
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The action
+    #[arg(default_value = "start", value_parser = ["start", "stop", "restart", "update"])]
+    action: String,
+    /// Its inputs, such as alternate_smtp_port=2587
+    #[arg(value_name = "NAME=VALUE")]
+    inputs: Vec<String>,
+    /// Print the envelope of queryPlan instead
+    #[arg(long)]
+    json: bool,
+}
+
+impl Plan {
+    pub(super) fn run(self, machine: &Machine) -> Ending {
+        let program = Program::start(machine, Watched::ByNobody)?;
+        let Self { action, inputs, json } = self;
+        let mut params = Map::from_iter([("action".to_owned(), action.as_str().into())]);
+        for input in &inputs {
+            let Some((name, value)) = input.split_once('=') else {
+                let what = format!("{}: an input is written NAME=VALUE", printable(input));
+                return Err(complain(&what, 2));
+            };
+            params.insert(name.to_owned(), value.into());
+        }
+        let result = program.answer("queryPlan", Some(&Value::from(params).to_string()))?;
+        let Ok(envelope) = serde_json::from_str::<Envelope>(result.get()) else {
+            return Err(complain("the answer is no envelope", 1));
+        };
+        let plan = match envelope.status {
+            Status::Done => PlanPayload::deserialize(&envelope.payload).ok(),
+            _ => None,
+        };
+        let code = ExitCode::from(u8::from(plan.as_ref().is_none_or(|plan| plan.is_refused == 1)));
+        match plan {
+            _ if json => Ok(print(&format!("{result}\n"), code)),
+            Some(plan) => Ok(print(&text(&action, &plan, look()), code)),
+            None => Err(complain(envelope.payload.as_str().unwrap_or_default(), 1)),
+        }
+    }
+}
 
 /// What is said of a plan on a command line.
-pub(crate) fn text(action: &str, plan: &PlanPayload, look: Look) -> String {
+fn text(action: &str, plan: &PlanPayload, look: Look) -> String {
     let mut lines = Lines::default();
     match (plan.is_refused, plan.changes) {
         (1, _) => lines.line(&look.paint(Mood::Bad, &format!("{action} would be refused"))),

@@ -3,26 +3,46 @@
 //! The answer of `queryStatus` as lines of a name and what there is to say. What could not be seen or does not apply has no
 //! line.
 
+use clap::Args;
 use mail_smtp2::action::probe::{Certificate, Place};
 use mail_smtp2::action::status::StatusPayload;
 use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::wire::text::chain;
 
 use super::lines::{Lines, Look, Mood};
-use super::{Said, history};
+use super::output::look;
+use super::program::{Machine, Program, Watched};
+use super::{Ending, call, history};
 
 /// Whether the listener itself is asked, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
+pub(super) enum Depth {
     /// What can be seen.
     Seen,
     /// And what clients are answered.
     Probed,
 }
 
-/// Looks, and says what there is.
-pub(crate) fn run(plugin: &Plugin, depth: Depth, look: Look) -> Said {
-    Ok((text(&seen(plugin, depth)?, look), 0))
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Ask the listener itself, too: what it offers, and its certificate
+    #[arg(long)]
+    probe: bool,
+    /// Print the envelope of queryStatus instead
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    pub(super) fn run(self, machine: &Machine) -> Ending {
+        let program = Program::start(machine, Watched::ByNobody)?;
+        if self.json {
+            let params = format!("{{\"probe\":{}}}", u8::from(self.probe));
+            return call::envelope(&program, "queryStatus", Some(&params));
+        }
+        let depth = if self.probe { Depth::Probed } else { Depth::Seen };
+        program.tell(|plugin| Ok((text(&seen(plugin, depth)?, look()), 0)))
+    }
 }
 
 /// The answer of `queryStatus`.

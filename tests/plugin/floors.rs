@@ -20,11 +20,11 @@ const FLOORS: [(&str, u8); 15] = [
     ("transport", 6),
     // A program of its own: it is no floor that a request goes through, and nobody but `main` imports it.
     ("sandbox", 6),
-    ("main", 7),
-    ("cli", 7),
     ("config", 7),
     ("log", 7),
     ("manual", 7),
+    ("cli", 8),
+    ("main", 9),
 ];
 
 /// External crates that are at home on certain floors only.
@@ -35,8 +35,8 @@ const AT_HOME: [(&str, &[&str]); 15] = [
     ("schemars", &["mta", "action", "schema"]),
     ("nix", &["sys", "sandbox", "config"]),
     ("rustix", &["sys", "sandbox", "transport"]),
-    ("tracing_subscriber", &["main"]),
-    ("clap", &["main", "manual"]),
+    ("tracing_subscriber", &["log"]),
+    ("clap", &["main", "cli", "log", "manual"]),
     ("clap_mangen", &["manual"]),
     ("pulldown_cmark", &["manual"]),
     ("rustls", &["sys", "sandbox"]),
@@ -118,8 +118,7 @@ fn a_request_only_ever_goes_down() {
         for start in ["crate::", "mail_smtp2::"] {
             for name in names_behind(&source.code, start) {
                 let Some(there) = floors.get(name) else { continue };
-                let same_room = name == source.floor() || (source.floor() == "main" && name == "config");
-                if !same_room && *there >= here {
+                if name != source.floor() && *there >= here {
                     wrong.push(format!("src/{} imports {name}", source.path));
                 }
             }
