@@ -40,8 +40,8 @@
 //!
 //! # Where something new goes
 //!
-//! * An action: a row in [`action::TABLE`] (`src/action/mod.rs`) and the types of its input and payload. Registration,
-//!   documents, OpenRPC, tables and the tests of completeness follow from the row.
+//! * An action: a file in `src/action/` and a line in the list of `src/action/mod.rs`. The file holds its row, the types of
+//!   its input and payload, and what it does; registration, documents, OpenRPC, tables and the tests of completeness follow.
 //! * A mail server: a file in `src/mta/` and a line in its list, [`mta::all`]. What a change does is not written again.
 //! * A status number: a row in `src/wire/status.rs`.
 //! * What the machine is asked in a new way: a method of [`sys::Host`], which the recorded host of the tests answers from

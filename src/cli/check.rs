@@ -7,8 +7,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use mail_smtp2::action::probe::Place;
-use mail_smtp2::action::status::StatusPayload;
+use mail_smtp2::action::query_status::{Place, StatusPayload};
 use mail_smtp2::rpc::module::Plugin;
 
 use super::Ending;
@@ -177,7 +176,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use mail_smtp2::action::probe::Certificate;
+    use mail_smtp2::action::query_status::Certificate;
 
     use super::*;
 

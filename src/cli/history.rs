@@ -3,7 +3,7 @@
 //! When, what, with which status, and the sentence of what failed; the newest first, as `queryHistory` has them.
 
 use clap::Args;
-use mail_smtp2::action::history::Change;
+use mail_smtp2::action::query_history::Change;
 use mail_smtp2::wire::text::chain;
 
 use super::program::{Machine, Program, Watched};

@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use mail_smtp2::action::plan::PlanPayload;
+use mail_smtp2::action::query_plan::PlanPayload;
 use mail_smtp2::wire::envelope::Envelope;
 use mail_smtp2::wire::status::Status;
 use mail_smtp2::wire::text::printable;

@@ -4,8 +4,7 @@
 //! line.
 
 use clap::Args;
-use mail_smtp2::action::probe::{Certificate, Place};
-use mail_smtp2::action::status::StatusPayload;
+use mail_smtp2::action::query_status::{Certificate, Place, StatusPayload};
 use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::wire::text::chain;
 

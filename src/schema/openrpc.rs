@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::dialect::DRAFT_07;
-use super::examples::{self, Example};
 use super::{documents, problems};
+use crate::action::example::Example;
 use crate::action::{PERMISSION, Row, TABLE};
 
 /// The document.
@@ -60,14 +60,14 @@ fn method(row: &Row) -> Value {
         "paramStructure": "by-name",
         "params": row.inputs.iter().map(param).collect::<Vec<_>>(),
         "result": { "name": "envelope", "schema": component(&documents::title(row, "result")) },
-        "examples": examples::of(row).map(pairing).collect::<Vec<_>>(),
+        "examples": [pairing(&row.example)],
         "x-permission": PERMISSION,
         "x-since": row.since.to_string(),
     })
 }
 
 /// A request and what came of it.
-fn pairing(example: &'static Example) -> Value {
+fn pairing(example: &Example) -> Value {
     let params = example.params();
     let params = params.as_object().into_iter().flatten();
     json!({

@@ -14,6 +14,26 @@ use mail_smtp2::schema::{documents, files, openrpc};
 
 use super::support::sandbox::Sandbox;
 
+/// The actions of the panel's page, in its order.
+const PAGE: [&str; 16] = [
+    "isRunning",
+    "isRunningOnNode",
+    "listGeneralName",
+    "listPortNumbers",
+    "listPortNumbersArray",
+    "listRequiredPermissions",
+    "listServiceInfo",
+    "listServiceName",
+    "listServicePage",
+    "restart",
+    "restartOnNode",
+    "start",
+    "startOnNode",
+    "stop",
+    "stopOnNode",
+    "update",
+];
+
 fn dir() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/schema"))
 }
@@ -181,6 +201,12 @@ fn discovery_answers_the_document_that_is_published() {
     assert_eq!((&machine["mta"], &machine["is_changeable"]), (&"sandbox".into(), &1.into()), "{machine}");
     let published: Value = serde_json::from_str(&files::all()[Path::new("openrpc.json")]).unwrap();
     assert!(reply["result"] == published, "it answers {}", reply["result"]);
+}
+
+#[test]
+fn the_actions_of_the_page_come_first_and_in_its_order() {
+    let names: Vec<&str> = TABLE.iter().map(|row| row.name).collect();
+    assert_eq!(names[..PAGE.len()], PAGE);
 }
 
 #[test]

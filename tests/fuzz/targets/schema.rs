@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::action::history::History;
-use crate::action::input::{Cascade, Nothing, OnNode, Update};
+use crate::action::input::{Cascade, Nothing, OnNode};
+use crate::action::query_history::History;
+use crate::action::update::Update;
 use crate::action::{Row, TABLE};
 use crate::schema::admit as admission;
 use crate::wire::strict;

@@ -13,6 +13,7 @@ pub(crate) mod sandbox;
 pub(crate) mod smtp;
 pub(crate) mod terminal;
 
+use mail_smtp2::action::TABLE;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,30 +34,15 @@ pub(crate) fn program() -> PathBuf {
 pub(crate) const TLS_YES: &str = "auth_yes/tls_yes";
 pub(crate) const TLS_OPTIONAL: &str = "auth_yes/tls_optional";
 
-/// Every action of the panel's page, and those we added.
-pub(crate) const ACTIONS: [&str; 21] = [
-    "isRunning",
-    "isRunningOnNode",
-    "listGeneralName",
-    "listPortNumbers",
-    "listPortNumbersArray",
-    "listRequiredPermissions",
-    "listServiceInfo",
-    "listServiceName",
-    "listServicePage",
-    "restart",
-    "restartOnNode",
-    "start",
-    "startOnNode",
-    "stop",
-    "stopOnNode",
-    "update",
-    "queryUpdate",
-    "queryNodes",
-    "queryStatus",
-    "queryHistory",
-    "queryPlan",
-];
+/// Every action.
+pub(crate) const ACTIONS: [&str; TABLE.len()] = {
+    let (mut names, mut at) = ([""; TABLE.len()], 0);
+    while at < names.len() {
+        names[at] = TABLE[at].name;
+        at += 1;
+    }
+    names
+};
 
 /// Input of `update`.
 pub(crate) fn settings(port: u16, mode: &str) -> Value {

@@ -7,11 +7,27 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::listing::read;
+use super::answer::read;
+use super::example::example;
+use super::input;
+use super::row::{Lane, Row, Scope, Since};
 use crate::change::Service;
 use crate::change::history::{Origin, Record};
 use crate::sys::Who;
 use crate::wire::envelope::Envelope;
+
+pub(super) const ROW: Row = Row {
+    name: "queryHistory",
+    about: "Answers the latest changes, the newest first.",
+    since: Since::Ours("1.1.0"),
+    lane: Lane::Read,
+    scope: Scope::Here,
+    inputs: &["limit", "failed"],
+    input: input::schema::<History>,
+    payload,
+    run,
+    example: example!("queryHistory" / "after-changes"),
+};
 
 /// How many are answered, unless told otherwise.
 const LIMIT: u16 = 20;
@@ -113,8 +129,7 @@ impl From<Record> for Change {
     }
 }
 
-/// The schema of the payload.
-pub fn payload(generator: &mut SchemaGenerator) -> Schema {
+fn payload(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "description": "The latest changes, the newest first.",
@@ -129,8 +144,7 @@ pub fn payload(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// `queryHistory`.
-pub fn history(service: &Service, input: &Value) -> Envelope {
+fn run(service: &Service, input: &Value) -> Envelope {
     let asked = History::deserialize(input).unwrap_or(History { limit: None, failed: None });
     let limit = asked.limit.unwrap_or(LIMIT).into();
     read(|| {

@@ -3,20 +3,48 @@
 //! The change floor looks; here it becomes a payload that a program can read: a reason out of a closed set beside the
 //! sentence, numbers and names in members of their own. What could not be seen or does not apply is absent.
 
+mod probe;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::history::Change;
-use super::listing::read;
-use super::payload::MODES;
-use super::probe::Place;
+use super::answer::read;
+use super::example::example;
+use super::input;
+use super::query_history::Change;
+use super::row::{Lane, Row, Scope, Since};
+use super::service::MODES;
 use crate::change::Service;
 use crate::change::drift::Otherwise;
 use crate::change::probe::Probe;
-use crate::change::status::{Reason, Status};
+use crate::change::status::{self, Reason};
 use crate::wire::envelope::Envelope;
 use crate::wire::text::printable;
+pub use probe::{Certificate, Place};
+
+pub(super) const ROW: Row = Row {
+    name: "queryStatus",
+    about: "Answers what is, and why: whether it runs, the reason, the mail server, the last change.",
+    since: Since::Ours("1.1.0"),
+    lane: Lane::Read,
+    scope: Scope::Named,
+    inputs: &["probe"],
+    input: input::schema::<Status>,
+    payload,
+    run,
+    example: example!("queryStatus" / "while-it-runs"),
+};
+
+/// For `queryStatus`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// Selecting this option (1) also asks the listener itself, as the proof of a change does, and the mail server's own
+    /// programs: what is offered on each address, and the certificate as it is served. That takes seconds. Absent is 0.
+    #[schemars(extend("enum" = [0, 1], "examples" = [1]))]
+    pub probe: Option<u8>,
+}
 
 /// The answer of `queryStatus`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -133,13 +161,11 @@ pub struct Changing {
     pub pid: Option<i32>,
 }
 
-/// The schema of the payload.
-pub fn payload(generator: &mut SchemaGenerator) -> Schema {
+fn payload(generator: &mut SchemaGenerator) -> Schema {
     generator.root_schema_for::<StatusPayload>()
 }
 
-/// `queryStatus`.
-pub fn status(service: &Service, input: &Value) -> Envelope {
+fn run(service: &Service, input: &Value) -> Envelope {
     read(|| match input["probe"] == 1 {
         false => Ok(StatusPayload::from(service.status()?)),
         true => {
@@ -163,8 +189,8 @@ impl StatusPayload {
     }
 }
 
-impl From<Status> for StatusPayload {
-    fn from(status: Status) -> Self {
+impl From<status::Status> for StatusPayload {
+    fn from(status: status::Status) -> Self {
         let settings = status.settings.as_ref();
         Self {
             version: env!("CARGO_PKG_VERSION"),

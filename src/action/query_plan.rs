@@ -7,6 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::example::example;
+use super::input;
+use super::row::{Lane, Row, Scope, Since};
 use crate::change::preview::{FileChange, Preview, Refusal};
 use crate::change::{Service, Verb};
 use crate::mta::{AuthMode, WarningKind};
@@ -14,6 +17,19 @@ use crate::wire::envelope::Envelope;
 use crate::wire::problem::FieldFault;
 use crate::wire::reason::Reason;
 use crate::wire::status::Status;
+
+pub(super) const ROW: Row = Row {
+    name: "queryPlan",
+    about: "Answers what an action would do here, and all that would refuse it, without doing it.",
+    since: Since::Ours("1.1.0"),
+    lane: Lane::Remote,
+    scope: Scope::Here,
+    inputs: &["action", "alternate_smtp_port", "auth_mode", "cascade_to_nodes"],
+    input: input::schema::<PlanInput>,
+    payload,
+    run,
+    example: example!("queryPlan" / "start"),
+};
 
 /// What a change can be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -129,13 +145,11 @@ pub struct Refused {
     pub sentence: String,
 }
 
-/// The schema of the payload.
-pub fn payload(generator: &mut SchemaGenerator) -> Schema {
+fn payload(generator: &mut SchemaGenerator) -> Schema {
     generator.root_schema_for::<PlanPayload>()
 }
 
-/// `queryPlan`.
-pub fn plan(service: &Service, input: &Value) -> Envelope {
+fn run(service: &Service, input: &Value) -> Envelope {
     let asked = match PlanInput::deserialize(input) {
         Ok(asked) => asked,
         // The schema is made from the same type, so that this is said of nothing that it admits.

@@ -1,0 +1,41 @@
+//! `restart` and `restartOnNode`: stops and starts the alternate listener, and nothing else of the mail server.
+//!
+//! Turns the request into a change (`change::transaction`), which says how it ended. `cascade_to_nodes` and `node_id` have
+//! been dealt with by then (`cluster::route`).
+
+use serde_json::Value;
+
+use super::answer::success;
+use super::example::example;
+use super::input::{self, Cascade, OnNode};
+use super::row::{Lane, Row, Scope, Since};
+use crate::change::{Service, Verb};
+use crate::wire::envelope::Envelope;
+
+pub(super) const ROW: Row = Row {
+    name: "restart",
+    about: "Restarts the service.",
+    since: Since::Panel("4.2.0-260"),
+    lane: Lane::Change,
+    scope: Scope::EveryNodeIfAsked,
+    inputs: &["cascade_to_nodes"],
+    input: input::schema::<Cascade>,
+    payload: success,
+    run,
+    example: example!("restart" / "while-it-runs"),
+};
+
+pub(super) const ON_NODE: Row = Row {
+    name: "restartOnNode",
+    about: "Restarts the service on a specific node (Clustering only).",
+    since: Since::Panel("4.3.0-290"),
+    scope: Scope::OneNode(ROW.name),
+    inputs: &["node_id"],
+    input: input::schema::<OnNode>,
+    example: example!("restartOnNode" / "this-node"),
+    ..ROW
+};
+
+fn run(service: &Service, input: &Value) -> Envelope {
+    service.change(Verb::Restart, input)
+}
