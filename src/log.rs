@@ -6,11 +6,11 @@
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use parking_lot::Mutex;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -90,7 +90,7 @@ struct Line;
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut way = way();
+        let mut way = WAY.lock();
         if way.is_none() {
             *way = Way::open().ok();
         }
@@ -105,11 +105,7 @@ impl Write for Line {
 
 /// Gives the lines so far a moment to get out.
 pub(crate) fn flush() {
-    let Some(Way { lines, end }) = way().take() else { return };
+    let Some(Way { lines, end }) = WAY.lock().take() else { return };
     drop(lines);
     let _ = end.recv_timeout(FLUSH_TIMEOUT);
-}
-
-fn way() -> MutexGuard<'static, Option<Way>> {
-    WAY.lock().unwrap_or_else(PoisonError::into_inner)
 }

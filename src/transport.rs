@@ -8,9 +8,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -108,7 +109,7 @@ impl Session {
                     break;
                 }
             };
-            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = self.turn.lock();
             decoder.filled(count);
             while let Some((frame, framing)) = decoder.frame() {
                 self.take(lanes, &frame, framing, &mut out);
@@ -116,7 +117,7 @@ impl Session {
             self.flush(&mut out);
             self.watch();
         }
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock();
         if let Some((frame, framing)) = decoder.finish() {
             self.take(lanes, &frame, framing, &mut out);
         }
@@ -187,7 +188,7 @@ impl Session {
 
     /// Writes all of it, however long the host takes. A host that takes nothing any more ends the session.
     fn send(&self, mut bytes: &[u8]) {
-        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let writing = self.writing.lock();
         while !bytes.is_empty() {
             match rustix::io::write(&self.pipes.output, bytes) {
                 Ok(count) => bytes = &bytes[count..],
@@ -204,7 +205,7 @@ impl Session {
 
     /// Writes what the host takes in time; what it does not take is lost.
     fn deliver(&self, bytes: &[u8], until: Instant) {
-        let Some(_writing) = within(&self.writing, until) else { return };
+        let Some(_writing) = self.writing.try_lock_until(until) else { return };
         // A pipe that is ready takes this much without blocking (pipe(7)).
         for piece in bytes.chunks(PIPE_BUF) {
             let left = until.saturating_duration_since(Instant::now());
@@ -236,9 +237,9 @@ impl Session {
     /// The last step: nobody is in the middle of anything that can still be finished within `patience`.
     fn leave(&self, status: i32, patience: Duration) -> ! {
         let until = Instant::now() + patience;
-        let _turn = within(&self.turn, until);
-        let _writing = within(&self.writing, until);
-        let farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _turn = self.turn.try_lock_until(until);
+        let _writing = self.writing.try_lock_until(until);
+        let farewell = self.farewell.lock().take();
         match farewell {
             Some(farewell) => farewell(),
             // Another thread is saying it, and will end the process.
@@ -247,20 +248,6 @@ impl Session {
             },
         }
         std::process::exit(status)
-    }
-}
-
-/// The lock, if it can be had in time.
-fn within(lock: &Mutex<()>, until: Instant) -> Option<std::sync::MutexGuard<'_, ()>> {
-    loop {
-        match lock.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(1))
-            }
-            Err(TryLockError::WouldBlock) => return None,
-        }
     }
 }
 

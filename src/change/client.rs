@@ -7,9 +7,10 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::error::Finding;
 use crate::mta::{AuthMode, Mta};
@@ -33,11 +34,11 @@ pub(super) struct Suspect(Mutex<Option<usize>>);
 
 impl Suspect {
     fn get(&self) -> Option<usize> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn set(&self, nth: Option<usize>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = nth;
+        *self.0.lock() = nth;
     }
 }
 
@@ -96,7 +97,7 @@ impl Client<'_> {
     ) -> Result<Dialogue, SmtpError> {
         let dialogue = self.host.dialogue(at, question, deadline)?;
         if let Some(heard) = self.heard {
-            heard.lock().unwrap_or_else(PoisonError::into_inner).push(dialogue.clone());
+            heard.lock().push(dialogue.clone());
         }
         Ok(dialogue)
     }
@@ -306,12 +307,12 @@ mod tests {
     fn who_is_done_at_once_is_asked_one_after_the_other_until_one_is_not_to_go_on() {
         let asked = Mutex::new(Vec::new());
         let work = |one: &i32| {
-            asked.lock().unwrap().push(*one);
+            asked.lock().push(*one);
             *one
         };
         let results = in_turn(&[1, 2, 3, 4], Duration::MAX, work, |one| *one < 3);
         assert_eq!(results, [Some(1), Some(2), Some(3), None]);
-        assert_eq!(*asked.lock().unwrap(), [1, 2, 3]);
+        assert_eq!(*asked.lock(), [1, 2, 3]);
     }
 
     #[test]

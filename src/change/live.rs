@@ -5,8 +5,9 @@
 //! nobody's, and "it cannot be seen", which is an error. A sighting is remembered and
 //! re-checked with two cheap look-ups; whatever does not match exactly is looked at afresh.
 
-use std::sync::Mutex;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::error::ChangeError;
 use super::site::Site;
@@ -34,7 +35,7 @@ impl Sighting {
     /// # Errors
     /// The socket table or a holder cannot be seen.
     fn running(&self, host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<bool, MtaError> {
-        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self.0.lock();
         let known = |(seen, held): &(u16, Held)| {
             *seen == port && host.still_held(held) && mta.still_owns(host, held.pid)
         };

@@ -4,8 +4,9 @@
 //! process still has the same socket; the last line of the history and the comparison of our entries, as long as the
 //! files are the same. Whatever does not match exactly is looked at afresh. It never makes a failure of its own.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::drift::{self, Drift};
 use super::history::{self, Record};
@@ -51,7 +52,7 @@ impl Memory {
     /// # Errors
     /// It cannot be seen.
     pub(super) fn listener(&self, host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Listening, MtaError> {
-        let (mut last, at) = (lock(&self.listener), host.now());
+        let (mut last, at) = (self.listener.lock(), host.now());
         let holds = |seen: &&Listening| {
             let same = |held: &Held| host.still_held(held) && mta.still_owns(host, held.pid);
             // A clock that was set back makes nothing fresh.
@@ -73,7 +74,7 @@ impl Memory {
     pub(super) fn last_change(&self, site: &Site) -> Option<Record> {
         let (host, state_dir) = (&*site.host, &site.options.state_dir);
         let stamp = host.stamp(&state_dir.join(history::FILES[0])).ok().flatten()?;
-        let mut last = lock(&self.last);
+        let mut last = self.last.lock();
         match last.as_ref() {
             Some((seen, record)) if *seen == stamp => record.clone(),
             _ => {
@@ -88,7 +89,7 @@ impl Memory {
     /// Where our entries are otherwise than the settings.
     pub(super) fn drift(&self, host: &dyn Host, mta: &dyn Mta, settings: &Settings) -> Vec<Drift> {
         let stamps: Vec<_> = mta.blocks().iter().map(|path| host.stamp(path).ok().flatten()).collect();
-        let mut last = lock(&self.drift);
+        let mut last = self.drift.lock();
         match last.as_ref() {
             Some((of, seen, drift)) if of == settings && *seen == stamps => drift.clone(),
             _ => {
@@ -98,8 +99,4 @@ impl Memory {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

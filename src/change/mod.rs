@@ -38,8 +38,8 @@ mod undo;
 mod verb;
 mod watch;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -115,7 +115,7 @@ impl Service {
     /// # Errors
     /// The settings cannot be read.
     pub fn probe(&self) -> Result<(status::Status, probe::Probe), ChangeError> {
-        let _one = self.memory.probing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.memory.probing.lock();
         let mut status = self.status()?;
         let probe = probe::look(&self.site, &mut status);
         Ok((status, probe))

@@ -6,8 +6,9 @@
 //! are not judged.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::client::{Client, Suspect, Verdict, at_once, in_turn};
 use super::error::{ChangeError, Finding};
@@ -208,7 +209,7 @@ pub(super) fn hear_all(
         let client = Client { host, mta, mode: listener.auth_mode, heard: Some(&heard) };
         let at = SocketAddr::new(place.address, listener.port);
         let verdict = client.hear(at, &Suspect::default(), deadline);
-        let dialogues = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let dialogues = heard.into_inner();
         Witness { at, verdict, dialogues }
     };
     let is_there = |place: &Place, witness: &Witness| {

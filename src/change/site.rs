@@ -5,9 +5,11 @@
 //! read, with the lock's holder, or with the mail server that is missing or another one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::block;
 use super::error::ChangeError;
@@ -79,7 +81,7 @@ impl Site {
     pub(super) fn settings(&self) -> Result<Option<Settings>, ChangeError> {
         let path = settings::path(&self.options.state_dir);
         let Some(stamp) = self.host.stamp(&path)? else { return self.lost_settings() };
-        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.cached.lock();
         if let Some((seen, settings)) = cached.as_ref()
             && *seen == stamp
         {

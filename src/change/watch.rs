@@ -5,8 +5,9 @@
 //! logged and gets a line in the history. It leaves alone what has been changed since (by whichever plugin), and waits
 //! while a change is under way. It mends nothing: whoever reads `isRunning` sees `false`, and `start` starts it anew.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::history::{self, Ended, Origin};
 use super::journal::Intent;
@@ -44,13 +45,12 @@ impl Watch {
     pub(super) fn begin(&self, verb: Verb, settings: Option<Settings>, began: SystemTime) {
         let settings = settings.filter(|settings| settings.target().is_some());
         let (until, next) = (Deadline::after(WATCHED), Deadline::after(LOOK));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            settings.map(|settings| Watched { verb, began, settings, until, next, missed: 0 });
+        *self.0.lock() = settings.map(|settings| Watched { verb, began, settings, until, next, missed: 0 });
     }
 
     /// Looks, if it is time to; says when it will be time again. `None`: there is nothing to look after.
     pub(super) fn look(&self, site: &Site, sighting: &Sighting) -> Option<Duration> {
-        let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = self.0.lock();
         let watched = watch.as_mut()?;
         if !watched.next.passed() {
             return Some(watched.next.left());

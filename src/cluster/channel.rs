@@ -6,9 +6,10 @@
 //! learns of it; a listener thread owns the process, and reaps it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use super::fault::{Fault, Lost};
@@ -88,12 +89,12 @@ impl Channel {
 
     /// The version of the plugin there, if it is known.
     pub fn version(&self) -> Option<String> {
-        self.lock().version.clone()
+        self.state.lock().version.clone()
     }
 
     /// The version that the plugin there has said, be it one that is not understood here.
     pub fn said_version(&self) -> Option<String> {
-        let state = self.lock();
+        let state = self.state.lock();
         let other = match &state.fault {
             Some(Fault::Version { there, .. }) => Some(there.clone()),
             _ => None,
@@ -103,13 +104,13 @@ impl Channel {
 
     /// Whether something new may be sent.
     pub fn is_usable(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.fault.is_none() && !state.stale
     }
 
     /// Whether the process is gone and reaped.
     pub fn is_over(&self) -> bool {
-        self.lock().over
+        self.state.lock().over
     }
 
     /// Asks as the node `from`, and waits for the answer; `patience` is the span that `deadline` came from.
@@ -125,7 +126,7 @@ impl Channel {
         patience: Duration,
     ) -> Result<Reply, Lost> {
         let silent = || Fault::Silent(patience);
-        let mut state = self.wait(self.lock(), deadline, |state| state.version.is_some());
+        let mut state = self.wait(self.state.lock(), deadline, |state| state.version.is_some());
         if state.version.is_none() || state.fault.is_some() {
             return Err(Lost::unsent(self.given_up(state, silent())));
         }
@@ -140,7 +141,7 @@ impl Channel {
         // A line that was not taken whole is not answered: what counts is why.
         let until = if said.is_ok() { deadline } else { deadline.within(GRACE) };
         let answered = |state: &State| state.asked.get(&id).is_none_or(Option::is_some);
-        let mut state = self.wait(self.lock(), until, answered);
+        let mut state = self.wait(self.state.lock(), until, answered);
         state.used = Instant::now();
         match (state.asked.remove(&id).flatten(), said) {
             (Some(reply), _) => {
@@ -170,7 +171,7 @@ impl Channel {
 
     /// Says nothing more, if nobody waits for anything; whether it is so. The plugin there sees the end of its input.
     pub fn hang_up_if_unused(&self) -> bool {
-        self.close_if_unused(self.lock())
+        self.close_if_unused(self.state.lock())
     }
 
     fn close_if_unused(&self, mut state: MutexGuard<'_, State>) -> bool {
@@ -185,7 +186,7 @@ impl Channel {
 
     /// Says nothing more, whoever waits.
     pub fn hang_up(&self) {
-        self.lock().fault.get_or_insert(Fault::Closed);
+        self.state.lock().fault.get_or_insert(Fault::Closed);
         self.news.notify_all();
         self.input.close();
     }
@@ -196,12 +197,11 @@ impl Channel {
             if state.over || deadline.passed() {
                 return state.over;
             }
-            let waited = self.news.wait_timeout(state, deadline.left());
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.news.wait_for(&mut state, deadline.left());
         };
-        if !over(self.lock(), deadline) {
+        if !over(self.state.lock(), deadline) {
             self.input.kill();
-            over(self.lock(), Deadline::after(GRACE));
+            over(self.state.lock(), Deadline::after(GRACE));
         }
     }
 
@@ -235,7 +235,7 @@ impl Channel {
             }
         };
         {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.stale = true;
             // Whoever waits learns of it at once; what ssh itself has to say comes when it has ended.
             state.fault = state.fault.take().or(fault);
@@ -243,7 +243,7 @@ impl Channel {
         }
         self.input.close();
         let (ended, stderr) = output.end(Deadline::after(GRACE));
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let heard = match text {
             _ if state.version.is_some() => Heard::Plugin,
             Some(text) => Heard::Text(text),
@@ -256,7 +256,7 @@ impl Channel {
 
     /// How long the channel may go on without being used; never zero while somebody waits.
     fn idle_left(&self) -> Duration {
-        let state = self.lock();
+        let state = self.state.lock();
         if state.asked.is_empty() && state.version.is_some() {
             IDLE.saturating_sub(state.used.elapsed())
         } else {
@@ -266,7 +266,7 @@ impl Channel {
 
     /// Whether a line is somebody else's, before the plugin has said anything.
     fn is_text(&self, line: &[u8]) -> bool {
-        !line.trim_ascii().is_empty() && message::read(line).is_none() && self.lock().version.is_none()
+        !line.trim_ascii().is_empty() && message::read(line).is_none() && self.state.lock().version.is_none()
     }
 
     /// Takes one line from the node.
@@ -277,7 +277,7 @@ impl Channel {
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (id, reply) = message::read(line).ok_or_else(|| Fault::Garbled(printable(line)))?;
         if id == GREETING {
             state.version = Some(message::version(reply)?);
@@ -289,10 +289,6 @@ impl Channel {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits until it has come, or nothing more can come, or the deadline.
     fn wait<'s>(
         &'s self,
@@ -301,8 +297,7 @@ impl Channel {
         come: impl Fn(&State) -> bool,
     ) -> MutexGuard<'s, State> {
         while !come(&state) && state.fault.is_none() && !deadline.passed() {
-            let waited = self.news.wait_timeout(state, deadline.left());
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.news.wait_for(&mut state, deadline.left());
         }
         state
     }

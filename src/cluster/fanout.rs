@@ -5,8 +5,9 @@
 //! and no other.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
+
+use parking_lot::Mutex;
 
 use super::node::{Failure, Node};
 use crate::wire::envelope::Envelope;
@@ -48,7 +49,7 @@ pub fn each<T: Send>(
                 node.release();
             }
             let failed = answer.as_ref().err().map(|failure| failure.number);
-            let mut visited = visited.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut visited = visited.lock();
             visited.0 += 1;
             visited.1[at] = Some(answer);
             // Under the lock, so that the ticks come in their order.
@@ -68,7 +69,7 @@ pub fn each<T: Send>(
             let _ = worker.join();
         }
     });
-    visited.into_inner().unwrap_or_else(PoisonError::into_inner).1
+    visited.into_inner().1
 }
 
 /// The answer of a cascade that was done here, from those of the nodes.

@@ -5,9 +5,10 @@
 //! sent. Does not know: other nodes. What comes from a node is hostile until it is parsed.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -136,13 +137,13 @@ impl Node {
 
     /// ssh is so old.
     fn know(&self, known: usize) {
-        let mut lines = self.lock();
+        let mut lines = self.lines.lock();
         lines.known = lines.known.min(known);
     }
 
     /// The open channel, or a new one.
     fn channel(&self, environment: &Environment) -> Result<Arc<Channel>, Fault> {
-        let mut lines = self.lock();
+        let mut lines = self.lines.lock();
         if lines.shut {
             return Err(Fault::Closed);
         }
@@ -157,31 +158,27 @@ impl Node {
 
     /// The version of the plugin there, as it said last.
     pub fn version(&self) -> Option<String> {
-        self.lock().channels.last()?.said_version()
+        self.lines.lock().channels.last()?.said_version()
     }
 
     /// Whether an ssh runs for this node.
     pub fn is_open(&self) -> bool {
-        self.lock().channels.iter().any(|channel| !channel.is_over())
+        self.lines.lock().channels.iter().any(|channel| !channel.is_over())
     }
 
     /// Closes what nobody waits on; the next who asks opens another channel.
     pub fn release(&self) {
-        let channels = self.lock().channels.clone();
+        let channels = self.lines.lock().channels.clone();
         let unused: Vec<_> = channels.into_iter().filter(|channel| channel.hang_up_if_unused()).collect();
         unused.iter().for_each(|channel| channel.await_end(Deadline::after(GRACE)));
     }
 
     /// Says goodbye for good; what is still open is to be waited for.
     pub fn shut(&self) -> Vec<Arc<Channel>> {
-        let mut lines = self.lock();
+        let mut lines = self.lines.lock();
         lines.shut = true;
         lines.channels.iter().for_each(|channel| channel.hang_up());
         std::mem::take(&mut lines.channels)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

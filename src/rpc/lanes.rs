@@ -7,9 +7,11 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::dispatch::{Dispatch, Refusal, SHUTTING_DOWN, error};
 use super::remote::{Rejected, RemotePool, Request};
@@ -106,7 +108,7 @@ impl Lanes {
             closing: AtomicBool::new(false),
         });
         if recovering {
-            lanes.start_worker(&mut lanes.lock());
+            lanes.start_worker(&mut lanes.state.lock());
         }
         lanes
     }
@@ -133,7 +135,7 @@ impl Lanes {
             self.closing().then_some(SHUTTING_DOWN)
         } else {
             let changes = self.dispatch.changes(&message).max(1);
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             // Under the lock: a queue that has been emptied for good must not be filled again.
             if self.closing() {
                 Some(SHUTTING_DOWN)
@@ -160,7 +162,7 @@ impl Lanes {
         if self.closing() || !(self.upkeep.is_due)() {
             return false;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.recover = true;
         self.recovering.store(true, Ordering::Release);
         self.news.notify_all();
@@ -191,9 +193,9 @@ impl Lanes {
     }
 
     fn run_remote(&self, request: &Request) -> Vec<u8> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while self.recovering.load(Ordering::Acquire) && !self.closing() {
-            state = self.wait(state);
+            self.news.wait(&mut state);
         }
         drop(state);
         let mut out = Vec::new();
@@ -209,10 +211,10 @@ impl Lanes {
 
     /// Everything that waits is carried out; returns when nothing is left.
     pub fn drain(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let idle = |state: &State| matches!(state.worker, Worker::Absent | Worker::Idle);
         while !state.jobs.is_empty() || !idle(&state) || self.recovering.load(Ordering::Acquire) {
-            state = self.wait(state);
+            self.news.wait(&mut state);
         }
         drop(state);
         self.remote.drain();
@@ -248,7 +250,7 @@ impl Lanes {
     }
 
     fn shut(&self) -> VecDeque<Job> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         self.closing.store(true, Ordering::Release);
         (state.bytes, state.changes) = (0, 0);
         let waiting = std::mem::take(&mut state.jobs);
@@ -258,14 +260,13 @@ impl Lanes {
     }
 
     fn wait_for_the_running_one(&self, patience: Duration) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while state.worker == Worker::Running {
-            state = self.wait(state);
+            self.news.wait(&mut state);
         }
         let until = Instant::now() + patience;
         while state.worker == Worker::Sending && Instant::now() < until {
-            let left = until.saturating_duration_since(Instant::now());
-            state = self.wait_at_most(state, Some(left));
+            self.news.wait_until(&mut state, until);
         }
         drop(state);
         self.remote.settle(until);
@@ -288,67 +289,50 @@ impl Lanes {
     }
 
     fn work(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if std::mem::take(&mut state.recover) {
-                state = self.busy(state, || (self.upkeep.recover)());
+                self.busy(&mut state, || (self.upkeep.recover)());
                 self.recovering.store(false, Ordering::Release);
                 self.news.notify_all();
                 continue;
             }
             let Some(job) = state.jobs.pop_front() else {
                 let mut again = None;
-                state = self.busy(state, || again = (self.upkeep.look_after)());
+                self.busy(&mut state, || again = (self.upkeep.look_after)());
                 if state.jobs.is_empty() && !state.recover {
                     state.worker = Worker::Idle;
                     self.news.notify_all();
-                    state = self.wait_at_most(state, again);
+                    match again {
+                        Some(span) => {
+                            self.news.wait_for(&mut state, span);
+                        }
+                        None => self.news.wait(&mut state),
+                    }
                 }
                 continue;
             };
             state.bytes = state.bytes.saturating_sub(job.message.len());
             state.changes = state.changes.saturating_sub(job.changes);
             let mut out = Vec::new();
-            state = self.busy(state, || {
+            self.busy(&mut state, || {
                 if let Ok(message) = call::parse(&job.message) {
                     encode(&mut out, job.framing, |out| self.dispatch.answer(&message, &self.closing, out));
                 }
             });
             state.worker = Worker::Sending;
             self.news.notify_all();
-            drop(state);
-            (self.send)(&out);
-            state = self.lock();
+            MutexGuard::unlocked(&mut state, || (self.send)(&out));
         }
     }
 
     /// Does something without holding the lock.
-    fn busy<'s>(&'s self, mut state: MutexGuard<'s, State>, work: impl FnOnce()) -> MutexGuard<'s, State> {
+    fn busy(&self, state: &mut MutexGuard<'_, State>, work: impl FnOnce()) {
         state.worker = Worker::Running;
-        drop(state);
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        let work = || catch_unwind(AssertUnwindSafe(work));
+        if MutexGuard::unlocked(state, work).is_err() {
             // The hook has logged it; a lane whose worker is gone would keep the session from ending.
             tracing::error!("the change lane goes on after a fault of ours");
-        }
-        self.lock()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'s>(&'s self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        self.news.wait(state).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait_at_most<'s>(
-        &'s self,
-        state: MutexGuard<'s, State>,
-        span: Option<Duration>,
-    ) -> MutexGuard<'s, State> {
-        match span {
-            Some(span) => self.news.wait_timeout(state, span).unwrap_or_else(PoisonError::into_inner).0,
-            None => self.wait(state),
         }
     }
 }

@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::wire::framing::Framing;
 
@@ -70,7 +72,7 @@ impl RemotePool {
         run: impl Fn(&Request) -> Vec<u8> + Send + 'static,
         send: impl Fn(&[u8]) + Send + 'static,
     ) -> Result<(), Rejected> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             return Err(Rejected::Closed);
         }
@@ -98,19 +100,19 @@ impl RemotePool {
     }
 
     fn work(&self, run: &impl Fn(&Request) -> Vec<u8>, send: &impl Fn(&[u8])) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while let Some(number) = state.waiting.pop_front() {
             let Some(request) = state.requests.get(&number).cloned() else { continue };
             drop(state);
             // The hook has logged it; a worker that is gone would keep the session from ending.
             let reply = catch_unwind(AssertUnwindSafe(|| run(&request))).unwrap_or_default();
-            state = self.lock();
+            state = self.state.lock();
             if state.requests.remove(&number).is_some() {
                 state.bytes = state.bytes.saturating_sub(request.message.len());
                 state.sending += 1;
                 drop(state);
                 send(&reply);
-                state = self.lock();
+                state = self.state.lock();
                 state.sending -= 1;
                 self.news.notify_all();
             }
@@ -121,15 +123,15 @@ impl RemotePool {
 
     /// Returns when nothing is on its way.
     pub fn drain(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while !state.requests.is_empty() || state.sending > 0 {
-            state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.news.wait(&mut state);
         }
     }
 
     /// Takes nothing more; what has no answer yet, to be told so.
     pub fn close(&self) -> Vec<Arc<Request>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closed = true;
         state.waiting.clear();
         std::mem::take(&mut state.requests).into_values().collect()
@@ -137,14 +139,9 @@ impl RemotePool {
 
     /// Waits until no reply is being delivered any more.
     pub fn settle(&self, until: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while state.sending > 0 && Instant::now() < until {
-            let wait = until.saturating_duration_since(Instant::now());
-            state = self.news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+            self.news.wait_until(&mut state, until);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

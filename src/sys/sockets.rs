@@ -11,7 +11,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use netlink_packet_core::{
@@ -28,6 +27,7 @@ use nix::sys::socket::{
     connect, recv, send, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::deadline::Deadline;
@@ -180,7 +180,7 @@ impl Diag {
         &self,
         question: impl Fn(&mut Line) -> Result<T, SocketError>,
     ) -> Option<Result<T, SocketError>> {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.0.lock();
         let mut attempt = 1;
         loop {
             // Only an answer brings the line back: after a failure an unread rest may still be in it.
@@ -719,7 +719,7 @@ mod tests {
         let (_listener, socket) = one("127.0.0.1:0");
         let diag = Diag::default();
         let broken = fs::File::open("/dev/null").unwrap().into();
-        *diag.0.lock().unwrap() = Some(Line { fd: broken, sequence: 0, buffer: Vec::new() });
+        *diag.0.lock() = Some(Line { fd: broken, sequence: 0, buffer: Vec::new() });
         assert_eq!(diag.exact(&socket).unwrap(), Some(socket));
     }
 

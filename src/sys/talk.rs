@@ -9,8 +9,9 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use process_wrap::std::{ChildWrapper, CommandWrap, ResetSigmask};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio};
@@ -124,7 +125,7 @@ impl Input {
     /// # Errors
     /// The program is gone or takes nothing more before the deadline; how much it has got stands in the error.
     pub fn send(&self, bytes: &[u8], deadline: Deadline) -> Result<(), Unsent> {
-        let stdin = lock(&self.stdin);
+        let stdin = self.stdin.lock();
         let Some(stdin) = stdin.as_ref() else { return Err(Unsent::Nothing(Errno::PIPE.into())) };
         let mut left = bytes;
         while !left.is_empty() {
@@ -152,12 +153,12 @@ impl Input {
 
     /// Says nothing more: the program sees the end of its input.
     pub fn close(&self) {
-        lock(&self.stdin).take();
+        self.stdin.lock().take();
     }
 
     /// Kills the process group.
     pub fn kill(&self) {
-        if let Some(group) = *lock(&self.group) {
+        if let Some(group) = *self.group.lock() {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -219,7 +220,7 @@ impl Output {
 
     /// Kills what is left of the process group, even of a program that has ended, and reaps the program.
     fn finish(&mut self) -> Option<ExitStatus> {
-        let mut group = lock(&self.group);
+        let mut group = self.group.lock();
         if let Some(pid) = group.take() {
             let _ = kill_process_group(pid, Signal::KILL);
             let deadline = Deadline::after(REAP);
@@ -294,10 +295,6 @@ impl Drop for Output {
     fn drop(&mut self) {
         self.finish();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
