@@ -1,50 +1,40 @@
 //! The kernel's table of listening TCP sockets, and which process holds one of them.
 //!
-//! Answers for: who listens on a port (`sock_diag(7)`, which asks the kernel and connects to nobody; without netlink what
-//! `/proc/net` shows), whether a known
-//! listener is still the same, who holds it, and whether a port can be bound. Does not know: whose port it ought to be,
-//! what is spoken there, the sockets of other network namespaces. A failure to ask is an error, never an empty answer;
-//! that we may not look into a process is [`SocketError::Denied`], never "somebody else".
+//! Who listens on a port (`netlink`, which asks the kernel and connects to nobody; without it what `/proc/net` shows), whether
+//! a known listener is still the same, who holds it, and whether a port can be bound. Whose port it ought to be is the sheets'
+//! to say, what is spoken there `smtp`'s to hear; sockets of other network namespaces are not seen. A failure to ask is an
+//! error, never an empty answer; that we may not look into a process is [`SocketError::Denied`], never "somebody else".
+
+mod error;
+mod netlink;
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_ESTABLISHED, TCP_LISTEN};
-use netlink_packet_sock_diag::inet::nlas::Nla;
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
-use netlink_packet_sock_diag::message::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6};
 use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, UnixAddr, bind,
-    connect, recv, send, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, setsockopt, socket, sockopt,
 };
-use nix::sys::time::TimeVal;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::deadline::Deadline;
 use super::net::{self, Socket};
-use super::process::{IT_TAKES, Process, pids, process};
+use super::process::{Process, pids, process};
+pub use error::SocketError;
+use netlink::Line;
 
 /// How often a question is asked anew, each time on a fresh netlink socket, before its failure is believed.
 const ATTEMPTS: usize = 5;
 
 /// How long until a queue of connections that was full is looked at again.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
-
-/// How long the kernel, which answers within the call, may take.
-const NETLINK_TIMEOUT: TimeVal = TimeVal::new(1, 0);
-
-/// Room for one netlink datagram. The kernel fills up to 32 KiB of what the reader offers.
-const DATAGRAM: usize = 32 * 1024;
 
 /// A socket and one who holds it open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,76 +45,6 @@ pub struct Held {
     pub pid: i32,
     /// Its descriptor for the socket.
     pub fd: i32,
-}
-
-/// Why the kernel's table could not be read, or a holder not be known.
-#[derive(Debug, thiserror::Error)]
-pub enum SocketError {
-    /// This machine has neither netlink nor the tables below `/proc/net`.
-    #[error(
-        "this machine does not tell who listens: it has no sock_diag(7), and /proc/net/tcp cannot be read"
-    )]
-    Untold {
-        /// Why not the latter.
-        source: io::Error,
-    },
-    /// The kernel could not be asked, or its answer not be received.
-    #[error("cannot ask the kernel for the listeners on port {port}")]
-    Ask {
-        /// The port.
-        port: u16,
-        /// Why.
-        source: io::Error,
-    },
-    /// The kernel answered with an error.
-    #[error("the kernel does not tell the listeners on port {port}")]
-    Refused {
-        /// The port.
-        port: u16,
-        /// Its answer.
-        source: io::Error,
-    },
-    /// The kernel's answer could not be understood.
-    #[error("the kernel's answer for port {port} cannot be read: {reason}")]
-    Malformed {
-        /// The port.
-        port: u16,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The table changed under each attempt to read it.
-    #[error("the kernel's socket table changes too fast to be read (port {port})")]
-    Changing {
-        /// The port.
-        port: u16,
-    },
-    /// A process that may hold the socket could not be looked into for another reason than privilege.
-    #[error("cannot see whether process {pid} holds the listener on {address}")]
-    Unseen {
-        /// Where the socket listens.
-        address: SocketAddr,
-        /// The process.
-        pid: i32,
-        /// Why.
-        source: io::Error,
-    },
-    /// We may not look into a process that may hold the socket.
-    #[error("not allowed to see whether process {pid} holds the listener on {address}: {IT_TAKES}")]
-    Denied {
-        /// Where the socket listens.
-        address: SocketAddr,
-        /// The process.
-        pid: i32,
-    },
-    /// None of the processes that we see holds the socket.
-    #[error(
-        "cannot see who holds the listener on {address}: no process of this plugin's pid namespace does; run the plugin \
-         where the mail server runs"
-    )]
-    Elsewhere {
-        /// Where the socket listens.
-        address: SocketAddr,
-    },
 }
 
 /// Our line to `sock_diag`: opened at the first question, kept open, opened anew after a failure.
@@ -372,199 +292,17 @@ fn link(inode: u32) -> String {
     format!("socket:[{inode}]")
 }
 
-/// An open netlink socket, connected to the kernel, so that nobody else can write to it.
-#[derive(Debug)]
-struct Line {
-    fd: OwnedFd,
-    sequence: u32,
-    buffer: Vec<u8>,
-}
-
-impl Line {
-    fn open() -> nix::Result<Self> {
-        let family = AddressFamily::Netlink;
-        let fd = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
-        setsockopt(&fd, sockopt::ReceiveTimeout, &NETLINK_TIMEOUT)?;
-        connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-        Ok(Self { fd, sequence: 0, buffer: vec![0; DATAGRAM] })
-    }
-
-    fn dump(&mut self, family: u8, port: u16) -> Result<Vec<Socket>, SocketError> {
-        let mut found = Vec::new();
-        self.each(family, port, StateFlags::LISTEN, |response| found.extend(listener(response)))?;
-        found.retain(|socket| socket.address.port() == port);
-        Ok(found)
-    }
-
-    fn established(&mut self, family: u8, port: u16) -> Result<usize, SocketError> {
-        let mut count = 0;
-        self.each(family, port, StateFlags::ESTABLISHED, |response| {
-            let header = &response.header;
-            count += usize::from(header.state == TCP_ESTABLISHED && header.socket_id.source_port == port);
-        })?;
-        Ok(count)
-    }
-
-    /// Hands out each socket of a family that is in one of these states on our `port`.
-    fn each(
-        &mut self,
-        family: u8,
-        port: u16,
-        states: StateFlags,
-        mut take: impl FnMut(&InetResponse),
-    ) -> Result<(), SocketError> {
-        let mut id = if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() };
-        // The kernel skips the other ports by itself.
-        id.source_port = port;
-        self.send(NLM_F_DUMP, family, states, id)
-            .map_err(|errno| SocketError::Ask { port, source: errno.into() })?;
-        loop {
-            let mut done = false;
-            self.receive(port, |header, payload| {
-                if header.flags & NLM_F_DUMP_INTR != 0 {
-                    return Err(SocketError::Changing { port });
-                }
-                match payload {
-                    Answer::Socket(response) => take(&response),
-                    Answer::End(0) => done = true,
-                    Answer::End(code) => return Err(SocketError::Refused { port, source: os_error(code) }),
-                }
-                Ok(())
-            })?;
-            if done {
-                return Ok(());
-            }
-        }
-    }
-
-    fn exact(&mut self, socket: &Socket) -> Result<Option<Socket>, SocketError> {
-        let port = socket.address.port();
-        let (family, mut id) = match socket.address {
-            SocketAddr::V4(_) => (AF_INET, SocketId::new_v4()),
-            SocketAddr::V6(_) => (AF_INET6, SocketId::new_v6()),
-        };
-        id.source_address = socket.address.ip();
-        id.source_port = port;
-        id.interface_id = socket.interface;
-        // -1: whichever socket it is.
-        id.cookie = [0xff; 8];
-        self.send(0, family, StateFlags::LISTEN, id)
-            .map_err(|errno| SocketError::Ask { port, source: errno.into() })?;
-        let mut found = None;
-        while found.is_none() {
-            self.receive(port, |_, payload| {
-                found = match payload {
-                    Answer::Socket(response) => Some(listener(&response)),
-                    Answer::End(code) if code.abs() == Errno::ENOENT as i32 => Some(None),
-                    Answer::End(code) => return Err(SocketError::Refused { port, source: os_error(code) }),
-                };
-                Ok(())
-            })?;
-        }
-        Ok(found.flatten())
-    }
-
-    fn send(&mut self, flags: u16, family: u8, states: StateFlags, socket_id: SocketId) -> nix::Result<()> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | flags;
-        header.sequence_number = self.sequence;
-        let request = InetRequest {
-            family,
-            protocol: IPPROTO_TCP,
-            extensions: ExtensionFlags::empty(),
-            states,
-            socket_id,
-        };
-        let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        loop {
-            match send(self.fd.as_raw_fd(), &bytes, MsgFlags::empty()) {
-                Err(Errno::EINTR) => {}
-                sent => return sent.map(drop),
-            }
-        }
-    }
-
-    /// Receives one datagram and hands out each message in it that answers our last question.
-    fn receive(
-        &mut self,
-        port: u16,
-        mut each: impl FnMut(NetlinkHeader, Answer) -> Result<(), SocketError>,
-    ) -> Result<(), SocketError> {
-        let length = loop {
-            // With MSG_TRUNC the length is the datagram's own, however much of it has found room.
-            match recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_TRUNC) {
-                Err(Errno::EINTR) => {}
-                length => break length.map_err(|errno| SocketError::Ask { port, source: errno.into() })?,
-            }
-        };
-        let malformed = |reason: String| SocketError::Malformed { port, reason };
-        let mut rest = match self.buffer.get(..length) {
-            Some(datagram) if length > 0 => datagram,
-            _ => return Err(malformed(format!("a datagram of {length} bytes"))),
-        };
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest)
-                .map_err(|error| malformed(error.to_string()))?;
-            let (header, payload) = message.into_parts();
-            let size = usize::try_from(header.length).unwrap_or(usize::MAX).next_multiple_of(4);
-            rest = rest.get(size.max(4)..).unwrap_or_default();
-            if header.sequence_number != self.sequence {
-                continue;
-            }
-            let answer = match payload {
-                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    Answer::Socket(response)
-                }
-                NetlinkPayload::Done(done) => Answer::End(done.code),
-                NetlinkPayload::Error(error) => Answer::End(error.raw_code()),
-                NetlinkPayload::Overrun(_) => return Err(malformed("data lost".to_owned())),
-                _ => continue,
-            };
-            each(header, answer)?;
-        }
-        Ok(())
-    }
-}
-
-/// One message of the kernel's: a socket, or the end with an error number (0 for none).
-enum Answer {
-    Socket(Box<InetResponse>),
-    End(i32),
-}
-
-fn os_error(code: i32) -> io::Error {
-    io::Error::from_raw_os_error(code.saturating_abs())
-}
-
-/// The socket that a message tells of, if it listens.
-fn listener(response: &InetResponse) -> Option<Socket> {
-    let header = &response.header;
-    let id = &header.socket_id;
-    let address = match id.source_address {
-        IpAddr::V4(ip) => SocketAddr::V4(SocketAddrV4::new(ip, id.source_port)),
-        IpAddr::V6(ip) => {
-            let scope = if ip.is_unicast_link_local() { id.interface_id } else { 0 };
-            SocketAddr::V6(SocketAddrV6::new(ip, id.source_port, 0, scope))
-        }
-    };
-    let only_v6 = response.nlas.iter().any(|nla| matches!(nla, Nla::SkV6Only(true)));
-    let socket =
-        Socket { address, interface: id.interface_id, inode: header.inode, uid: header.uid, only_v6 };
-    (header.state == TCP_LISTEN).then_some(socket)
-}
-
 #[cfg(test)]
 #[expect(clippy::disallowed_types, reason = "a test runs itself as another user")]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
     use std::os::unix::process::CommandExt;
     use std::process::Command;
     use std::time::{Duration, Instant};
 
+    use netlink_packet_core::NLM_F_DUMP;
+    use netlink_packet_sock_diag::inet::{SocketId, StateFlags};
     use nix::sys::socket::{Backlog, getsockname, listen};
 
     use super::*;
