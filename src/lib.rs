@@ -47,6 +47,8 @@
 //! * What the machine is asked in a new way: a method of [`sys::Host`], which the recorded host of the tests answers from
 //!   what was recorded on a real machine.
 
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 pub mod action;
 pub mod change;
 pub mod cluster;

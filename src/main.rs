@@ -4,6 +4,8 @@
 //! logged goes to stderr (`log`), the configuration file is `config`'s. Wrong flags are told on stderr with the usage and
 //! end it with 2 (`check`: 3), everything else that keeps it from starting with 1.
 
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 mod cli;
 mod config;
 mod log;

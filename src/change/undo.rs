@@ -4,6 +4,8 @@
 //! own block alone), the mail server told, the old state proven. It has a deadline of its own. What cannot be undone
 //! stays in the intent, for the next one to try, and is the error.
 
+use std::net::IpAddr;
+
 use super::edits::{edit_lock, put};
 use super::error::ChangeError;
 use super::journal::{Intent, OldBlock, Planned, Was, hash};
@@ -11,7 +13,7 @@ use super::settings::{self, Settings};
 use super::site::Site;
 use super::tell::{tell, tell_goal};
 use super::{block, boot, ports, prove, remove};
-use crate::mta::{Goal, Listener};
+use crate::mta::{Alternate, Goal, Listener, Mta};
 use crate::sys::{Deadline, Host};
 use crate::wire::text::chain;
 
@@ -58,13 +60,47 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
     // What ran is brought back where it ran, whatever the primary shows at this moment.
     let addresses = if intent.bound.is_empty() { alternate.addresses()? } else { intent.bound.clone() };
     tell_goal(host, &*alternate, &goal, &addresses, deadline)?;
+    let before = Before { was, up, found, listed };
+    prove_before(site, intent, (mta, &*alternate), &before, &addresses, deadline)?;
+    prove::greets(host, &intent.primary, deadline)?;
+    for folder in &intent.folders {
+        remove::discard(host, mta, folder, deadline)?;
+    }
+    host.remove_dir(&staging)?;
+    Intent::remove(host, &site.options.state_dir);
+    Ok(())
+}
+
+/// What there was before the change.
+struct Before<'s> {
+    /// The listener that was to run, by the settings.
+    was: Option<&'s Listener>,
+    /// The same, where it is to be brought back.
+    up: Option<&'s Listener>,
+    /// A listener that ran against the settings.
+    found: Option<Listener>,
+    /// Whether our entry stood in the configuration.
+    listed: bool,
+}
+
+/// Proves that what listens is what listened before, and that nothing else of ours does.
+fn prove_before(
+    site: &Site,
+    intent: &Intent,
+    (mta, alternate): (&dyn Mta, &dyn Alternate),
+    before: &Before<'_>,
+    addresses: &[IpAddr],
+    deadline: Deadline,
+) -> Result<(), ChangeError> {
+    let &Before { was, up, found, listed } = before;
+    let host = &*site.host;
     match up {
         Some(goal) if intent.was == Was::Up => {
-            let alive = || prove::alive(&*alternate, goal, true);
-            prove::up(host, mta, goal, &|| Ok(addresses.clone()), &alive, deadline)?;
+            let alive = || prove::alive(alternate, goal, true);
+            prove::up(host, mta, goal, &|| Ok(addresses.to_vec()), &alive, deadline)?;
         }
         // It was faulty before we began: it is as before when it listens.
-        Some(goal) => prove::listening(host, mta, goal.port, &addresses, deadline)?,
+        Some(goal) => prove::listening(host, mta, goal.port, addresses, deadline)?,
         None => found.map_or(Ok(()), |found| prove::held(host, mta, found.port, deadline))?,
     }
     // Where the files as they were make the MTA listen, it may; as may others of its entries.
@@ -74,19 +110,13 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
             || intent.found == Some(port)
             || (intent.orphaned && before)
     };
-    let claims = ports::claims(host, &*alternate, mta.is_ours())?;
+    let claims = ports::claims(host, alternate, mta.is_ours())?;
     for settings in [&intent.before, &intent.after].into_iter().flatten() {
         let port = settings.listener.port;
         if !stays(port) {
-            prove::down(host, mta, &claims, port, &addresses, deadline)?;
+            prove::down(host, mta, &claims, port, addresses, deadline)?;
         }
     }
-    prove::greets(host, &intent.primary, deadline)?;
-    for folder in &intent.folders {
-        remove::discard(host, mta, folder, deadline)?;
-    }
-    host.remove_dir(&staging)?;
-    Intent::remove(host, &site.options.state_dir);
     Ok(())
 }
 
