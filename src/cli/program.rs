@@ -143,7 +143,7 @@ impl Program {
             Dispatch::new(Arc::clone(&self.plugin)).map_err(|error| complain(&error.to_string(), 1))?;
         self.recover();
         let mut reply = Vec::new();
-        dispatch.answer(&message, &AtomicBool::new(false), &mut reply);
+        dispatch.answer(&dispatch.prepare(message), &AtomicBool::new(false), &mut reply);
         self.plugin.cluster.hang_up();
         log::flush();
         match serde_json::from_slice(&reply) {

@@ -1,8 +1,9 @@
 //! One message in, its reply out.
 //!
-//! Answers for: what JSON-RPC 2.0 asks of single requests, notifications and batches, and the error objects for the
-//! conversation's own faults. Does not know: when or on which thread. A panic below is an internal error of that one
-//! request and of no other.
+//! A message that has been parsed is prepared first: each request finds its row and its input is admitted, once, wherever it
+//! is then carried out. What JSON-RPC 2.0 asks of single requests, notifications and batches is done here, with the error
+//! objects for the conversation's own faults; when, and on which thread, is `lanes`'s. A panic below is an internal error of
+//! that one request and of no other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use jsonrpsee_types::error::{
     PARSE_ERROR_CODE, SERVER_IS_BUSY_CODE,
 };
 use jsonrpsee_types::{ErrorObject, Id, Params};
+use serde_json::json;
 
-use super::module::{Plugin, module};
+use super::module::{Admitted, Plugin, module};
 use crate::action::{self, Lane, Row};
 use crate::change::history::Origin;
-use crate::schema::admit::admit;
-use crate::wire::call::{Call, DISCOVER, Item, Message};
+use crate::schema::admit::{admit, admit_value};
+use crate::wire::call::{self, Call, DISCOVER, Item};
 use crate::wire::reply;
 use crate::wire::text::printable;
 
@@ -69,6 +71,34 @@ impl Refusal {
     }
 }
 
+/// A message whose requests are ready to be carried out.
+pub type Message<'a> = call::Message<'a, Request<'a>>;
+
+/// A request, with what is known of it before it is carried out.
+#[derive(Debug)]
+pub struct Request<'a> {
+    call: Call<'a>,
+    row: Option<&'static Row>,
+    /// Its input, where there are parameters; of a refused one that was kept, the text is read again.
+    input: Option<Admitted>,
+    lane: Lane,
+}
+
+impl Request<'_> {
+    fn into_owned(self) -> Request<'static> {
+        let Self { mut call, row, input, lane } = self;
+        // The faults may take many times as much as the text that they are about.
+        let input = input.filter(|input| input.0.is_ok());
+        call.params = call.params.filter(|_| input.is_none());
+        Request { call: call.into_owned(), row, input, lane }
+    }
+}
+
+/// The same without the bytes that it came in, to wait in a queue.
+pub fn kept(message: Message<'_>) -> Message<'static> {
+    message.map(Request::into_owned).into_owned()
+}
+
 /// The methods, ready to be called.
 #[derive(Debug)]
 pub struct Dispatch {
@@ -85,130 +115,136 @@ impl Dispatch {
         Ok(Self { methods: module(Arc::clone(&plugin))?.into(), plugin })
     }
 
+    /// Finds out what is asked for.
+    pub fn prepare<'a>(&self, message: call::Message<'a>) -> Message<'a> {
+        message.map(|mut call| {
+            let row = action::find(&call.method);
+            let input = row.zip(call.params.as_mut()).and_then(|(row, params)| {
+                let admitted = || match params.value.take() {
+                    Some(value) => admit_value(row, Some(value)),
+                    None => admit(row, Some(&params.text)),
+                };
+                // A fault of ours is met again where it is that one request's.
+                catch_unwind(AssertUnwindSafe(admitted)).ok().map(Admitted::new)
+            });
+            let lane = row.map_or(Lane::Constant, |row| self.lane_of(row, &call, input.as_ref()));
+            Request { call, row, input, lane }
+        })
+    }
+
+    /// Where a request waits. What has to be looked at elsewhere is on a worker; refused input has not.
+    fn lane_of(&self, row: &Row, call: &Call<'_>, input: Option<&Admitted>) -> Lane {
+        let cluster = &self.plugin.cluster;
+        let leaves = || match input {
+            Some(Admitted(input)) => input.as_ref().as_ref().is_ok_and(|input| cluster.leaves(row, input)),
+            None => call.params.is_none() && cluster.leaves(row, &json!({})),
+        };
+        match row.lane {
+            Lane::Read if cluster.may_leave(row) && leaves() => Lane::Remote,
+            lane => lane,
+        }
+    }
+
     /// The lane of a message: that of its most demanding request.
-    pub fn lane(&self, message: &Message<'_>) -> Lane {
-        match message {
-            Message::One(item) => self.lane_of(item),
-            Message::Batch(items) => {
-                let lanes = || items.iter().map(|item| self.lane_of(item));
-                [Lane::Change, Lane::Remote, Lane::Read]
-                    .into_iter()
-                    .find(|lane| lanes().any(|l| l == *lane))
-                    .unwrap_or(Lane::Constant)
-            }
-            Message::BadBatch(_) => Lane::Constant,
-        }
-    }
-
-    fn lane_of(&self, item: &Item<'_>) -> Lane {
-        match item {
-            Item::Call(call) => match action::find(&call.method) {
-                Some(row) if row.lane == Lane::Read && self.leaves(row, call.params) => Lane::Remote,
-                Some(row) => row.lane,
-                None => Lane::Constant,
-            },
-            Item::Reply | Item::Invalid(..) => Lane::Constant,
-        }
-    }
-
-    /// Whether what is asked for has to be looked at elsewhere. Refused input has not.
-    fn leaves(&self, row: &Row, params: Option<&str>) -> bool {
-        let elsewhere = |input| self.plugin.cluster.leaves(row, &input);
-        self.plugin.cluster.may_leave(row) && admit(row, params).is_ok_and(elsewhere)
+    pub fn lane(message: &Message<'_>) -> Lane {
+        let is_there = |lane: &Lane| message.calls().any(|request| request.lane == *lane);
+        [Lane::Change, Lane::Remote, Lane::Read].into_iter().find(is_there).unwrap_or(Lane::Constant)
     }
 
     /// How many changes a message asks for.
-    pub fn changes(&self, message: &Message<'_>) -> usize {
-        let is_change = |item: &&Item<'_>| self.lane_of(item) == Lane::Change;
-        match message {
-            Message::One(item) => usize::from(is_change(&item)),
-            Message::Batch(items) => items.iter().filter(is_change).count(),
-            Message::BadBatch(_) => 0,
-        }
+    pub fn changes(message: &Message<'_>) -> usize {
+        message.calls().filter(|request| request.lane == Lane::Change).count()
     }
 
     /// Carries out a message and appends its reply, if it has one. What a batch has not begun when `closing` says that
     /// the session ends is not begun any more.
     pub fn answer(&self, message: &Message<'_>, closing: &AtomicBool, out: &mut Vec<u8>) {
         let start = out.len();
-        self.each(message, out, |call, out| {
+        each(message, out, |request, out| {
+            let id = request.call.id.as_deref();
             if closing.load(Ordering::Acquire) {
                 let (refusal, why) = SHUTTING_DOWN;
-                error(out, call.id, refusal, why);
+                error(out, id, refusal, why);
             } else if out.len() - start > BATCH_REPLY_LIMIT {
                 error(
                     out,
-                    call.id,
+                    id,
                     Refusal::Busy,
                     "the replies of this batch grow too large; send the rest again",
                 );
             } else {
-                self.call(call, out);
+                self.call(request, out);
             }
         });
     }
 
     /// Appends the reply to a message that is not carried out.
-    pub fn refuse(&self, message: &Message<'_>, refusal: Refusal, why: &str, out: &mut Vec<u8>) {
-        self.each(message, out, |call, out| error(out, call.id, refusal, why));
+    pub fn refuse(message: &Message<'_>, refusal: Refusal, why: &str, out: &mut Vec<u8>) {
+        each(message, out, |request, out| error(out, request.call.id.as_deref(), refusal, why));
     }
 
-    /// Goes through a message's requests; `reply` appends one reply each, and nothing for a notification.
-    fn each(&self, message: &Message<'_>, out: &mut Vec<u8>, mut reply: impl FnMut(&Call<'_>, &mut Vec<u8>)) {
-        let mut one = |item: &Item<'_>, out: &mut Vec<u8>| match item {
-            Item::Call(call) => {
-                let start = out.len();
-                reply(call, out);
-                if call.id.is_none() {
-                    out.truncate(start);
-                }
-            }
-            Item::Reply => {}
-            Item::Invalid(id, fault) => {
-                error(out, *id, Refusal::Invalid, &format!("Invalid request: {fault}"))
-            }
-        };
-        match message {
-            Message::One(item) => one(item, out),
-            Message::BadBatch(fault) => {
-                error(out, None, Refusal::Invalid, &format!("Invalid request: {fault}"))
-            }
-            Message::Batch(items) => {
-                let start = out.len();
-                for item in items {
-                    out.push(if out.len() == start { b'[' } else { b',' });
-                    let before = out.len();
-                    one(item, out);
-                    if out.len() == before {
-                        out.pop();
-                    }
-                }
-                if out.len() > start {
-                    out.push(b']');
-                }
-            }
-        }
-    }
-
-    fn call(&self, call: &Call<'_>, out: &mut Vec<u8>) {
+    fn call(&self, request: &Request<'_>, out: &mut Vec<u8>) {
+        let Request { call, row, input, .. } = request;
+        let (id, changes) = (call.id.as_deref(), row.is_some_and(|row| row.lane == Lane::Change));
         // Nobody waits for the answer of a notification that only looks.
-        if call.id.is_none() && action::find(&call.method).is_none_or(|row| row.lane != Lane::Change) {
+        if id.is_none() && !changes {
             return;
         }
         let Some(MethodCallback::Sync(callback)) = self.methods.method(&call.method) else {
             let known = format!("Method not found: {}; there are {}", printable(&*call.method), methods());
-            return error(out, call.id, Refusal::Unknown, &known);
+            return error(out, id, Refusal::Unknown, &known);
         };
         let mut asked = Extensions::new();
-        if action::find(&call.method).is_some_and(|row| row.lane == Lane::Change) {
+        if let Some(input) = input {
+            asked.insert(input.clone());
+        }
+        if changes {
             // Of what only looks nothing is written down.
             asked.insert(origin(call));
         }
-        let run = || callback(Id::Null, Params::new(call.params), usize::MAX, asked.clone());
+        let params = call.params.as_ref().map(|params| &*params.text);
+        let run = || callback(Id::Null, Params::new(params), usize::MAX, asked.clone());
         let response = catch_unwind(AssertUnwindSafe(run));
         match response.as_ref().ok().and_then(tail) {
-            Some(tail) => reply::write(out, call.id, tail),
-            None => error(out, call.id, Refusal::Internal, "Internal error"),
+            Some(tail) => reply::write(out, id, tail),
+            None => error(out, id, Refusal::Internal, "Internal error"),
+        }
+    }
+}
+
+/// Goes through a message's requests; `reply` appends one reply each, and nothing for a notification.
+fn each(message: &Message<'_>, out: &mut Vec<u8>, mut reply: impl FnMut(&Request<'_>, &mut Vec<u8>)) {
+    let mut one = |item: &Item<'_, Request<'_>>, out: &mut Vec<u8>| match item {
+        Item::Call(request) => {
+            let start = out.len();
+            reply(request, out);
+            if request.call.id.is_none() {
+                out.truncate(start);
+            }
+        }
+        Item::Reply => {}
+        Item::Invalid(id, fault) => {
+            error(out, id.as_deref(), Refusal::Invalid, &format!("Invalid request: {fault}"))
+        }
+    };
+    match message {
+        call::Message::One(item) => one(item, out),
+        call::Message::BadBatch(fault) => {
+            error(out, None, Refusal::Invalid, &format!("Invalid request: {fault}"))
+        }
+        call::Message::Batch(items) => {
+            let start = out.len();
+            for item in items {
+                out.push(if out.len() == start { b'[' } else { b',' });
+                let before = out.len();
+                one(item, out);
+                if out.len() == before {
+                    out.pop();
+                }
+            }
+            if out.len() > start {
+                out.push(b']');
+            }
         }
     }
 }
@@ -216,7 +252,7 @@ impl Dispatch {
 /// On whose behalf a request is.
 fn origin(call: &Call<'_>) -> Origin {
     let text = |id: &str| serde_json::from_str::<String>(id).unwrap_or_else(|_| id.to_owned());
-    let request = call.id.map(|id| printable(text(id)));
+    let request = call.id.as_deref().map(|id| printable(text(id)));
     Origin { request, from: call.from.as_deref().map(printable), ..Origin::default() }
 }
 

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::dispatch::{Dispatch, Refusal, SHUTTING_DOWN, error};
-use super::remote::{Rejected, RemotePool, Request};
+use super::dispatch::{Dispatch, Message, Refusal, SHUTTING_DOWN, error, kept};
+use super::remote::{self, Rejected, RemotePool};
 use crate::action::Lane;
-use crate::wire::call::{self, Message};
+use crate::wire::call;
 use crate::wire::framing::{Framing, encode};
 use crate::wire::text::printable;
 
@@ -75,7 +75,9 @@ enum Worker {
 }
 
 struct Job {
-    message: Vec<u8>,
+    message: Message<'static>,
+    /// What it takes while it waits, in bytes.
+    size: usize,
     /// How many changes it asks for; what waits for a recovery counts as one.
     changes: usize,
     framing: Framing,
@@ -116,16 +118,17 @@ impl Lanes {
     /// Takes one message; what can be answered at once is appended to `out`.
     pub fn accept(self: &Arc<Self>, bytes: &[u8], framing: Framing, out: &mut Vec<u8>) {
         let message = match call::parse(bytes) {
-            Ok(message) => message,
+            Ok(message) => self.dispatch.prepare(message),
             Err(e) => {
                 let why = format!("Parse error: {}", printable(e.to_string()));
                 return encode(out, framing, |out| error(out, None, Refusal::NotJson, &why));
             }
         };
-        let waits = match self.dispatch.lane(&message) {
+        let size = bytes.len().max(size_of_val(message.items()));
+        let waits = match Dispatch::lane(&message) {
             Lane::Remote => {
                 self.begins_recovery();
-                return self.send_remote(&message, bytes, framing, out);
+                return self.send_remote(message, size, framing, out);
             }
             Lane::Constant => false,
             Lane::Read => self.recovering.load(Ordering::Acquire) || self.begins_recovery(),
@@ -134,25 +137,25 @@ impl Lanes {
         let refusal = if !waits {
             self.closing().then_some(SHUTTING_DOWN)
         } else {
-            let changes = self.dispatch.changes(&message).max(1);
+            let changes = Dispatch::changes(&message).max(1);
             let mut state = self.state.lock();
             // Under the lock: a queue that has been emptied for good must not be filled again.
             if self.closing() {
                 Some(SHUTTING_DOWN)
-            } else if state.changes + changes > QUEUE_LIMIT || state.bytes + bytes.len() > QUEUE_BYTES {
+            } else if state.changes + changes > QUEUE_LIMIT || state.bytes + size > QUEUE_BYTES {
                 Some((Refusal::Busy, "too many changes are waiting (64 at the most); try again later"))
             } else if !self.start_worker(&mut state) {
                 Some((Refusal::Internal, "the change lane cannot be started; nothing was changed"))
             } else {
-                state.bytes += bytes.len();
+                state.bytes += size;
                 state.changes += changes;
-                state.jobs.push_back(Job { message: bytes.to_vec(), changes, framing });
+                state.jobs.push_back(Job { message: kept(message), size, changes, framing });
                 self.news.notify_all();
                 return;
             }
         };
         encode(out, framing, |out| match refusal {
-            Some((refusal, why)) => self.dispatch.refuse(&message, refusal, why, out),
+            Some((refusal, why)) => Dispatch::refuse(&message, refusal, why, out),
             None => self.dispatch.answer(&message, &self.closing, out),
         });
     }
@@ -170,38 +173,30 @@ impl Lanes {
     }
 
     /// Leaves a message to a worker.
-    fn send_remote(
-        self: &Arc<Self>,
-        message: &Message<'_>,
-        bytes: &[u8],
-        framing: Framing,
-        out: &mut Vec<u8>,
-    ) {
+    fn send_remote(self: &Arc<Self>, message: Message<'_>, size: usize, framing: Framing, out: &mut Vec<u8>) {
         let (lanes, sender) = (Arc::clone(self), Arc::clone(self));
-        let request = Request { message: bytes.to_vec(), framing };
-        let run = move |request: &Request| lanes.run_remote(request);
+        let request = remote::Request { message: kept(message), size, framing };
+        let run = move |request: &remote::Request| lanes.run_remote(request);
         let taken = self.remote.take(request, run, move |reply| (sender.send)(reply));
-        let (refusal, why) = match taken {
-            Ok(()) => return,
-            Err(Rejected::Closed) => SHUTTING_DOWN,
-            Err(Rejected::Busy) => {
+        let Err((why, request)) = taken else { return };
+        let (refusal, why) = match why {
+            Rejected::Closed => SHUTTING_DOWN,
+            Rejected::Busy => {
                 (Refusal::Busy, "too much is asked at once that takes its time; try again later")
             }
-            Err(Rejected::NoWorker) => (Refusal::Internal, "no worker can be started; nothing was asked"),
+            Rejected::NoWorker => (Refusal::Internal, "no worker can be started; nothing was asked"),
         };
-        encode(out, framing, |out| self.dispatch.refuse(message, refusal, why, out));
+        encode(out, framing, |out| Dispatch::refuse(&request.message, refusal, why, out));
     }
 
-    fn run_remote(&self, request: &Request) -> Vec<u8> {
+    fn run_remote(&self, request: &remote::Request) -> Vec<u8> {
         let mut state = self.state.lock();
         while self.recovering.load(Ordering::Acquire) && !self.closing() {
             self.news.wait(&mut state);
         }
         drop(state);
         let mut out = Vec::new();
-        if let Ok(message) = call::parse(&request.message) {
-            encode(&mut out, request.framing, |out| self.dispatch.answer(&message, &self.closing, out));
-        }
+        encode(&mut out, request.framing, |out| self.dispatch.answer(&request.message, &self.closing, out));
         out
     }
 
@@ -229,9 +224,8 @@ impl Lanes {
         let remote = remote.iter().map(|request| (&request.message, request.framing));
         let mut out = Vec::new();
         for (message, framing) in waiting.chain(remote) {
-            if let Ok(message) = call::parse(message) {
-                self.refuse_shutting_down(&message, framing, &mut out);
-            }
+            let (refusal, why) = SHUTTING_DOWN;
+            encode(&mut out, framing, |out| Dispatch::refuse(message, refusal, why, out));
         }
         self.wait_for_the_running_one(patience);
         out
@@ -242,11 +236,6 @@ impl Lanes {
         self.shut();
         self.remote.close();
         self.wait_for_the_running_one(Duration::ZERO);
-    }
-
-    fn refuse_shutting_down(&self, message: &Message<'_>, framing: Framing, out: &mut Vec<u8>) {
-        let (refusal, why) = SHUTTING_DOWN;
-        encode(out, framing, |out| self.dispatch.refuse(message, refusal, why, out));
     }
 
     fn shut(&self) -> VecDeque<Job> {
@@ -312,13 +301,11 @@ impl Lanes {
                 }
                 continue;
             };
-            state.bytes = state.bytes.saturating_sub(job.message.len());
+            state.bytes = state.bytes.saturating_sub(job.size);
             state.changes = state.changes.saturating_sub(job.changes);
             let mut out = Vec::new();
             self.busy(&mut state, || {
-                if let Ok(message) = call::parse(&job.message) {
-                    encode(&mut out, job.framing, |out| self.dispatch.answer(&message, &self.closing, out));
-                }
+                encode(&mut out, job.framing, |out| self.dispatch.answer(&job.message, &self.closing, out));
             });
             state.worker = Worker::Sending;
             self.news.notify_all();

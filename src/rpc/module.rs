@@ -1,7 +1,8 @@
 //! The rows of the table on jsonrpsee's `RpcModule`.
 //!
-//! Answers for: one registered method per row, plus `rpc.discover`; each admits its parameters and hands them to the
-//! router. Does not know: ids, batches, lanes. Refused input is a result with an envelope, not an error object.
+//! One registered method per row, plus `rpc.discover`. Each hands its input to the router (`cluster::route`); the input comes
+//! admitted with the request, or is admitted here. Ids, batches and lanes are `dispatch`'s and `lanes`'s. Refused input is a
+//! result with an envelope, not an error object.
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::cluster::members::Cluster;
 use crate::schema::{admit, openrpc};
 use crate::wire::call::DISCOVER;
 use crate::wire::envelope::Envelope;
+use crate::wire::problem::FieldFault;
 use crate::wire::text::chain;
 
 /// What the methods work on.
@@ -27,6 +29,17 @@ pub struct Plugin {
     pub cluster: Cluster,
 }
 
+/// The input of a request as its row takes it, or what is wrong with it.
+#[derive(Debug, Clone)]
+pub struct Admitted(pub Arc<Result<Value, Vec<FieldFault>>>);
+
+impl Admitted {
+    /// As it was found.
+    pub fn new(found: Result<Value, Vec<FieldFault>>) -> Self {
+        Self(Arc::new(found))
+    }
+}
+
 /// All methods.
 ///
 /// # Errors
@@ -35,11 +48,13 @@ pub fn module(plugin: Arc<Plugin>) -> Result<RpcModule<Plugin>, RegisterMethodEr
     let mut module = RpcModule::from_arc(plugin);
     for row in &TABLE {
         module.register_method(row.name, move |params, plugin, asked| -> RpcResult<Envelope> {
-            let input = match admit::admit(row, params.as_str()) {
-                Ok(input) => input,
+            let admitted = asked.get::<Admitted>().cloned();
+            let admitted = admitted.unwrap_or_else(|| Admitted::new(admit::admit(row, params.as_str())));
+            let input = match &*admitted.0 {
+                Ok(input) => input.clone(),
                 Err(faults) => {
                     plugin.service.note_refusal();
-                    return Ok(Envelope::refused(&faults));
+                    return Ok(Envelope::refused(faults));
                 }
             };
             if row.lane == Lane::Change {

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::dispatch::Message;
 use crate::wire::framing::Framing;
 
 /// How many work at once.
@@ -20,11 +21,13 @@ const LIMIT: usize = 80;
 /// How many bytes of requests they may have.
 const BYTES: usize = 8 << 20;
 
-/// A message as it came.
+/// A message that waits for a worker.
 #[derive(Debug)]
 pub struct Request {
-    /// Its bytes.
-    pub message: Vec<u8>,
+    /// What is asked for.
+    pub message: Message<'static>,
+    /// What it takes, in bytes.
+    pub size: usize,
     /// How its reply is framed.
     pub framing: Framing,
 }
@@ -65,19 +68,19 @@ impl RemotePool {
     /// Takes a request; `run` answers one, `send` delivers what it answered.
     ///
     /// # Errors
-    /// It was not taken.
+    /// It was not taken, and comes back.
     pub fn take(
         self: &Arc<Self>,
         request: Request,
         run: impl Fn(&Request) -> Vec<u8> + Send + 'static,
         send: impl Fn(&[u8]) + Send + 'static,
-    ) -> Result<(), Rejected> {
+    ) -> Result<(), (Rejected, Box<Request>)> {
         let mut state = self.state.lock();
         if state.closed {
-            return Err(Rejected::Closed);
+            return Err((Rejected::Closed, request.into()));
         }
-        if state.requests.len() >= LIMIT || state.bytes + request.message.len() > BYTES {
-            return Err(Rejected::Busy);
+        if state.requests.len() >= LIMIT || state.bytes + request.size > BYTES {
+            return Err((Rejected::Busy, request.into()));
         }
         if state.workers < WORKERS {
             let pool = Arc::clone(self);
@@ -87,13 +90,13 @@ impl RemotePool {
                 Err(_) if state.workers > 0 => {}
                 Err(error) => {
                     tracing::error!(%error, "no worker can be started");
-                    return Err(Rejected::NoWorker);
+                    return Err((Rejected::NoWorker, request.into()));
                 }
             }
         }
         state.last += 1;
         let number = state.last;
-        state.bytes += request.message.len();
+        state.bytes += request.size;
         state.waiting.push_back(number);
         state.requests.insert(number, Arc::new(request));
         Ok(())
@@ -108,7 +111,7 @@ impl RemotePool {
             let reply = catch_unwind(AssertUnwindSafe(|| run(&request))).unwrap_or_default();
             state = self.state.lock();
             if state.requests.remove(&number).is_some() {
-                state.bytes = state.bytes.saturating_sub(request.message.len());
+                state.bytes = state.bytes.saturating_sub(request.size);
                 state.sending += 1;
                 drop(state);
                 send(&reply);

@@ -31,7 +31,15 @@ struct Ready {
 /// # Errors
 /// Every fault at once.
 pub fn admit(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> {
-    let input = normalise(row, params)?;
+    admit_value(row, params.map(read).transpose()?)
+}
+
+/// The input of `row`, from what a request's parameters say.
+///
+/// # Errors
+/// Every fault at once.
+pub fn admit_value(row: &Row, params: Option<Value>) -> Result<Value, Vec<FieldFault>> {
+    let input = normalise_value(row, params)?;
     if input.as_object().is_some_and(Map::is_empty) {
         return Ok(input);
     }
@@ -51,12 +59,20 @@ pub fn admit(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> 
 /// # Errors
 /// What no schema would see: doubled members, too many positions.
 pub fn normalise(row: &Row, params: Option<&str>) -> Result<Value, Vec<FieldFault>> {
-    let Some(text) = params else { return Ok(json!({})) };
+    normalise_value(row, params.map(read).transpose()?)
+}
+
+/// What the text of parameters says.
+fn read(text: &str) -> Result<Value, Vec<FieldFault>> {
     let unheld = |error| {
         let message = format!("cannot be held: {}", strict::what(&error));
         vec![FieldFault::new("params", "unreadable", message)]
     };
-    let value = strict::parse(text).map_err(unheld)?.value;
+    strict::parse(text).map(|read| read.value).map_err(unheld)
+}
+
+fn normalise_value(row: &Row, params: Option<Value>) -> Result<Value, Vec<FieldFault>> {
+    let Some(value) = params else { return Ok(json!({})) };
     let members = named(row, value)?;
     if members.is_empty() {
         return Ok(json!({}));

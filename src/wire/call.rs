@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::strict;
@@ -21,39 +22,112 @@ pub const DISCOVER: &str = "rpc.discover";
 /// How many requests one batch may hold. A two-byte element costs an eighty-byte error, so there has to be an end.
 pub const BATCH_LIMIT: usize = 10_000;
 
-/// One message.
+/// One message; `C` is what is known of each valid request in it.
 #[derive(Debug, PartialEq)]
-pub enum Message<'a> {
+pub enum Message<'a, C = Call<'a>> {
     /// A single request or notification.
-    One(Item<'a>),
+    One(Item<'a, C>),
     /// A batch of them, not empty.
-    Batch(Vec<Item<'a>>),
+    Batch(Vec<Item<'a, C>>),
     /// A batch that is answered with one error object: empty, or over [`BATCH_LIMIT`].
     BadBatch(Fault),
 }
 
 /// One element of the conversation.
 #[derive(Debug, PartialEq)]
-pub enum Item<'a> {
+pub enum Item<'a, C = Call<'a>> {
     /// A valid request.
-    Call(Call<'a>),
+    Call(C),
     /// A reply: nobody's request. It is not answered, or a host that feeds our replies back to us would never be done.
     Reply,
     /// Anything else, with the id if one was to be seen.
-    Invalid(Option<&'a str>, Fault),
+    Invalid(Option<Cow<'a, str>>, Fault),
 }
 
 /// A valid request or, without an id, notification.
 #[derive(Debug, PartialEq)]
 pub struct Call<'a> {
     /// The id's own bytes; `None` is a notification.
-    pub id: Option<&'a str>,
+    pub id: Option<Cow<'a, str>>,
     /// The method's name.
     pub method: Cow<'a, str>,
-    /// The text of the parameters, an object or an array; `None` when absent or null.
-    pub params: Option<&'a str>,
+    /// The parameters; `None` when absent or null.
+    pub params: Option<Params<'a>>,
     /// The node that asks on its host's behalf, as it calls itself: a member of ours.
     pub from: Option<Cow<'a, str>>,
+}
+
+/// Parameters, an object or an array.
+#[derive(Debug, PartialEq)]
+pub struct Params<'a> {
+    /// The bytes that they came in.
+    pub text: Cow<'a, str>,
+    /// What they say; `None` if it cannot be held.
+    pub value: Option<Value>,
+}
+
+impl<'a, C> Message<'a, C> {
+    /// Its elements.
+    pub fn items(&self) -> &[Item<'a, C>] {
+        match self {
+            Self::One(item) => std::slice::from_ref(item),
+            Self::Batch(items) => items,
+            Self::BadBatch(_) => &[],
+        }
+    }
+
+    /// Its valid requests.
+    pub fn calls(&self) -> impl Iterator<Item = &C> {
+        self.items().iter().filter_map(|item| match item {
+            Item::Call(call) => Some(call),
+            Item::Reply | Item::Invalid(..) => None,
+        })
+    }
+
+    /// With something else known of each valid request.
+    pub fn map<D>(self, mut known: impl FnMut(C) -> D) -> Message<'a, D> {
+        let mut each = |item| match item {
+            Item::Call(call) => Item::Call(known(call)),
+            Item::Reply => Item::Reply,
+            Item::Invalid(id, fault) => Item::Invalid(id, fault),
+        };
+        match self {
+            Self::One(item) => Message::One(each(item)),
+            Self::Batch(items) => Message::Batch(items.into_iter().map(each).collect()),
+            Self::BadBatch(fault) => Message::BadBatch(fault),
+        }
+    }
+
+    /// Without the bytes that it came in, to be kept.
+    pub fn into_owned(self) -> Message<'static, C> {
+        let each = |item| match item {
+            Item::Call(call) => Item::Call(call),
+            Item::Reply => Item::Reply,
+            Item::Invalid(id, fault) => Item::Invalid(id.map(owned), fault),
+        };
+        match self {
+            Self::One(item) => Message::One(each(item)),
+            Self::Batch(items) => Message::Batch(items.into_iter().map(each).collect()),
+            Self::BadBatch(fault) => Message::BadBatch(fault),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Without the bytes that it came in, to be kept. The parameters are kept as text: what they say may take many times as
+    /// much.
+    pub fn into_owned(self) -> Call<'static> {
+        Call {
+            id: self.id.map(owned),
+            method: owned(self.method),
+            params: self.params.map(|params| Params { text: owned(params.text), value: None }),
+            from: self.from.map(owned),
+        }
+    }
+}
+
+fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
 }
 
 /// Why something is no valid request (-32600).
@@ -176,6 +250,8 @@ struct Members<'a> {
     id: Option<&'a RawValue>,
     method: Option<&'a RawValue>,
     params: Option<&'a RawValue>,
+    /// What the parameters say.
+    value: Option<Value>,
     from: Option<&'a RawValue>,
     /// It has what only a reply has.
     replies: bool,
@@ -188,15 +264,19 @@ struct Members<'a> {
 impl<'a> Members<'a> {
     /// A raw value was only skipped over; what is in it is looked at here, once. What cannot be held is not an error: whoever
     /// wants it finds that out.
-    fn look(&mut self, raw: &'a RawValue) -> &'a RawValue {
-        if raw.get().starts_with(['{', '[']) {
-            match strict::parse(raw.get()) {
-                Ok(read) => self.doubled |= read.doubled,
-                Err(_) if strict::is_too_deep(raw.get()) => self.deep = Some(raw),
-                Err(_) => {}
-            }
+    fn look(&mut self, raw: &'a RawValue) -> Option<Value> {
+        if !raw.get().starts_with(['{', '[']) {
+            return None;
         }
-        raw
+        match strict::parse(raw.get()) {
+            Ok(read) => {
+                self.doubled |= read.doubled;
+                return Some(read.value);
+            }
+            Err(_) if strict::is_too_deep(raw.get()) => self.deep = Some(raw),
+            Err(_) => {}
+        }
+        None
     }
 
     fn judge(self) -> Item<'a> {
@@ -204,8 +284,8 @@ impl<'a> Members<'a> {
             return Item::Reply;
         }
         // An id that is named twice is no id.
-        let id = self.id.map(RawValue::get).filter(|_| !self.doubled_id);
-        if id.is_some_and(|id| !matches!(id.as_bytes()[0], b'"' | b'-' | b'n' | b'0'..=b'9')) {
+        let id = self.id.map(RawValue::get).filter(|_| !self.doubled_id).map(Cow::Borrowed);
+        if id.as_ref().is_some_and(|id| !matches!(id.as_bytes()[0], b'"' | b'-' | b'n' | b'0'..=b'9')) {
             return Item::Invalid(None, Fault::Id);
         }
         if self.doubled {
@@ -219,7 +299,9 @@ impl<'a> Members<'a> {
         };
         let params = match self.params.map(RawValue::get) {
             None | Some("null") => None,
-            Some(text) if text.starts_with(['{', '[']) => Some(text),
+            Some(text) if text.starts_with(['{', '[']) => {
+                Some(Params { text: Cow::Borrowed(text), value: self.value })
+            }
             Some(_) => return Item::Invalid(id, Fault::Params),
         };
         Item::Call(Call { id, method, params, from: self.from.and_then(string) })
@@ -246,13 +328,17 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
                 let mut members = Members::default();
                 let mut others = HashSet::new();
                 while let Some(name) = map.next_key::<&RawValue>()? {
-                    let value = members.look(map.next_value()?);
+                    let raw = map.next_value()?;
+                    let value = members.look(raw);
                     let name = string(name).unwrap_or(Cow::Borrowed(name.get()));
                     let place = match &*name {
                         "jsonrpc" => &mut members.jsonrpc,
                         "method" => &mut members.method,
                         "id" => &mut members.id,
-                        "params" => &mut members.params,
+                        "params" => {
+                            members.value = value;
+                            &mut members.params
+                        }
                         "from" => &mut members.from,
                         other => {
                             members.replies |= matches!(other, "result" | "error");
@@ -260,7 +346,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
                             continue;
                         }
                     };
-                    if place.replace(value).is_some() {
+                    if place.replace(raw).is_some() {
                         members.doubled = true;
                         members.doubled_id |= name == "id";
                     }
@@ -318,7 +404,7 @@ mod tests {
         }
     }
 
-    fn id_of(text: &str) -> Option<&str> {
+    fn id_of(text: &str) -> Option<Cow<'_, str>> {
         match one(text) {
             Item::Call(call) => call.id,
             other => panic!("{other:?}: {text}"),
@@ -329,7 +415,7 @@ mod tests {
     fn ids_are_kept_byte_for_byte() {
         for id in ["1", "-1", "0", "null", "\"a\\u00e4\"", "1.50", "123456789012345678901234567890", "1e999"]
         {
-            assert_eq!(id_of(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"x"}}"#)), Some(id));
+            assert_eq!(id_of(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"x"}}"#)), Some(id.into()));
         }
     }
 
@@ -348,10 +434,13 @@ mod tests {
 
     #[test]
     fn a_fault_elsewhere_keeps_the_id() {
-        assert_eq!(one(r#"{"jsonrpc":"1.0","id":7,"method":"x"}"#), Item::Invalid(Some("7"), Fault::Version));
-        assert_eq!(one(r#"{"jsonrpc":"2.0","id":7}"#), Item::Invalid(Some("7"), Fault::Method));
+        assert_eq!(
+            one(r#"{"jsonrpc":"1.0","id":7,"method":"x"}"#),
+            Item::Invalid(Some("7".into()), Fault::Version)
+        );
+        assert_eq!(one(r#"{"jsonrpc":"2.0","id":7}"#), Item::Invalid(Some("7".into()), Fault::Method));
         let scalar = r#"{"jsonrpc":"2.0","id":7,"method":"x","params":3}"#;
-        assert_eq!(one(scalar), Item::Invalid(Some("7"), Fault::Params));
+        assert_eq!(one(scalar), Item::Invalid(Some("7".into()), Fault::Params));
     }
 
     #[test]
@@ -362,7 +451,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":7,"method":"x","other":1,"other":1}"#,
             r#"{"jsonrpc":"2.0","id":7,"method":"x","other":[{"b":1,"b":1}]}"#,
         ] {
-            assert_eq!(one(text), Item::Invalid(Some("7"), Fault::Doubled), "{text}");
+            assert_eq!(one(text), Item::Invalid(Some("7".into()), Fault::Doubled), "{text}");
         }
         let text = r#"{"jsonrpc":"2.0","id":7,"id":7,"method":"x"}"#;
         assert_eq!(one(text), Item::Invalid(None, Fault::Doubled));
@@ -373,8 +462,26 @@ mod tests {
         let text = r#"{"jsonrpc":"2.0","id":7,"method":"\u0073tart"}"#;
         assert_eq!(
             one(text),
-            Item::Call(Call { id: Some("7"), method: "start".into(), params: None, from: None })
+            Item::Call(Call { id: Some("7".into()), method: "start".into(), params: None, from: None })
         );
+    }
+
+    #[test]
+    fn parameters_are_read_once_with_what_they_say() {
+        let text = r#"{"jsonrpc":"2.0","id":7,"method":"x","params":{"a":[1]}}"#;
+        let Item::Call(Call { params: Some(params), .. }) = one(text) else { panic!() };
+        assert_eq!(params, Params { text: r#"{"a":[1]}"#.into(), value: Some(serde_json::json!({"a":[1]})) });
+    }
+
+    #[test]
+    fn what_is_kept_holds_nothing_of_the_message() {
+        let text =
+            String::from(r#"[{"jsonrpc":"2.0","id":7,"method":"x","params":[1],"from":"n"},{"id":8}]"#);
+        let kept = parse(text.as_bytes()).unwrap().map(Call::into_owned).into_owned();
+        drop(text);
+        let params = Some(Params { text: "[1]".into(), value: None });
+        let call = Call { id: Some("7".into()), method: "x".into(), params, from: Some("n".into()) };
+        assert_eq!(kept.items(), [Item::Call(call), Item::Invalid(Some("8".into()), Fault::Version)]);
     }
 
     #[test]
@@ -391,7 +498,12 @@ mod tests {
             let text = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"x","params":{params}}}"#);
             assert_eq!(
                 one(&text),
-                Item::Call(Call { id: Some("7"), method: "x".into(), params: Some(params), from: None })
+                Item::Call(Call {
+                    id: Some("7".into()),
+                    method: "x".into(),
+                    params: Some(Params { text: params.into(), value: None }),
+                    from: None
+                })
             );
             let batch = format!(r#"[{{"jsonrpc":"2.0","id":1,"method":"y"}},{text},"\ud800"]"#);
             let Message::Batch(items) = parse(batch.as_bytes()).unwrap() else { panic!("{batch}") };
@@ -399,9 +511,9 @@ mod tests {
             assert_eq!(items[2], Item::Invalid(None, Fault::NotAnObject));
         }
         let text = r#"{"jsonrpc":"2.0","id":7,"method":"\ud800"}"#;
-        assert_eq!(one(text), Item::Invalid(Some("7"), Fault::Method));
+        assert_eq!(one(text), Item::Invalid(Some("7".into()), Fault::Method));
         let text = r#"{"jsonrpc":"2.0","id":"\ud800","method":"x","\ud800":1e400}"#;
-        assert_eq!(id_of(text), Some(r#""\ud800""#));
+        assert_eq!(id_of(text), Some(r#""\ud800""#.into()));
     }
 
     #[test]
@@ -413,7 +525,7 @@ mod tests {
             assert_eq!(one(text), Item::Reply, "{text}");
         }
         let text = r#"{"jsonrpc":"2.0","id":1,"method":"x","result":1}"#;
-        assert_eq!(id_of(text), Some("1"));
+        assert_eq!(id_of(text), Some("1".into()));
     }
 
     #[test]

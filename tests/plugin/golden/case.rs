@@ -209,7 +209,9 @@ enum Given {
 fn reply(dispatch: &Dispatch, line: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     encode(&mut out, Framing::Lines, |out| match call::parse(line) {
-        Ok(message) => dispatch.answer(&message, &std::sync::atomic::AtomicBool::new(false), out),
+        Ok(message) => {
+            dispatch.answer(&dispatch.prepare(message), &std::sync::atomic::AtomicBool::new(false), out)
+        }
         Err(why) => {
             error(out, None, Refusal::NotJson, &format!("Parse error: {}", printable(why.to_string())))
         }
