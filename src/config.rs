@@ -1,7 +1,7 @@
-//! One TOML file and a few flags, made into each floor's own settings.
+//! The configuration file and a few flags, made into each floor's own settings (mail-smtp2.toml(5)).
 //!
-//! Answers for: names, defaults and bounds of the configuration, and an error that names file, line, key and value.
-//! Does not know: what the settings do. The only place that reads the environment.
+//! Names, defaults and bounds of every key stand here; what a setting does is said by the floor that has it. An error names
+//! file, line, key and value. This is the only place that reads the environment.
 
 use std::ffi::OsString;
 use std::fmt;

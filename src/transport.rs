@@ -1,8 +1,8 @@
 //! Bytes in, bytes out: the session on stdin and stdout.
 //!
-//! Answers for: reading in portions, one write per portion, back-pressure (a host that stops reading blocks our
-//! writing, then our reading), and every way in which a session ends (schema/README.md, "The end"). Does not know: what
-//! is in a message. The only holder of stdout: what anything else prints there goes to stderr.
+//! Reads in portions, writes once per portion, and lets a host that stops reading block our writing, then our reading. Every
+//! way in which a session ends is here (schema/README.md, "The end"); what is in a message is `rpc`'s. The only holder of
+//! stdout: what anything else prints there goes to stderr.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,8 +1,8 @@
 //! What can go wrong with a change, each with its reason.
 //!
-//! Answers for: one variant per operation that can fail, the reason of each (a variant without one does not compile), from
-//! which its number follows, and the sentence that says what is wrong and what state the service is in. Does not know: how
-//! either reaches the host.
+//! One variant per operation that can fail. Its reason, without which it does not compile, gives the status number; its text
+//! is the sentence that says what is wrong, and what state the service is in. How that reaches the host is
+//! `wire::envelope`'s.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,9 +1,8 @@
 //! The proof from outside, before `Success` is said (schema/README.md, "How a change is made", step 7).
 //!
-//! Answers for: a listener is up when the MTA itself holds a socket on each address and clients' dialogues there show
-//! just what the mode promises, each for one reason; it is down when connections are refused; the primary answers as it
-//! did before. Does not know: how it got there. What is put off (4xx) or not settled yet is looked at again. Certificates
-//! are not judged.
+//! A listener is up when the mail server itself holds a socket on each address and clients' dialogues there (`client`) show
+//! just what the mode promises; it is down when connections are refused; the primary answers as it did before. What is put
+//! off (4xx) or not settled yet is looked at again until the deadline. Certificates are not judged.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! `settings.json`: the truth for port, mode, wanted and which MTA (schema/README.md, "How a change is made").
 //!
-//! Answers for: its format and version, reading and writing it. Does not know: what runs. A newer version's file is
-//! read for what it shares with ours, and refuses to be changed.
+//! Its format and version, reading and writing it; what runs is `live`'s. A newer version's file is read for what it shares
+//! with ours, and refuses to be changed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Every node at once, but not too many.
 //!
-//! Answers for: visiting all nodes, at most 16 at a time, and one answer out of all of theirs; of the channels that this
-//! opened at most 16 stay. Does not know: what is asked. A visit that dies of a fault of ours costs that node its answer
-//! and no other.
+//! Visits all nodes, at most 16 at a time, and makes one answer out of all of theirs; of the channels that this opened at
+//! most 16 stay. What is asked is the caller's. A visit that dies of a fault of ours costs that node its answer and no
+//! other.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

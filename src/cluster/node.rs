@@ -1,8 +1,8 @@
 //! One node: the way to it, and what it answers.
 //!
-//! Answers for: a channel that is opened at first use and again when it broke, an envelope out of what came back, and
-//! when something is asked a second time: a read once, on a fresh channel; a change never, unless not a byte of it was
-//! sent. Does not know: other nodes. What comes from a node is hostile until it is parsed.
+//! A channel is opened at first use, and again when it broke. A read is asked a second time once, on a fresh channel; a
+//! change never, unless not a byte of it was sent. What comes back becomes an envelope, or a failure with the node's words;
+//! it is hostile until it is parsed.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! `queryNodes`: what runs on every node, and whether it differs from what runs here.
 //!
-//! Answers for: one entry per node, this machine first, then in the order of the configuration; a node that cannot be
-//! reached is an entry that says why. Does not know: what would be right; that one differs from another is all that is
-//! said. Never fails as a whole.
+//! One entry per node, this machine first, then in the order of the configuration. That one differs from another is all that
+//! is said; which is right is not judged. A node that cannot be reached is an entry that says why, so that the answer never
+//! fails as a whole.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
-//! The lanes: reads are answered at once, changes one after the other, what looks at other machines on workers.
+//! The lanes: reads are answered at once, changes one after the other, what looks at other machines on workers (`remote`).
 //!
-//! Answers for: which of them a message takes, the queue and its bounds, and what becomes of the queue when the
-//! session ends. Does not know: what a change is. A reply of the change lane goes to `send`; replies may overtake
-//! each other. An interrupted change of a dead plugin is ended first, whenever it is met, and whatever is not constant
-//! waits for that.
+//! Which lane a message takes is read off its requests (`dispatch`); here are the queue, its bounds, and what becomes of it
+//! when the session ends. A reply of the change lane goes to `send`; replies may overtake each other. What cannot wait is
+//! answered "busy" or "shutting down". A change that a dead plugin has left is ended first, whenever it is met; whatever is
+//! not constant waits for that.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

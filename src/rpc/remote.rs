@@ -1,8 +1,8 @@
 //! Workers for requests to other nodes, so that a node that hangs is in nobody's way.
 //!
-//! Answers for: how many work at once, how much may wait, and that whoever waits when the session ends is told so at
-//! once, even if a node still keeps its worker waiting. Does not know: what is asked. A worker ends when there is nothing
-//! left to do; what it has to say after the end of the session is not said any more.
+//! At most 16 work at once, and what waits is bounded; a request that cannot be taken comes back with the reason. What is
+//! asked is `dispatch`'s. When the session ends, whoever waits is told so at once, even while a node keeps a worker waiting;
+//! what a worker has to say after that is not said any more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};

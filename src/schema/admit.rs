@@ -1,8 +1,8 @@
 //! What a host sent, made into what an action takes: normalised, then validated (schema/README.md, "Input").
 //!
-//! Answers for: the few things that hosts written in PHP are forgiven, and every fault of an input told at once, with
-//! the field's name. Does not know: what the action does with it. Nothing is bent that is not named here; the
-//! validator is built from the published document, on the first request that carries parameters.
+//! Hosts written in PHP are forgiven the few forms that are named here, and nothing else is bent. Every fault of an input is
+//! told at once, with the field's name. The validator is built from the published document, on the first request that
+//! carries parameters. What the action does with its input is the action's.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

@@ -1,8 +1,8 @@
 //! The dialects of JSON Schema that the documents are published in, and the form that strict readers of them accept.
 //!
-//! Answers for: what of a document depends on its dialect, and taking out what a derived schema says beyond the
-//! contract: schemars' own formats, `null` where absence is meant, an enum spelt as alternatives. Does not know: any
-//! document. The two dialects differ in data alone, so that a document means the same in both.
+//! What of a document depends on its dialect stands here as data, so that a document means the same in both. What a derived
+//! schema says beyond the contract is taken out: schemars' own formats, `null` where absence is meant, an enum spelt as
+//! alternatives.
 
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};

@@ -1,7 +1,7 @@
 //! The published documents, from the rows of the table: inputs, payloads, the envelope, the status numbers.
 //!
-//! Answers for: titles, identities and descriptions, alike in every dialect. Does not know: files, OpenRPC, or who
-//! reads a document. Whoever asks for a document has it made; nothing is made before.
+//! Titles, identities and descriptions are alike in every dialect (`dialect`). Writing and comparing files is `files`'s,
+//! OpenRPC `openrpc`'s. A document is made when it is asked for, and making one cannot fail.
 
 use serde_json::{Map, Value, json};
 

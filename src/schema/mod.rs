@@ -1,8 +1,7 @@
 //! The documents that describe the actions, and a value against one of them.
 //!
-//! Answers for: deriving the published documents from the table's types, normalising what hosts written in PHP send,
-//! validating it with the very document that is published. Does not know: what an action does. All faults of an
-//! input are told at once.
+//! The published documents are derived from the table's types; what hosts written in PHP send is normalised and judged by
+//! the very document that is published. What an action does is `action`'s. All faults of an input are told at once.
 
 pub mod admit;
 pub mod dialect;

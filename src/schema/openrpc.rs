@@ -1,8 +1,8 @@
 //! The OpenRPC document, which `rpc.discover` answers.
 //!
-//! Answers for: one method per row of the table, with parameters by name, the envelope as result and an example; a
-//! component for every input, payload and result, titled throughout. Does not know: anything that the other documents
-//! do not say; it is put together from those in draft-07, OpenRPC's own dialect. Made once, at first use.
+//! One method per row of the table, with parameters by name, the envelope as result and an example; a component for every
+//! input, payload and result. It is put together from the other documents in draft-07, OpenRPC's own dialect, and says
+//! nothing that they do not. Made once, at first use.
 
 use std::sync::LazyLock;
 

@@ -1,7 +1,7 @@
 //! What an X.509 certificate says of itself (RFC 5280), as a server sends it or as a PEM file holds it (RFC 7468).
 //!
-//! Answers for: subject, issuer, names, validity and fingerprint of one certificate. Does not know: chains, trust, who
-//! serves it, what is right. What it says is anybody's text: escape it before showing it. What cannot be read is `None`.
+//! Subject, issuer, names, validity and fingerprint of one certificate; whether it is to be trusted is not asked. What it
+//! says is anybody's text: escape it before showing it. What cannot be read is `None`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,6 +1,6 @@
 //! The real machine behind [`Host`].
 //!
-//! Answers for: sending each call to the file of this floor that carries it out. Does not know: anything else.
+//! Each call goes to the file of this floor that carries it out, with its errors; nothing is decided here.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

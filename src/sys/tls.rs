@@ -1,7 +1,7 @@
 //! Whether a certificate and a private key belong together, as PEM files hold them (RFC 7468).
 //!
-//! Answers for: the first certificate and the first key of what it is given. Does not know: names, validity, chains; who
-//! uses the pair. What it cannot read (an encrypted key, an algorithm that it does not speak) is not judged.
+//! Looks at the first certificate and the first key of what it is given; names, validity and chains are not its business.
+//! What it cannot read (an encrypted key, an algorithm that it does not speak) is not judged.
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;

@@ -1,8 +1,8 @@
 //! What can end a session from outside: a signal, the parent's death, a stdout that nobody reads any more.
 //!
-//! Answers for: noticing each of them without polling the clock. Does not know: what is to be done about it. The
-//! parent is watched by its pid (`PR_SET_PDEATHSIG` fires when the thread ends that spawned us, not the
-//! process); a parent that is gone before we look is nobody's parent and is not watched.
+//! Each is noticed without looking at the clock again and again; what is to be done about it is `transport`'s. The parent is
+//! watched by its pid (`PR_SET_PDEATHSIG` fires when the thread ends that spawned us, not the process); a parent that is
+//! gone before we look is not watched.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

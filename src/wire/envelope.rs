@@ -1,8 +1,8 @@
-//! The panel's envelope: `{"status": <integer>, "payload": <any>}`, in that order, and behind them what a program is told
-//! of a failure (schema/README.md, "The envelope").
+//! The panel's envelope: `{"status": <integer>, "payload": <any>}`, in that order, and behind them what a program is told of
+//! a failure (schema/README.md, "The envelope").
 //!
-//! Answers for: an empty payload is the string `Success`; a failure's payload is plain text, its first line one
-//! sentence, then one line per field. Does not know: which action it is the answer of.
+//! An empty payload is the string `Success`. A failure's payload is plain text: one sentence on the first line, then one
+//! line per field. Payloads are the actions' own.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

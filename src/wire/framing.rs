@@ -1,9 +1,8 @@
 //! Where a message begins and ends: one per line, or behind a `Content-Length` header.
 //!
-//! Answers for: finding messages in bytes that arrive in any portions, the size limit, which of the two framings a
-//! session speaks (its first bytes decide). Does not know: what is in a message, or any file descriptor. A message
-//! over the limit is reported once and skipped; after a header that is none the search goes on at the next line. A byte order
-//! mark before the first message is nothing.
+//! Finds messages in bytes that arrive in any portions; a session's first bytes decide which of the two it speaks. What is
+//! in a message is `call`'s. One over the limit is reported once and skipped; after a header that is none the search goes on
+//! at the next line. A byte order mark before the first message is skipped.
 
 use memchr::{memchr, memmem};
 

@@ -1,7 +1,7 @@
 //! The conversation as plain data: messages, frames, the envelope, and the tables of status numbers and reasons.
 //!
-//! Answers for: what is valid JSON-RPC 2.0 and what is not, where a message begins and ends, which number an
-//! outcome has. Does not know: any action, any schema, any byte stream. Imports nothing of ours.
+//! What is valid JSON-RPC 2.0, where a message begins and ends, which number an outcome has. Actions, schemas and byte
+//! streams belong to the floors above; nothing of ours is imported.
 
 pub mod call;
 pub mod envelope;

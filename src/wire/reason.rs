@@ -1,8 +1,8 @@
 //! The one table of reasons: why an action failed, finer than the status numbers (schema/README.md, "The envelope").
 //!
-//! Answers for: the name of each reason on the wire, the number that it has as long as nothing was written, whether it
-//! passes by itself, and which input it is about; the published `reasons.json` and the table of `schema/README.md` are
-//! printed from here. Does not know: which failure has which reason: every error of a floor says that itself, exhaustively.
+//! A row holds the name on the wire, the number as long as nothing was written, whether it passes by itself, and which input
+//! it is about; `reasons.json` and the table of `schema/README.md` are printed from the rows. Which failure has which reason
+//! each floor's errors say themselves; one without does not compile.
 
 use serde::Serialize;
 

@@ -1,8 +1,8 @@
 //! The one table of status numbers (schema/README.md, "Status numbers").
 //!
-//! Answers for: which number an outcome has, what it means, and in what state it leaves the service; the published
-//! `status-codes.json` and the tables of `schema/README.md` and mail-smtp2(8) are printed from here. Does not know:
-//! which failure of which floor gets which number: every error of a floor says that itself, exhaustively.
+//! A row holds a number, what it means, and in what state it leaves the service; `status-codes.json` and the tables of
+//! `schema/README.md` and mail-smtp2(8) are printed from the rows. Which failure has which number follows from its reason
+//! (`reason`).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! JSON read strictly: no doubled member at any depth.
 //!
-//! Answers for: the value of a JSON text, and whether some object in it names a member twice, which RFC 8259 leaves
-//! to every reader and which therefore means two things to two programs. Does not know: what the value is for.
-//! serde_json's own depth limit (128) stands; text beyond it is an error, and so is a number beyond `f64`.
+//! Reads a text into its value and says whether an object in it names a member twice, which RFC 8259 leaves to every reader
+//! and which therefore means two things to two programs. serde_json's own depth limit (128) stands; text beyond it is an
+//! error, and so is a number beyond `f64`.
 
 use std::cell::Cell;
 use std::fmt;

@@ -1,8 +1,7 @@
 //! Text from elsewhere, made fit for a payload or a log line.
 //!
-//! Answers for: no control character, no broken UTF-8 and no more than 1 KiB of somebody else's text gets into a
-//! sentence of ours (schema/README.md, "The envelope"). Does not know: HTML, which the host escapes; JSON, which
-//! escapes itself.
+//! No control character, no broken UTF-8 and no more than 1 KiB of somebody else's text gets into a sentence of ours
+//! (schema/README.md, "The envelope"). JSON escapes itself, and HTML is the host's to escape. Nothing here fails.
 
 /// How much of a text from elsewhere is kept, in bytes.
 pub const LIMIT: usize = 1024;
