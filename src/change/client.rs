@@ -50,8 +50,8 @@ pub(super) struct Client<'a> {
     pub(super) mta: &'a dyn Mta,
     /// When AUTH is to be offered.
     pub(super) mode: AuthMode,
-    /// Where the dialogues with the listener are kept, if somebody wants to see them.
-    pub(super) heard: Option<&'a Mutex<Vec<Dialogue>>>,
+    /// Where the dialogues with the listener are kept.
+    pub(super) heard: &'a Mutex<Vec<Dialogue>>,
 }
 
 impl Client<'_> {
@@ -96,9 +96,7 @@ impl Client<'_> {
         deadline: Deadline,
     ) -> Result<Dialogue, SmtpError> {
         let dialogue = self.host.dialogue(at, question, deadline)?;
-        if let Some(heard) = self.heard {
-            heard.lock().push(dialogue.clone());
-        }
+        self.heard.lock().push(dialogue.clone());
         Ok(dialogue)
     }
 

@@ -1,12 +1,16 @@
 //! What is as it was asked for, and will be in somebody's way later.
 //!
-//! The one place where it is put together which warnings a change comes with; told with its `Success` and in a plan. Does
-//! not know: what is wrong now, which is an error. Nothing here can fail.
+//! The one place where it is put together which warnings a change comes with; told with its `Success` and in a plan. A plan
+//! knows what the mail server's configuration says; with `Success` the proof has heard the listener itself, and what it
+//! heard counts. Does not know: what is wrong now, which is an error. Nothing here can fail.
 
 use std::net::IpAddr;
 
 use super::plan::Plan;
 use crate::mta::{AuthMode, Goal, Listener, Warning, WarningKind};
+use crate::sys::smtp::Upgrade;
+use crate::sys::{Certificate, Dialogue};
+use crate::wire::text::printable;
 
 /// The port on which mail programs begin with TLS (RFC 8314).
 const SUBMISSIONS: u16 = 465;
@@ -22,6 +26,47 @@ pub(super) fn warnings(plan: &Plan<'_>) -> Vec<Warning> {
     let mut warnings = told(listener, &plan.addresses);
     warnings.extend(plan.alternate.warnings(listener));
     warnings
+}
+
+/// What a dialogue shows of one kind of warning; of some it shows nothing.
+type Shows = fn(&Dialogue) -> Option<Shown>;
+/// That there is nothing to be told, or what.
+type Shown = Result<(), Warning>;
+
+/// What a listener shows to its clients, whatever its configuration says.
+const SHOWN: [(WarningKind, Shows); 2] =
+    [(WarningKind::SelfSigned, certificate), (WarningKind::NoPlainOrLogin, mechanisms)];
+
+/// What was known before a change, as it was found in the proof.
+pub(super) fn confirmed(plan: &Plan<'_>, known: Vec<Warning>, heard: &[Dialogue]) -> Vec<Warning> {
+    if plan.mta.primary_port().is_none() { known } else { confirm(known, heard) }
+}
+
+fn confirm(mut known: Vec<Warning>, heard: &[Dialogue]) -> Vec<Warning> {
+    for (kind, shows) in SHOWN {
+        let shown: Vec<Shown> = heard.iter().filter_map(shows).collect();
+        if shown.is_empty() {
+            continue;
+        }
+        // One place that is not as the others is reason enough.
+        match shown.into_iter().find_map(Result::err) {
+            None => known.retain(|warning| warning.kind != kind),
+            Some(_) if known.iter().any(|warning| warning.kind == kind) => {}
+            Some(warning) => known.push(warning),
+        }
+    }
+    known
+}
+
+fn certificate(dialogue: &Dialogue) -> Option<Shown> {
+    let shown = Certificate::of(dialogue.certificate.as_deref()?)?;
+    let named = format!("of {}", printable(&shown.subject));
+    Some(if shown.is_self_signed { Err(Warning::self_signed(&named)) } else { Ok(()) })
+}
+
+fn mechanisms(dialogue: &Dialogue) -> Option<Shown> {
+    let Upgrade::Done(offer) = &dialogue.upgrade else { return None };
+    Some(Warning::of_mechanisms(offer.auth.iter().map(String::as_str)).map_or(Ok(()), Err))
 }
 
 /// What can be told from the listener alone, on these addresses.
@@ -53,6 +98,44 @@ fn told(listener: &Listener, addresses: &[IpAddr]) -> Vec<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::Reply;
+    use crate::sys::smtp::{Heard, Offer};
+
+    fn heard(auth: &[&str], certificate: Option<&[u8]>) -> Dialogue {
+        let reply = Reply { code: 250, text: String::new() };
+        let offer = |auth: &[&str]| {
+            let auth = auth.iter().map(|&name| name.to_owned()).collect();
+            Offer { ehlo: reply.clone(), starttls: true, auth }
+        };
+        Dialogue {
+            greeting: reply.clone(),
+            clear: offer(&[]),
+            upgrade: Upgrade::Done(offer(auth)),
+            heard: Heard::NotAsked,
+            certificate: certificate.map(<[u8]>::to_vec),
+        }
+    }
+
+    fn kinds(known: Vec<Warning>, heard: &[Dialogue]) -> Vec<&'static str> {
+        confirm(known, heard).iter().map(|warning| warning.kind.name()).collect()
+    }
+
+    #[test]
+    fn what_the_proof_has_heard_is_told_though_no_configuration_says_it() {
+        let own = rcgen::generate_simple_self_signed(vec!["mail.example.com".to_owned()]).unwrap().cert;
+        let plain = heard(&["PLAIN"], Some(own.der()));
+        assert_eq!(kinds(Vec::new(), std::slice::from_ref(&plain)), ["self_signed"]);
+        let digest = heard(&["CRAM-MD5"], None);
+        assert_eq!(kinds(Vec::new(), &[plain, digest]), ["self_signed", "no_plain_or_login"]);
+    }
+
+    #[test]
+    fn a_configuration_is_believed_only_where_the_proof_has_not_heard_otherwise() {
+        let known = || vec![Warning::self_signed("/etc/cert.pem"), Warning::of_mechanisms([]).unwrap()];
+        assert_eq!(kinds(known(), &[]), ["self_signed", "no_plain_or_login"]);
+        assert_eq!(kinds(known(), &[heard(&["LOGIN"], None)]), ["self_signed"]);
+        assert_eq!(confirm(known(), &[heard(&["NTLM"], None)]), known());
+    }
 
     fn told_of(port: u16, auth_mode: AuthMode, address: &str) -> Vec<&'static str> {
         let told = told(&Listener { port, auth_mode }, &[address.parse().unwrap()]);

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::tell::{message, run, tell, tell_goal};
 use super::{ports, prove};
 use crate::mta::{Doubt, Listener, Staged};
-use crate::sys::{Deadline, Ended, Host};
+use crate::sys::{Deadline, Dialogue, Ended, Host};
 use crate::wire::problem::Step;
 
 /// How long an MTA that keeps a socket is given to be rid of the processes that still serve it as before; one that is
@@ -63,7 +63,7 @@ pub(super) struct Progress {
     pub(super) step: Step,
 }
 
-/// Carries out every phase; `progress` says how far that came.
+/// Carries out every phase; `progress` says how far that came. What the listener was heard to say in the proof, if there is one.
 ///
 /// # Errors
 /// What could not be written, told or proven.
@@ -72,7 +72,8 @@ pub(super) fn phases(
     plan: &Plan<'_>,
     deadline: Deadline,
     Progress { wrote, step }: &mut Progress,
-) -> Result<(), ChangeError> {
+) -> Result<Vec<Dialogue>, ChangeError> {
+    let mut heard = Vec::new();
     for (phase, goal) in plan.phases.iter().enumerate() {
         let first = plan.alternate.tell_before(goal)?;
         if !first.is_empty() {
@@ -94,9 +95,10 @@ pub(super) fn phases(
             host.sleep(SETTLE);
         }
         *step = Step::Prove;
-        proof(host, plan, listener, deadline)?;
+        heard = proof(host, plan, listener, deadline)?;
     }
-    prove::greets(host, &plan.intent.primary, deadline)
+    prove::greets(host, &plan.intent.primary, deadline)?;
+    Ok(heard)
 }
 
 /// Whether the listener goes on listening where it does, so that no socket shows when it has changed.
@@ -126,16 +128,17 @@ fn proof(
     plan: &Plan<'_>,
     goal: Option<&Listener>,
     deadline: Deadline,
-) -> Result<(), ChangeError> {
+) -> Result<Vec<Dialogue>, ChangeError> {
+    let mut heard = Vec::new();
     if let Some(goal) = goal {
         let alive = || prove::alive(&*plan.alternate, goal, plan.intent.primary_ran);
         let addresses = || Ok(plan.alternate.addresses()?);
-        prove::up(host, plan.mta, goal, &addresses, &alive, deadline)
+        heard = prove::up(host, plan.mta, goal, &addresses, &alive, deadline)
             .map_err(|error| advised(plan, goal, error))?;
     }
     let old = plan.intent.before.as_ref().map(|before| before.listener.port);
-    match old.filter(|port| goal.is_none_or(|goal| goal.port != *port)) {
-        Some(old) => prove::down(host, plan.mta, &plan.claims, old, &plan.addresses, deadline),
-        None => Ok(()),
+    if let Some(old) = old.filter(|port| goal.is_none_or(|goal| goal.port != *port)) {
+        prove::down(host, plan.mta, &plan.claims, old, &plan.addresses, deadline)?;
     }
+    Ok(heard)
 }

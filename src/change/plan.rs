@@ -154,7 +154,7 @@ fn found<'s>(site: &Site, asked: &Asked<'s>, context: Context<'s>) -> Result<Fou
     let addresses = settled(host, asked.mta, &*alternate, listener, deadline)?;
     let was = match asked.was_wanted() {
         Some(wanted) => match prove::glance(host, asked.mta, wanted, &addresses, hearing(deadline))? {
-            prove::Glance::Up => Was::Up,
+            prove::Glance::Up(_) => Was::Up,
             prove::Glance::Unfit(_) | prove::Glance::Odd(_) | prove::Glance::PutOff(_) => Was::Odd,
             prove::Glance::Absent => Was::Absent,
         },

@@ -36,7 +36,7 @@ const WAKING: Duration = Duration::from_secs(2);
 /// The addresses that the listener is to be bound to, as they are when it is called.
 pub(super) type Addresses<'a> = dyn Fn() -> Result<Vec<IpAddr>, ChangeError> + 'a;
 
-/// Waits until `listener` runs on all `addresses` and behaves, as long as it is `alive` to come.
+/// Waits until `listener` runs on all `addresses` and behaves, as long as it is `alive` to come; the dialogues that showed it.
 ///
 /// # Errors
 /// [`ChangeError::Unfit`] with what does not fit, [`ChangeError::Unproven`] with why it does not come,
@@ -48,7 +48,7 @@ pub(super) fn up(
     addresses: &Addresses<'_>,
     alive: &dyn Fn() -> Result<(), ChangeError>,
     deadline: Deadline,
-) -> Result<(), ChangeError> {
+) -> Result<Vec<Dialogue>, ChangeError> {
     let serves_by = deadline.within(TIME_TO_SERVE);
     let mut lives = serves_by;
     let mut retry = RETRY.0;
@@ -61,7 +61,7 @@ pub(super) fn up(
             return Err(ChangeError::PutOff(what));
         }
         match look(host, mta, listener, &addresses()?, &suspect, deadline)? {
-            Glance::Up => return Ok(()),
+            Glance::Up(heard) => return Ok(heard),
             Glance::Absent if deadline.passed() => {
                 return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
             }
@@ -115,8 +115,8 @@ pub(super) fn alive(
 /// What one look shows.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Glance {
-    /// It runs and behaves.
-    Up,
+    /// It runs and behaves, as these dialogues show.
+    Up(Vec<Dialogue>),
     /// Not on every address.
     Absent,
     /// It answers, but not as its mode promises.
@@ -158,7 +158,8 @@ fn look(
         let what = format!("it listens on {address} too, where the primary server does not");
         return Ok(Glance::Odd(what.into()));
     }
-    let client = Client { host, mta, mode: listener.auth_mode, heard: None };
+    let dialogues = Mutex::default();
+    let client = Client { host, mta, mode: listener.auth_mode, heard: &dialogues };
     let (places, mut heard) = (places(host, addresses)?, 0);
     // One address that takes its time takes none of the others'.
     let hear = |place: &Place| client.hear(SocketAddr::new(place.address, listener.port), suspect, deadline);
@@ -178,7 +179,10 @@ fn look(
             Some(Err(error)) => return Ok(Glance::Odd(error.into())),
         }
     }
-    Ok(if heard > 0 { Glance::Up } else { Glance::Odd("no address can be reached".into()) })
+    if heard == 0 {
+        return Ok(Glance::Odd("no address can be reached".into()));
+    }
+    Ok(Glance::Up(dialogues.into_inner()))
 }
 
 /// What was heard in one place.
@@ -205,7 +209,7 @@ pub(super) fn hear_all(
     let places = places(host, addresses)?;
     let hear = |place: &Place| {
         let heard = Mutex::default();
-        let client = Client { host, mta, mode: listener.auth_mode, heard: Some(&heard) };
+        let client = Client { host, mta, mode: listener.auth_mode, heard: &heard };
         let at = SocketAddr::new(place.address, listener.port);
         let verdict = client.hear(at, &Suspect::default(), deadline);
         let dialogues = heard.into_inner();

@@ -92,19 +92,22 @@ fn carry_out(site: &Site, plan: Plan<'_>, deadline: Deadline) -> Result<(), Fail
         return Err(error).in_step(Step::Record);
     }
     let mut progress = Progress { wrote: Wrote::Nothing, step: Step::Apply };
-    let result = perform::phases(host, &plan, deadline, &mut progress).and_then(|()| {
+    let result = perform::phases(host, &plan, deadline, &mut progress).and_then(|heard| {
         progress.step = Step::Settle;
-        settle(site, &plan)
+        settle(site, &plan).map(|()| heard)
     });
     let Progress { wrote, step } = progress;
-    let Err(error) = result else {
-        if plan.after.is_none() {
-            remove::folders(site, &plan.intent).map_err(|error| ChangeError::Left(Box::new(error)))?;
+    let error = match result {
+        Ok(heard) => {
+            if plan.after.is_none() {
+                remove::folders(site, &plan.intent).map_err(|error| ChangeError::Left(Box::new(error)))?;
+            }
+            Intent::remove(host, state_dir);
+            warnings.extend(later::confirmed(&plan, known, &heard));
+            warnings.into_iter().for_each(|warning| site.warn(warning));
+            return Ok(());
         }
-        Intent::remove(host, state_dir);
-        warnings.extend(known);
-        warnings.into_iter().for_each(|warning| site.warn(warning));
-        return Ok(());
+        Err(error) => error,
     };
     if wrote == Wrote::Nothing {
         Intent::remove(host, state_dir);

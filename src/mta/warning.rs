@@ -4,6 +4,10 @@
 //! `change/later.rs`; a sheet tells those that only it can see ([`Alternate::warnings`](super::Alternate::warnings)).
 
 use crate::wire::named;
+use crate::wire::text::printable;
+
+/// The mechanisms that every mail program knows.
+const USUAL: [&str; 2] = ["PLAIN", "LOGIN"];
 
 named! {
     /// What a warning is about; a closed set.
@@ -35,17 +39,40 @@ impl Warning {
     }
 
     /// The certificate, named so, is self-signed.
-    pub(super) fn self_signed(named: &str) -> Self {
+    pub fn self_signed(named: &str) -> Self {
         let sentence = format!(
             "the certificate {named} is self-signed: mail programs ask their users whether to trust it, or refuse it"
         );
         Self::new(WarningKind::SelfSigned, sentence)
+    }
+
+    /// Mail programs can use none of the mechanisms that are offered, if it is so.
+    pub fn of_mechanisms<'m>(offered: impl IntoIterator<Item = &'m str>) -> Option<Self> {
+        let offered: Vec<&str> = offered.into_iter().collect();
+        let is_usual = |name: &&str| USUAL.iter().any(|usual| usual.eq_ignore_ascii_case(name));
+        if offered.iter().any(is_usual) {
+            return None;
+        }
+        let sentence = format!(
+            "neither PLAIN nor LOGIN is offered, which most mail programs want, but {}",
+            printable(offered.join(", "))
+        );
+        Some(Self::new(WarningKind::NoPlainOrLogin, sentence))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_the_mechanisms_that_everybody_knows_is_enough() {
+        assert_eq!(Warning::of_mechanisms(["CRAM-MD5", "login"]), None);
+        let told = Warning::of_mechanisms(["CRAM-MD5", "SCRAM-SHA-256"]).unwrap();
+        assert!(
+            told.kind == WarningKind::NoPlainOrLogin && told.sentence.contains("but CRAM-MD5, SCRAM-SHA-256")
+        );
+    }
 
     #[test]
     fn each_kind_stands_at_its_place_and_has_a_name_of_its_own() {

@@ -12,7 +12,7 @@ use super::daemons::BUILT;
 use super::read;
 use crate::mta::machine::text_of;
 use crate::mta::sheet::{AuthMode, Listener, MtaError};
-use crate::mta::warning::{Warning, WarningKind};
+use crate::mta::warning::Warning;
 use crate::sys::{Certificate, tls};
 use crate::wire::reason::Reason;
 use crate::wire::text::printable;
@@ -23,8 +23,6 @@ fn missing(reason: Reason, what: String) -> MtaError {
     MtaError::Cannot(reason, what)
 }
 
-/// What nearly every mail program can log in by.
-const USUAL: [&str; 2] = ["PLAIN", "LOGIN"];
 /// What it is built from, as far as administrators usually write there, and itself.
 const SOURCES: [&str; 5] = [
     "/etc/exim4/exim4.conf.localmacros",
@@ -191,20 +189,8 @@ impl EximAlternate<'_> {
             known.push(Warning::self_signed(&printable(path.as_os_str().as_encoded_bytes())));
         }
         if let Ok(made) = self.made(listener) {
-            let offered: Vec<&str> = made
-                .says
-                .authenticators
-                .iter()
-                .filter(|a| a.serves())
-                .map(read::Authenticator::mechanism)
-                .collect();
-            if !offered.iter().any(|name| USUAL.iter().any(|usual| usual.eq_ignore_ascii_case(name))) {
-                let sentence = format!(
-                    "Exim offers neither PLAIN nor LOGIN, which most mail programs want, but {}",
-                    printable(offered.join(", "))
-                );
-                known.push(Warning::new(WarningKind::NoPlainOrLogin, sentence));
-            }
+            let serving = made.says.authenticators.iter().filter(|a| a.serves());
+            known.extend(Warning::of_mechanisms(serving.map(read::Authenticator::mechanism)));
         }
         known
     }

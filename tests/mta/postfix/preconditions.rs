@@ -326,16 +326,26 @@ fn a_plan_names_all_that_is_missing_at_once_and_a_start_the_first() {
 fn what_there_is_to_know_is_told_by_a_plan_and_behind_the_success_of_a_call() {
     on::<Postfix>(|machine| {
         let (mut plugin, _) = stopped(machine, TLS_YES);
-        machine.sh("echo '10025 inet n - y - - smtpd -o content_filter=dummy' >>/etc/postfix/master.cf");
+        machine.sh(&format!(
+            "echo '10025 inet n - y - - smtpd -o content_filter=dummy' >>/etc/postfix/master.cf
+             sed -i 's/^auth_mechanisms.*/auth_mechanisms = cram-md5/' /etc/dovecot/dovecot.conf
+             doveadm stop; rm -f /var/spool/postfix/private/auth; {DOVECOT}"
+        ));
         let plan = plugin.payload("queryPlan", json!({ "action": "start" }));
         let warned = |kind: &str| plan["warnings"].as_array().unwrap().iter().any(|one| one["kind"] == kind);
-        assert!(warned("other_entries"), "{plan}");
+        assert!(warned("other_entries") && warned("self_signed"), "{plan}");
         let run = machine.launch().args(&["call", "start"]).run();
         assert_eq!(run.stdout, "{\"status\":0,\"payload\":\"Success\"}\n", "{}", run.stderr);
         for warning in plan["warnings"].as_array().unwrap() {
             let sentence = warning["sentence"].as_str().unwrap();
             assert!(run.stderr.contains(&format!("mail-smtp2: warning: {sentence}")), "{}", run.stderr);
         }
+        // What main.cf does not say, the proof has heard.
+        assert!(
+            !warned("no_plain_or_login") && run.stderr.contains("but CRAM-MD5 (no_plain_or_login)"),
+            "{}",
+            run.stderr
+        );
     });
 }
 

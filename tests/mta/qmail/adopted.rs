@@ -11,6 +11,7 @@ use std::fs;
 
 under_both!(
     values_are_written_one_a_line_and_a_down_file_stands_while_stopped,
+    what_the_listener_shows_its_clients_is_told_with_success,
     remove_puts_every_byte_back_as_it_was,
     remove_gives_back_the_file_that_keeps_it_down_as_it_was,
     a_value_behind_a_link_is_written_where_it_lies,
@@ -53,6 +54,17 @@ fn values_are_written_one_a_line_and_a_down_file_stands_while_stopped<S: Supervi
         assert_eq!(value("FORCETLS"), "0\n");
         plugin.succeed("stop", Value::Null);
         assert!(machine.smtp2("down").exists());
+    });
+}
+
+fn what_the_listener_shows_its_clients_is_told_with_success<S: Supervisor>() {
+    on::<Qmail<S>>(|machine| {
+        let (mut plugin, _) = stopped(machine, TLS_YES);
+        let plan = plugin.payload("queryPlan", json!({ "action": "start" }));
+        assert_eq!(plan["warnings"], json!([]), "no configuration says what is shown");
+        let run = machine.launch().args(&["call", "start"]).run();
+        let told = run.stderr.matches("self-signed").count();
+        assert_eq!((run.code, told), (Some(0), 1), "{}", run.stderr);
     });
 }
 
