@@ -21,13 +21,16 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PORTS: [&str; 2] = ["2587", "587"];
 
 /// Blocks of commands that are not run here, by how they begin.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 10] = [
     ("cargo build --locked --release", "it takes minutes, and installs"),
     ("php tests/hosts/php/host.php", "tests/hosts/run runs these hosts"),
     ("systemctl restart dovecot", "it changes the machine's own Postfix"),
     ("openssl req -x509", "it changes the machine's own Exim"),
     ("sed -i '/^# plain_server", "it changes the machine's own Exim"),
     ("update-exim4.conf", "it changes the machine's own Exim"),
+    ("mkdir -p /var/qmail", "it changes the machine's own qmail"),
+    ("chmod 755 /var/qmail", "it changes the machine's own qmail"),
+    ("ln -s /var/qmail", "it changes the machine's own qmail"),
     ("swaks --server 127.0.0.1:587", "it sends mail through the machine's own mail server"),
 ];
 
