@@ -57,6 +57,8 @@ impl PostfixAlternate<'_> {
             ("smtpd_authorized_xclient_hosts", ""),
             ("smtpd_authorized_xforward_hosts", ""),
             ("smtpd_delay_reject", "no"),
+            // Nobody who has not logged in is put off till later.
+            ("soft_bounce", "no"),
             ("smtpd_client_restrictions", ""),
             ("smtpd_helo_restrictions", ""),
             ("smtpd_sender_restrictions", &rules.sender),
