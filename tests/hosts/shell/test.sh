@@ -15,4 +15,19 @@ case $said in *"\"ports\":\"$port\""*'"is_running":1'*) ;; *) fail "the listing 
 
 ! said=$(PORT=0 "$host" "$plugin" --mta sandbox) || fail "a refused input is no success: $said"
 ! said=$("$host" false) || fail "a plugin that fails is no success: $said"
-echo "shell: 4 tests passed"
+for port in '1,"cascade_to_nodes":1' '25 ' x; do
+  ! said=$(PORT=$port "$host" "$plugin" --mta sandbox 2>&1) || fail "what is no number is not passed on: $said"
+  case $said in *"PORT is no number"*) ;; *) fail "what is no number is told: $said" ;; esac
+done
+
+# A reader of all that it prints is free, too, while the plugin goes on; its replies come all the same.
+gate=$(mktemp -d)
+said=$(LIMIT=1 "$host" sh -c 'until [ -e "$0/open" ]; do sleep 0.1; done; echo late' "$gate" 2>&1) \
+  && fail "a time-out is no success: $said"
+late=${said##* }
+[ -e "$late" ] && [ ! -s "$late" ] || fail "a time-out names the place of the late replies: $said"
+touch "$gate/open"
+for _ in $(seq 600); do [ -s "$late" ] && [ -e "${late%/*}/ended" ] && break; sleep 0.1; done
+[ "$(cat "$late")" = late ] || fail "a late reply is found where it was said"
+rm -r "$gate" "${late%/*}"
+echo "shell: 6 tests passed"

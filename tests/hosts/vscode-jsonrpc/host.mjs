@@ -7,18 +7,21 @@ import { PassThrough } from "node:stream";
 import { pathToFileURL } from "node:url";
 import rpc from "vscode-jsonrpc/node.js";
 
-/** The plugin is gone, or did not answer in time: what became of a change is not known. Ask listServiceInfo. */
+/** The plugin is gone, or did not answer in time: what became of a change is not known. Ask late(), or listServiceInfo. */
 export class NoAnswer extends Error {}
 
 export class MailSmtp2 {
+  /** In milliseconds. */
+  timeOut;
   #command;
-  #timeOut;
   #plugin = null;
+  /** Envelopes that came after the time-out, by the error that told of it. */
+  #late = new WeakMap();
 
   /** A change waits 10 s for its turn, works for 20 s and takes 20 s to undo what failed: a minute is enough. */
   constructor(command, timeOut = 60_000) {
     this.#command = command;
-    this.#timeOut = timeOut;
+    this.timeOut = timeOut;
   }
 
   /**
@@ -26,13 +29,46 @@ export class MailSmtp2 {
    * conversation is a ResponseError with its code.
    */
   async call(action, params = {}) {
-    const plugin = this.#open();
+    // Asking twice is harmless; a change that may have been made is never sent again.
+    const tries = /^(is|list|query)/.test(action) ? 2 : 1;
+    for (let at = 1; ; at++) {
+      const plugin = this.#open();
+      try {
+        return await this.#ask(plugin, action, params);
+      } catch (error) {
+        // One that is silent may still answer.
+        if (!(error instanceof NoAnswer) || at === tries || this.#plugin === plugin) throw error;
+      }
+    }
+  }
+
+  /** What became of a request that ran out of time: its envelope, if it has come by now. */
+  late(noAnswer) {
+    return this.#late.get(noAnswer);
+  }
+
+  /** Lets the plugin go without waiting: it finishes a change that has begun, and ends. */
+  release() {
+    const plugin = this.#plugin;
+    this.#plugin = null;
+    if (!plugin) return;
+    plugin.input.end();
+    plugin.connection.dispose();
+    plugin.process.stdout.destroy();
+    plugin.process.unref();
+  }
+
+  async #ask(plugin, action, params) {
     let timer;
+    const silent = new NoAnswer(`no answer within ${this.timeOut} ms`);
     const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new NoAnswer(`no answer within ${this.#timeOut} ms`)), this.#timeOut);
+      timer = setTimeout(() => reject(silent), this.timeOut);
     });
     const gone = plugin.ended.then(() => Promise.reject(new NoAnswer(`mail-smtp2 ended before it answered ${action}`)));
     const answer = plugin.connection.sendRequest(action, rpc.ParameterStructures.byName, params);
+    // After a time-out nobody else hears it.
+    answer.then((envelope) => this.#late.set(silent, envelope), () => {});
+    gone.catch(() => {});
     try {
       return await Promise.race([answer, gone, late]);
     } catch (error) {
@@ -63,7 +99,7 @@ export class MailSmtp2 {
     const connection = rpc.createMessageConnection(reader, new rpc.StreamMessageWriter(input));
     connection.onError(() => {});
     connection.listen();
-    const plugin = { input, connection };
+    const plugin = { process, input, connection };
     const forget = (status) => {
       if (this.#plugin === plugin) this.#plugin = null;
       connection.dispose();
