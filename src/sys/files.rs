@@ -223,6 +223,37 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(Locked(file)) = &self.0 {
+            // So that one look at the file tells that nobody has it; what a killed holder has noted stays.
+            let _ = file.set_len(0);
+        }
+    }
+}
+
+/// Who has a lock, as far as that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockHolder {
+    /// Its process; `None` if nobody has it any more who could let go of it.
+    pub pid: Option<i32>,
+    /// What it has written down beside its pid.
+    pub note: Option<String>,
+}
+
+/// See [`View::lock_holder`](super::View::lock_holder).
+pub fn lock_holder(path: &Path) -> Result<Option<LockHolder>, FileError> {
+    let Some(file) = optional(File::open(path)).map_err(reading(path))? else { return Ok(None) };
+    if file.metadata().map_err(reading(path))?.len() == 0 {
+        return Ok(None);
+    }
+    let (noted, note) = noted(&file);
+    let pid = flock_holder(&file);
+    // Of what another one has noted nothing is so of this one.
+    let note = note.filter(|_| pid.is_none() || pid == noted);
+    Ok(Some(LockHolder { pid, note }))
+}
+
 fn reading(path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
     |source| FileError::Read { path, source: advised(source) }
@@ -850,6 +881,29 @@ mod tests {
         held.0.as_mut().unwrap().0 = unlockable(&path);
         drop(held);
         assert!(lock(&path, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn who_has_a_lock_is_told_without_taking_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert_eq!(lock_holder(&path).unwrap(), None);
+        let held = lock(&path, Duration::ZERO).unwrap();
+        held.note("start 2026-11-28T09:30:12Z");
+        let (pid, note) =
+            (Some(std::process::id().cast_signed()), Some("start 2026-11-28T09:30:12Z".to_owned()));
+        assert_eq!(lock_holder(&path).unwrap(), Some(LockHolder { pid, note }));
+        drop(held);
+        assert_eq!(lock_holder(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn what_a_killed_holder_has_noted_is_told_as_nobodys() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        fs::write(&path, "4194303\nstart 2026-11-28T09:30:12Z\n").unwrap();
+        let note = Some("start 2026-11-28T09:30:12Z".to_owned());
+        assert_eq!(lock_holder(&path).unwrap(), Some(LockHolder { pid: None, note }));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use super::command::{Command, CommandError, Output};
 use super::deadline::Deadline;
-use super::files::{self, EditLock, Entry, FileError, Lock, LockError, Meta, Stamp};
+use super::files::{self, EditLock, Entry, FileError, Lock, LockError, LockHolder, Meta, Stamp};
 use super::journal::Severity;
 use super::net::Socket;
 use super::process::{Process, SightError, Who};
@@ -44,6 +44,10 @@ pub trait View: Debug + Send + Sync {
     fn unread(&self, fifo: &Path) -> Result<bool, FileError>;
     /// Whether somebody has a FIFO open to read it; `false` where there is none.
     fn is_read(&self, fifo: &Path) -> Result<bool, FileError>;
+    /// Who has a lock (see [`Host::lock`]), without taking it; `None` where nobody has it and whoever had it let go of it.
+    fn lock_holder(&self, _: &Path) -> Result<Option<LockHolder>, FileError> {
+        Ok(None)
+    }
 
     // Sockets.
     /// All TCP sockets of this network namespace that listen on `port`, IPv4 first.
@@ -81,6 +85,10 @@ pub trait View: Debug + Send + Sync {
     fn is_of(&self, pid: i32, users: &[u32]) -> bool;
     /// Who we are ourselves.
     fn ourselves(&self) -> Option<Who>;
+    /// Whether we may do what only root may.
+    fn is_root(&self) -> bool {
+        true
+    }
     /// Who has started us.
     fn starter(&self) -> Option<Who>;
     /// The parent of a process; `None` once it is gone.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::command::{self, Command, CommandError, Output};
 use super::deadline::Deadline;
-use super::files::{self, EditLock, Entry, FileError, Lock, LockError, Meta, Stamp};
+use super::files::{self, EditLock, Entry, FileError, Lock, LockError, LockHolder, Meta, Stamp};
 use super::host::{Host, View};
 use super::journal::{self, Severity};
 use super::net::Socket;
@@ -101,6 +101,14 @@ impl View for Local {
 
     fn ourselves(&self) -> Option<Who> {
         process::who(std::process::id().cast_signed())
+    }
+
+    fn is_root(&self) -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    fn lock_holder(&self, path: &Path) -> Result<Option<LockHolder>, FileError> {
+        files::lock_holder(path)
     }
 
     fn starter(&self) -> Option<Who> {

@@ -29,7 +29,7 @@ pub use certificate::Certificate;
 pub use command::{Command, CommandError, Ended, Output};
 pub use deadline::Deadline;
 pub use established::established;
-pub use files::{EditLock, Entry, EntryKind, FileError, Lock, LockError, Meta, Stamp};
+pub use files::{EditLock, Entry, EntryKind, FileError, Lock, LockError, LockHolder, Meta, Stamp};
 pub use host::{Host, View};
 pub use journal::Severity;
 pub use local::Local;
