@@ -16,6 +16,21 @@ pub(super) fn systemd_runs(host: &dyn View) -> bool {
     is_there(host, Path::new("/run/systemd/system"))
 }
 
+/// The unit that a process runs in, if its name begins so, on a machine that systemd runs.
+///
+/// # Errors
+/// It cannot be looked into.
+pub(super) fn unit_of(host: &dyn View, pid: i32, begin: &str) -> Result<Option<String>, FileError> {
+    if !systemd_runs(host) {
+        return Ok(None);
+    }
+    let text = host.read(&PathBuf::from(format!("/proc/{pid}/cgroup")))?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    // cgroups(7): `0::/system.slice/system-postfix.slice/postfix@-.service`
+    let mut units = text.lines().filter_map(|line| line.rsplit('/').next());
+    Ok(units.find(|unit| unit.ends_with(".service") && unit.starts_with(begin)).map(printable))
+}
+
 /// Whether something is at this path, and may be looked at.
 pub(super) fn is_there(host: &dyn View, path: &Path) -> bool {
     matches!(host.meta(path), Ok(Some(_)))

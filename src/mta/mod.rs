@@ -22,8 +22,8 @@ use crate::wire::reason::Reason;
 pub use warning::{Warning, WarningKind};
 
 pub use sheet::{
-    Alternate, AuthMode, Claim, Claimant, Content, Context, Doubt, Edit, Goal, Kind, Listener, Log, Mta,
-    MtaError, Objection, Presence, Serves, Staged, Tell, of_command, of_file,
+    Alternate, AuthMode, Claim, Claimant, Content, Context, Doubt, Edit, Goal, KeptBy, Kind, Listener, Log,
+    Mta, MtaError, Objection, Presence, Serves, Staged, Tell, of_command, of_file,
 };
 
 /// All mail servers, in the order of [`Kind::ALL`]; those that are configured as they are.

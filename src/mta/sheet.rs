@@ -232,6 +232,15 @@ pub enum Tell {
     },
 }
 
+/// By whom a listener is started, and started again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptBy {
+    /// systemd, as this unit.
+    Unit(String),
+    /// Whoever supervises this service directory.
+    Supervisor(PathBuf),
+}
+
 /// What of an MTA is on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
@@ -378,6 +387,12 @@ pub trait Mta: Debug + Send + Sync {
     /// The primary server's port; `None` where there is no primary server.
     fn primary_port(&self) -> Option<u16> {
         Some(SMTP)
+    }
+
+    /// By whom the listener is kept up, which `holder` listens as, if it runs; `None` where nobody does, or that cannot be
+    /// seen.
+    fn kept_by(&self, _: &dyn View, _holder: Option<i32>) -> Option<KeptBy> {
+        None
     }
 
     /// Whether the machine itself brings a wanted listener back after a reboot.

@@ -13,9 +13,9 @@ pub mod read;
 
 use std::path::{Path, PathBuf};
 
-use self::daemons::{LAYOUTS, Layout, VIEW, Whose, daemons, end};
+use self::daemons::{LAYOUTS, Layout, UNIT, VIEW, Whose, daemons, end};
 use super::machine::{first_line, systemd_runs};
-use super::sheet::{Alternate, Context, Kind, Listener, Mta, MtaError, Presence, Tell};
+use super::sheet::{Alternate, Context, KeptBy, Kind, Listener, Mta, MtaError, Presence, Tell};
 use crate::sys::{Command, Process, View};
 use crate::wire::reason::Reason;
 
@@ -57,6 +57,10 @@ impl Mta for Exim {
     fn is_own(&self, _: &dyn View, _: &Process) -> bool {
         // Whatever was given our configuration owns its socket; nothing else of Exim's is ours.
         false
+    }
+
+    fn kept_by(&self, host: &dyn View, _: Option<i32>) -> Option<KeptBy> {
+        systemd_runs(host).then(|| KeptBy::Unit(UNIT.to_owned()))
     }
 
     fn comes_back(&self, host: &dyn View) -> bool {

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::instance::{master, master_of, run};
+use super::instance::{UNITS, master, master_of, run};
 use super::master::{INET, PASS, Service, disables, parse, words};
-use crate::mta::machine::{bound, or_loopback, systemd_runs};
+use crate::mta::machine::{bound, or_loopback, systemd_runs, unit_of};
 use crate::mta::services;
 use crate::mta::sheet::{
     Alternate, Claim, Claimant, Content, Context, Copied, Edit, Goal, Listener, MtaError, Objection, SMTP,
@@ -186,22 +186,6 @@ impl PostfixAlternate<'_> {
         let program = Path::new(self.parameter("daemon_directory")?).join("master");
         master_of(self.context.view, queue, &[&program])
     }
-
-    /// The unit that master runs in, on a machine that systemd runs.
-    fn unit(&self, master: &Process) -> Result<Option<String>, MtaError> {
-        if !systemd_runs(self.context.view) {
-            return Ok(None);
-        }
-        let path = PathBuf::from(format!("/proc/{}/cgroup", master.pid));
-        let text = self.context.view.read(&path)?.unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        // cgroups(7): `0::/system.slice/system-postfix.slice/postfix@-.service`
-        let units = text.lines().filter_map(|line| line.rsplit('/').next());
-        Ok(units
-            .filter(|unit| unit.ends_with(".service") && unit.starts_with("postfix"))
-            .map(str::to_owned)
-            .next())
-    }
 }
 
 impl Alternate for PostfixAlternate<'_> {
@@ -316,7 +300,7 @@ impl Alternate for PostfixAlternate<'_> {
             // It reads its configuration when it is started.
             return Ok(Vec::new());
         };
-        Ok(vec![match self.unit(&master)? {
+        Ok(vec![match unit_of(self.context.view, master.pid, UNITS)? {
             Some(unit) => Tell::Unit { verb: "reload", unit },
             None => Tell::Signal(master, Signal::Hangup),
         }])

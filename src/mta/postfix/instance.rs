@@ -23,6 +23,9 @@ pub(super) const USUAL_QUEUE: &str = "/var/spool/postfix";
 /// By this a service of ours is known, in `master.cf` and in the log.
 pub(super) const SYSLOG_NAME: &str = "postfix/smtp2";
 
+/// How the names of its units begin: `postfix.service`, and Debian's `postfix@-.service`.
+pub(super) const UNITS: &str = "postfix";
+
 /// Whether a process runs a master's program, by whatever link its folder is known.
 pub(super) fn is_master(host: &dyn View, process: &Process) -> bool {
     process.exe.as_deref().is_some_and(|exe| MASTERS.iter().any(|master| same(host, exe, Path::new(master))))

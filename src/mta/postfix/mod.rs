@@ -22,9 +22,9 @@ mod warnings;
 use std::path::{Path, PathBuf};
 
 use self::alternate::PostfixAlternate;
-use self::instance::{MASTERS, SYSLOG_NAME, USUAL, is_daemon, is_master, master, run};
-use super::machine::{Words, first_line, is_there};
-use super::sheet::{Alternate, AuthMode, Context, Kind, Listener, Mta, MtaError, Presence, Serves};
+use self::instance::{MASTERS, SYSLOG_NAME, UNITS, USUAL, is_daemon, is_master, master, run};
+use super::machine::{Words, first_line, is_there, unit_of};
+use super::sheet::{Alternate, AuthMode, Context, KeptBy, Kind, Listener, Mta, MtaError, Presence, Serves};
 use crate::sys::{Command, Process, View};
 
 /// Postfix.
@@ -99,6 +99,11 @@ impl Mta for Postfix {
         let optional = block.contains("smtpd_tls_security_level=may");
         let auth_mode = if optional { AuthMode::TlsOptional } else { AuthMode::TlsYes };
         Some(Listener { port, auth_mode })
+    }
+
+    fn kept_by(&self, host: &dyn View, holder: Option<i32>) -> Option<KeptBy> {
+        let pid = holder.or_else(|| Some(master(host).ok()??.pid))?;
+        unit_of(host, pid, UNITS).ok()?.map(KeptBy::Unit)
     }
 
     fn comes_back(&self, _: &dyn View) -> bool {

@@ -22,8 +22,8 @@ use self::run::SUPERVISE;
 pub use self::variables::Variables;
 use super::machine::{is_there, or_loopback};
 use super::sheet::{
-    Alternate, Claim, Claimant, Content, Context, Doubt, Edit, Goal, Kind, Listener, Log, Mta, MtaError,
-    Objection, Presence, SMTP, Staged, Tell,
+    Alternate, Claim, Claimant, Content, Context, Doubt, Edit, Goal, KeptBy, Kind, Listener, Log, Mta,
+    MtaError, Objection, Presence, SMTP, Staged, Tell,
 };
 use crate::sys::{Command, EntryKind, Process, SocketError, View};
 use crate::wire::reason::Reason;
@@ -41,6 +41,8 @@ const PLACES: [&str; 3] = ["/service/smtp2", "/etc/service/smtp2", "/var/qmail/s
 /// just be starting itself.
 const START_TIME: Duration = Duration::from_secs(6);
 const SETTLED: Duration = Duration::from_secs(3);
+/// Where the TLS patches of qmail-smtpd keep certificate and key, in one file.
+const CERTIFICATE: &str = "/var/qmail/control/servercert.pem";
 /// How often a service that ends is started before it is given up; a supervisor does so once a second.
 const STARTS: usize = 3;
 /// Where supervisors look for services.
@@ -148,6 +150,12 @@ impl Mta for Qmail {
 
     fn listener_in(&self, _: &str) -> Option<Listener> {
         None
+    }
+
+    fn kept_by(&self, host: &dyn View, _: Option<i32>) -> Option<KeptBy> {
+        let dir = self.dir(host)?;
+        self.service(host, dir).ok()??;
+        Some(KeptBy::Supervisor(dir.to_owned()))
     }
 
     fn comes_back(&self, _: &dyn View) -> bool {
@@ -356,12 +364,12 @@ impl QmailAlternate<'_> {
     }
 }
 
-/// Addresses, as a sentence names them.
 /// A service directory that leaves no room for the listener.
 fn unsupported(what: String) -> MtaError {
     MtaError::Cannot(Reason::SetupUnsupported, what)
 }
 
+/// Addresses, as a sentence names them.
 fn listed(addresses: &[IpAddr]) -> String {
     addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" and ")
 }
@@ -519,6 +527,15 @@ impl Alternate for QmailAlternate<'_> {
     fn log(&self) -> Option<Log> {
         let dir = self.service_dir()?;
         log::end(self.context.view, dir).filter(|log| self.logged.borrow().as_ref() != Some(log))
+    }
+
+    fn certificate_file(&self) -> Option<PathBuf> {
+        let (host, dir) = (self.context.view, self.service_dir()?);
+        let script = host.read(&dir.join("run")).ok()??;
+        if run::does_its_own_tls(&String::from_utf8_lossy(&script)) {
+            return Some(PathBuf::from(CERTIFICATE)).filter(|path| is_there(host, path));
+        }
+        None
     }
 
     fn check(&self, _: &[Staged], _: &Goal) -> Result<Option<Command>, MtaError> {

@@ -39,6 +39,16 @@ pub fn asks_for_names(script: &str) -> bool {
     !words[at..].iter().any(|word| word.starts_with('-') && word.contains('H'))
 }
 
+/// Whether what `script` starts does TLS by itself, as qmail-smtpd with one of its patches: nobody stands before it who has
+/// a certificate of his own.
+pub fn does_its_own_tls(script: &str) -> bool {
+    const BEFORE: [&str; 4] = ["spamdyke", "sslserver", "sslio", "stunnel"];
+    let text = without_comments(script);
+    let words = words(&text);
+    let starts = |program: &str| words.iter().any(|word| is_program(word, program));
+    starts("qmail-smtpd") && !BEFORE.into_iter().any(starts)
+}
+
 /// Whether `script` reads the variable `port` from the service directory's `env`; `is_inside` tells whether a path leads
 /// into the service directory.
 ///
@@ -115,6 +125,18 @@ mod tests {
             "#!/bin/sh\nexec envdir \"env/\" sh -c 'exec tcpserver 0 $PORT x'",
         ] {
             assert_eq!(read(script), Ok(()), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_program_before_qmail_smtpd_has_a_certificate_of_its_own() {
+        assert!(does_its_own_tls("exec tcpserver 0 $PORT /var/qmail/bin/qmail-smtpd x y"));
+        for script in [
+            "exec tcpserver 0 $PORT spamdyke -f /etc/spamdyke.conf /var/qmail/bin/qmail-smtpd x y",
+            "exec sslserver 0 $PORT /var/qmail/bin/qmail-smtpd x y",
+            "exec tcpserver 0 $PORT /usr/bin/other # qmail-smtpd",
+        ] {
+            assert!(!does_its_own_tls(script), "{script}");
         }
     }
 
