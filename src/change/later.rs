@@ -16,6 +16,8 @@ use crate::wire::text::printable;
 const SUBMISSIONS: u16 = 465;
 /// The port on which they begin with STARTTLS (RFC 6409).
 const SUBMISSION: u16 = 587;
+/// The ports that the usual profiles of firewalls (those of ufw, firewalld and csf) open for a mail server.
+const OPENED: [u16; 3] = [25, SUBMISSIONS, SUBMISSION];
 
 /// What there is to be known of the listener that a plan leads to; of one that runs beside no primary server nothing.
 pub(super) fn warnings(plan: &Plan<'_>) -> Vec<Warning> {
@@ -76,6 +78,12 @@ fn told(listener: &Listener, addresses: &[IpAddr]) -> Vec<Warning> {
         let sentence =
             "the listener is on loopback alone, as the primary server is: nobody reaches it from elsewhere";
         told.push(Warning::new(WarningKind::LoopbackOnly, sentence));
+    } else if !OPENED.contains(&listener.port) {
+        let sentence = format!(
+            "the usual firewall profile of a mail server opens 25, 465 and 587, and not {}: open it in yours",
+            listener.port
+        );
+        told.push(Warning::new(WarningKind::FirewallClosed, sentence));
     }
     if listener.port == SUBMISSIONS {
         let sentence = format!(
@@ -146,12 +154,13 @@ mod tests {
     fn a_listener_that_everybody_reaches_on_its_usual_port_is_told_nothing_of() {
         assert!(told_of(587, AuthMode::TlsYes, "0.0.0.0").is_empty());
         assert!(told_of(587, AuthMode::TlsOptional, "::").is_empty());
-        assert!(told_of(2525, AuthMode::TlsYes, "0.0.0.0").is_empty());
     }
 
     #[test]
     fn a_port_that_is_not_587_and_loopback_are_told() {
         assert_eq!(told_of(465, AuthMode::TlsYes, "127.0.0.1"), ["loopback_only", "implicit_tls_port"]);
-        assert_eq!(told_of(2525, AuthMode::TlsOptional, "::"), ["unusual_port"]);
+        assert_eq!(told_of(2525, AuthMode::TlsYes, "0.0.0.0"), ["firewall_closed"]);
+        assert_eq!(told_of(2525, AuthMode::TlsOptional, "::"), ["firewall_closed", "unusual_port"]);
+        assert_eq!(told_of(2525, AuthMode::TlsYes, "127.0.0.1"), ["loopback_only"]);
     }
 }

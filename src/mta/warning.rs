@@ -13,6 +13,7 @@ named! {
     /// What a warning is about; a closed set.
     pub enum WarningKind {
         LoopbackOnly "loopback_only": "the primary server is on loopback alone, and so is the listener",
+        FirewallClosed "firewall_closed": "the usual firewall profile of a mail server does not open this port",
         ImplicitTlsPort "implicit_tls_port": "mail programs begin with TLS on this port",
         UnusualPort "unusual_port": "TLS is optional on another port than 587: a mail program that has to be set up by hand \
                                      may be set up without",
