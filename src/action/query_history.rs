@@ -54,6 +54,10 @@ pub struct Change {
     /// The status number.
     #[schemars(range(min = 0, max = 999))]
     pub status: u16,
+    /// Of a failure, why, for programs: a reason as the member error of a failure has it. Versions before 1.1.0 wrote none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z_]+$"))]
+    pub reason: Option<String>,
     /// The sentence of a failure, or what was done; empty where Success says it all.
     pub sentence: String,
     /// How long it took, in milliseconds.
@@ -109,13 +113,15 @@ impl From<Record> for Change {
             Value::Null => Map::new(),
             other => Map::from_iter([("action".to_owned(), other)]),
         };
-        let (time, action, sentence) = (record.time, record.action, record.outcome);
+        let (time, action, reason) = (record.time, record.action, record.reason);
+        let sentence = record.outcome;
         let Origin { request, from, node, plugin, host, refused } = record.origin;
         let (plugin, host) = (plugin.map(Process::from), host.map(Process::from));
         Self {
             time,
             action,
             status: record.status,
+            reason,
             sentence,
             duration_ms: record.duration_ms,
             input,
@@ -135,7 +141,7 @@ fn payload(generator: &mut SchemaGenerator) -> Schema {
         "description": "The latest changes, the newest first.",
         "items": generator.subschema_for::<Change>(),
         "examples": [[{
-            "time": "2026-11-28T09:30:12.345Z", "action": "start", "status": 409,
+            "time": "2026-11-28T09:30:12.345Z", "action": "start", "status": 409, "reason": "port_held",
             "sentence": "port 587 is held by nginx (pid 812); nothing was changed, the alternate SMTP server is not running",
             "duration_ms": 41, "input": {}, "request": "7", "node": "node1.example.com",
             "plugin": { "pid": 4711, "uid": 0, "program": "mail-smtp2" },

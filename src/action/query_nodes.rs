@@ -56,7 +56,16 @@ pub struct NodeState {
     /// known.
     #[schemars(extend("items" = { "type": "string", "enum": DIFFER }))]
     pub differs: Vec<&'static str>,
-    /// Why something is absent: a status number and its sentence.
+    /// Why something is absent: the status number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub status: Option<u16>,
+    /// The same finer, for programs: a reason as the member error of a failure has it. A node older than 1.1.0 says none of
+    /// its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z_]+$"))]
+    pub reason: Option<String>,
+    /// The same in words: the status number and its sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -76,7 +85,7 @@ fn payload(generator: &mut SchemaGenerator) -> Schema {
                 "alternate_smtp_port": 587, "auth_mode": "auth_yes/tls_yes", "differs": []
             },
             {
-                "id": "node2.example.com", "is_reachable": 0, "differs": [],
+                "id": "node2.example.com", "is_reachable": 0, "differs": [], "status": 502, "reason": "node_unreachable",
                 "message": "502 no ssh server answers there: ..."
             },
         ]],

@@ -377,6 +377,11 @@ impl Failure {
         Problem { step: self.step.map(|step| step.name().into()), retry, ..problem }
     }
 
+    /// The name of its reason.
+    pub fn reason(&self) -> String {
+        self.error.reason().row().name.to_owned()
+    }
+
     /// Its number.
     pub fn status(&self) -> Status {
         match (&self.undone, self.error.status()) {

@@ -35,6 +35,9 @@ pub struct Record {
     pub after: Option<Settings>,
     /// The status number.
     pub status: u16,
+    /// Of a failure, the name of its reason; a version before 1.1.0 wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The sentence.
     pub outcome: String,
     /// How long it took, in milliseconds.
@@ -83,6 +86,8 @@ pub(super) struct Ended<'a> {
     pub(super) before: Option<Settings>,
     /// The status number.
     pub(super) status: u16,
+    /// Of a failure, the name of its reason.
+    pub(super) reason: Option<String>,
     /// The sentence.
     pub(super) outcome: String,
 }
@@ -195,24 +200,35 @@ pub(super) fn latest(
 
 /// Writes the line of something that has just ended, and tells the machine's own log.
 pub(super) fn record(site: &Site, asked: Origin, ended: Ended<'_>) {
-    let (host, Ended { began, action, input, before, status, outcome }) = (&*site.host, ended);
+    let record = made(site, asked, ended);
+    site.host.say(record.severity(), &record.line());
+    record.append(&*site.host, &site.options.state_dir);
+}
+
+/// Tells the machine's own log alone: of what leaves no history.
+pub(super) fn tell(site: &Site, asked: Origin, ended: Ended<'_>) {
+    let record = made(site, asked, ended);
+    site.host.say(record.severity(), &record.line());
+}
+
+fn made(site: &Site, asked: Origin, ended: Ended<'_>) -> Record {
+    let (host, Ended { began, action, input, before, status, reason, outcome }) = (&*site.host, ended);
     let now = host.now();
     let shown = |who: Who| Who { program: printable(&who.program), ..who };
     let (plugin, starter) = (host.ourselves().map(shown), host.starter().map(shown));
     let node = Some(site.options.node.clone());
-    let record = Record {
+    Record {
         time: Record::time(now),
         action: action.to_owned(),
         input,
         before,
         after: site.settings().ok().flatten(),
         status,
+        reason,
         outcome,
         duration_ms: Record::duration(began, now),
         origin: Origin { node, plugin, host: starter, ..asked },
-    };
-    host.say(record.severity(), &record.line());
-    record.append(host, &site.options.state_dir);
+    }
 }
 
 #[cfg(test)]
@@ -228,6 +244,7 @@ mod tests {
             before: None,
             after: None,
             status: 0,
+            reason: None,
             outcome: "Success".into(),
             duration_ms: 1,
             origin: Origin::default(),

@@ -51,10 +51,10 @@ use site::Site;
 pub use site::{Choice, Options};
 pub use verb::Verb;
 
-use crate::mta::{Kind, Mta};
+use crate::mta::Mta;
 use crate::sys::Host;
 use crate::wire::envelope::Envelope;
-use crate::wire::text::chain;
+use crate::wire::problem::{FieldFault, Problem};
 
 /// The alternate SMTP service of this machine, on somebody's behalf. Clones share all but that.
 #[derive(Debug, Clone)]
@@ -144,19 +144,17 @@ impl Service {
     pub fn rehearse_failure(&self, action: &str) -> Option<Envelope> {
         let scene = self.site.options.rehearsal.of(action)?;
         let sentence = format!("{}, {}", scene.sentence(), self.state());
-        Some(Envelope::failed(scene.status, sentence, scene.reason))
+        let fault = |field: &str| FieldFault::new(field, scene.reason.row().name, scene.sentence());
+        let fields = scene.reason.row().field.map(fault).into_iter().collect();
+        Some(Envelope::failed(scene.status, sentence, Problem { fields, ..scene.reason.into() }))
     }
 
     /// The mail server that is acted on, and why nothing can be changed with it, if so.
-    ///
-    /// # Errors
-    /// There is none, or more than one.
-    pub fn mta(&self) -> Result<(Kind, Option<String>), ChangeError> {
-        let mta = match self.site.settings()? {
-            Some(settings) => self.site.mta(settings.mta),
-            None => self.site.choose()?,
-        };
-        Ok((mta.kind(), mta.changeable().err().map(|error| chain(&error))))
+    pub fn mta(&self) -> status::MailServer {
+        match self.status() {
+            Ok(status) => status.mta,
+            Err(error) => status::MailServer { kind: None, kept_by: None, why_not: Some(error.into()) },
+        }
     }
 
     /// Carries out one change and answers with the panel's envelope.
@@ -177,9 +175,6 @@ impl Service {
         };
         if result.is_ok() {
             self.watch.begin(verb, site.settings().ok().flatten(), began);
-            if verb == Verb::Remove {
-                return envelope;
-            }
         }
         let outcome = envelope.payload.as_str().unwrap_or_default().to_owned();
         let status = envelope.status.number();
@@ -187,7 +182,13 @@ impl Service {
         let input = input.clone();
         let refused = self.refused.swap(0, Ordering::Relaxed);
         let asked = Origin { refused, ..self.asked.clone() };
-        history::record(site, asked, Ended { began, action: verb.name(), input, before, status, outcome });
+        let reason = envelope.error.as_ref().map(|problem| problem.reason.to_string());
+        let ended = Ended { began, action: verb.name(), input, before, status, reason, outcome };
+        match (verb, &result) {
+            // The history went with everything else.
+            (Verb::Remove, Ok(())) => history::tell(site, asked, ended),
+            _ => history::record(site, asked, ended),
+        }
         envelope
     }
 
@@ -224,8 +225,10 @@ impl Service {
             Err(failure) => (failure.status().number(), failure.sentence()),
         };
         tracing::warn!(outcome, "the machine was rebooted");
+        let reason = result.as_ref().err().map(Failure::reason);
         let (action, input) = (recover::ACTION, "start".into());
-        history::record(site, Origin::default(), Ended { began, action, input, before, status, outcome });
+        let ended = Ended { began, action, input, before, status, reason, outcome };
+        history::record(site, Origin::default(), ended);
     }
 
     /// Looks after the listener of this plugin's last change, if it is time to; says when it will be time again. `None`:

@@ -27,6 +27,8 @@ use crate::wire::reason::Reason;
 use crate::wire::status::Status;
 use crate::wire::text::chain;
 
+/// What the lock is held for meanwhile.
+pub(super) const PLAN: &str = "queryPlan";
 /// How many lines stand around what differs.
 const CONTEXT: usize = 3;
 
@@ -79,7 +81,7 @@ pub(super) fn look(site: &Site, verb: Verb) -> Preview {
     let was_there = matches!(host.stamp(state_dir), Ok(Some(_)));
     let mut against = Against::All(Vec::new());
     let mut preview = Preview::default();
-    match site.lock("queryPlan", Duration::ZERO) {
+    match site.lock(PLAN, Duration::ZERO) {
         Ok(_lock) => {
             preview.refusals.extend(interrupted(site, verb));
             let looked = fill(site, verb, &mut against, &mut preview);

@@ -78,7 +78,7 @@ pub struct Probe {
 pub(super) fn look(site: &Site, status: &mut Status) -> Probe {
     let at = site.host.now();
     let mut probe = Probe { places: Vec::new(), why_not: None, mta_version: None, at };
-    let Some((kind, _)) = status.mta else { return probe };
+    let Some(kind) = status.mta.kind else { return probe };
     let (host, mta, deadline) = (&*site.host, site.mta(kind), Deadline::after(site.options.change));
     let staging = site.probing();
     let context = site.context(&staging, deadline);
@@ -90,7 +90,8 @@ pub(super) fn look(site: &Site, status: &mut Status) -> Probe {
             status.drift = whole;
         }
         let file = alternate.as_deref().and_then(|alternate| alternate.certificate_file());
-        if status.is_running == Some(true) {
+        // Also where it cannot be seen who listens there.
+        if !status.addresses.is_empty() {
             let on_disk = file.and_then(|file| host.read(&file).ok()?);
             let on_disk = on_disk.as_deref().and_then(Certificate::in_pem);
             match places(host, mta, &settings, status, on_disk.as_ref(), deadline) {

@@ -81,7 +81,8 @@ pub(super) fn end_interrupted(site: &Site, _: &Lock) -> Result<(), Failure> {
     };
     tracing::warn!(action = intent.action, outcome, "a change was interrupted");
     let (input, before) = (intent.action.into(), intent.before);
-    let ended = Ended { began, action: ACTION, input, before, status, outcome };
+    let reason = done.as_ref().err().map(Failure::reason);
+    let ended = Ended { began, action: ACTION, input, before, status, reason, outcome };
     history::record(site, Origin::default(), ended);
     done.map(|_| ())
 }

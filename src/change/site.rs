@@ -93,7 +93,7 @@ impl Site {
     }
 
     /// The settings that our block in an MTA's configuration tells, where `settings.json` is lost.
-    fn lost_settings(&self) -> Result<Option<Settings>, ChangeError> {
+    pub(super) fn lost_settings(&self) -> Result<Option<Settings>, ChangeError> {
         let possible = |mta: &&dyn Mta| match self.options.choice {
             Choice::Only(kind) => mta.kind() == kind,
             Choice::Auto => mta.kind() != Kind::Sandbox,
@@ -175,6 +175,11 @@ impl Site {
         }
     }
 
+    /// Whether the configuration asks for this one, or for none in particular.
+    pub(super) fn is_asked_for(&self, kind: Kind) -> bool {
+        matches!(self.options.choice, Choice::Auto) || self.options.choice == Choice::Only(kind)
+    }
+
     /// The MTA that a change acts on: the one that was configured, as long as it is the one that is here. What only
     /// ends is possible without it, too.
     pub(super) fn acting(&self, before: Option<&Settings>, verb: Verb) -> Result<&dyn Mta, ChangeError> {
@@ -230,7 +235,7 @@ impl Site {
 }
 
 /// Who has the lock, and what its note says of which action that is, and since when.
-fn keeper(host: &dyn Host, pid: Option<i32>, note: Option<String>) -> Holder {
+pub(super) fn keeper(host: &dyn Host, pid: Option<i32>, note: Option<String>) -> Holder {
     let program = pid.and_then(|pid| host.process(pid)).map(|process| printable(&process.name));
     let note = note.as_deref().and_then(|note| note.split_once(' '));
     let (action, since) = note.map(|(action, since)| (printable(action), printable(since))).unzip();

@@ -2,22 +2,25 @@
 //!
 //! Looks at the settings, the sockets, the mail server's processes, our entries in its configuration, the record of a change
 //! under way and the last line of the history. It runs no command and holds no dialogue. What cannot be seen is a reason
-//! of its own, never "down".
+//! of its own, never "down"; who may not read the settings is told what everybody can see.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::drift::Drift;
 use super::error::ChangeError;
 use super::history::Record;
 use super::journal::Intent;
 use super::memory::Memory;
+use super::preview::PLAN;
 use super::settings::{Settings, Wanted};
-use super::site::Site;
+use super::site::{Choice, Site, keeper};
+use super::verb::Verb;
 use super::{block, live};
-use crate::mta::{Kind, Mta, Presence};
-use crate::sys::{Held, LockError};
+use crate::mta::{KeptBy, Kind, Mta, Presence};
+use crate::sys::{Host, Socket};
 use crate::wire::named;
+use crate::wire::problem::Holder;
+use crate::wire::reason;
 use crate::wire::text::{chain, printable};
 
 named! {
@@ -47,14 +50,44 @@ impl Reason {
 pub struct Changing {
     /// Which action.
     pub action: String,
+    /// Since when, RFC 3339, UTC; `None` where that was not written down.
+    pub since: Option<String>,
     /// Who makes it; `None` if nobody does any more.
     pub pid: Option<i32>,
+}
+
+/// Why nothing can be changed here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hindrance {
+    /// Why, for a program.
+    pub reason: reason::Reason,
+    /// The same in words.
+    pub sentence: String,
+}
+
+impl From<ChangeError> for Hindrance {
+    fn from(error: ChangeError) -> Self {
+        Self { reason: error.reason(), sentence: chain(&error) }
+    }
+}
+
+/// The mail server that changes act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailServer {
+    /// Which; `None` where none, or more than one, is found.
+    pub kind: Option<Kind>,
+    /// By whom the listener is kept up.
+    pub kept_by: Option<KeptBy>,
+    /// Why its listener cannot be changed here; `None` if it can.
+    pub why_not: Option<Hindrance>,
 }
 
 /// What there is to be said of the service.
 #[derive(Debug)]
 pub struct Status {
-    /// The settings; `None` on a machine that was never configured.
+    /// Whether it was ever configured; `None` if that may not be seen.
+    pub configured: Option<bool>,
+    /// The settings; `None` on a machine that was never configured. Where they may not be read, those that our entry tells.
     pub settings: Option<Settings>,
     /// Whether it runs; `None` if that cannot be seen.
     pub is_running: Option<bool>,
@@ -62,9 +95,9 @@ pub struct Status {
     pub reason: Reason,
     /// The reason in words, with names and pids.
     pub sentence: String,
-    /// The mail server that is acted on, and why nothing can be changed with it, if so.
-    pub mta: Option<(Kind, Option<String>)>,
-    /// The addresses that are bound.
+    /// The mail server that is acted on.
+    pub mta: MailServer,
+    /// The addresses that are bound; while it cannot be seen by whom, those that anybody listens on.
     pub addresses: Vec<IpAddr>,
     /// The process that holds the socket, by pid and name.
     pub process: Option<(i32, String)>,
@@ -81,16 +114,26 @@ pub struct Status {
 /// What is, now.
 ///
 /// # Errors
-/// The settings cannot be read.
+/// The settings cannot be read, though they might be.
 pub(super) fn look(site: &Site, memory: &Memory) -> Result<Status, ChangeError> {
-    let settings = site.settings()?;
-    let mta = settings.as_ref().map(|settings| site.mta(settings.mta)).or_else(|| site.choose().ok());
-    let mta = mta.map(|mta| (mta.kind(), mta.changeable().err().map(|error| chain(&error))));
+    let (settings, hidden) = match site.settings() {
+        Ok(settings) => (settings, None),
+        Err(error) if error.reason() == reason::Reason::FileDenied && !site.host.is_root() => {
+            // What anybody may read of the mail server's own configuration.
+            (site.lost_settings().ok().flatten(), Some(error))
+        }
+        Err(error) => return Err(error),
+    };
     let mut status = Status {
+        configured: if hidden.is_some() {
+            settings.is_some().then_some(true)
+        } else {
+            Some(settings.is_some())
+        },
         is_running: Some(false),
         reason: Reason::NeverConfigured,
         sentence: Reason::NeverConfigured.sentence(),
-        mta,
+        mta: MailServer { kind: None, kept_by: None, why_not: None },
         addresses: Vec::new(),
         process: None,
         sessions: None,
@@ -99,11 +142,51 @@ pub(super) fn look(site: &Site, memory: &Memory) -> Result<Status, ChangeError> 
         last: memory.last_change(site),
         settings,
     };
-    if let Some(settings) = status.settings.clone() {
-        why(site, memory, &settings, &mut status);
-        status.drift = memory.drift(&*site.host, site.mta(settings.mta), &settings);
+    let settings = status.settings.clone();
+    match (&settings, &hidden) {
+        (settings, Some(error)) => from_outside(site, settings.as_ref(), &chain(error), &mut status),
+        (Some(settings), None) => {
+            why(site, memory, settings, &mut status);
+            status.drift = memory.drift(&*site.host, site.mta(settings.mta), settings);
+        }
+        (None, None) => {}
+    }
+    status.mta = mail_server(site, settings.as_ref(), &status);
+    if status.mta.why_not.is_none() {
+        status.mta.why_not = hidden.map(Hindrance::from);
     }
     Ok(status)
+}
+
+/// The mail server that is acted on; what runs is not looked for once more.
+fn mail_server(site: &Site, settings: Option<&Settings>, status: &Status) -> MailServer {
+    let found = match settings {
+        Some(settings) => Ok(site.mta(settings.mta)),
+        None => site.choose(),
+    };
+    let mta = match found {
+        Ok(mta) => mta,
+        Err(error) => return MailServer { kind: None, kept_by: None, why_not: Some(error.into()) },
+    };
+    let (kind, host) = (mta.kind(), &*site.host);
+    let is_there = match settings {
+        Some(_) => status.is_running == Some(true) && site.is_asked_for(kind),
+        None => site.options.choice == Choice::Auto,
+    };
+    let acting = match is_there {
+        true => mta.changeable().map_err(ChangeError::from),
+        false => site.acting(settings, Verb::Start).map(drop),
+    };
+    let why_not = acting.err().map(Hindrance::from).or_else(|| powerless(host, mta));
+    let kept_by = mta.kept_by(host, status.process.as_ref().map(|(pid, _)| *pid));
+    MailServer { kind: Some(kind), kept_by, why_not }
+}
+
+/// What only root may do, and who asks is not root.
+fn powerless(host: &dyn Host, mta: &dyn Mta) -> Option<Hindrance> {
+    let sentence = format!("only root may change {}: run the plugin as root", mta.kind());
+    let may = host.is_root() || mta.runs_as_we_do();
+    (!may).then_some(Hindrance { reason: reason::Reason::FileDenied, sentence })
 }
 
 /// Whether it runs, and why or why not.
@@ -111,19 +194,27 @@ fn why(site: &Site, memory: &Memory, settings: &Settings, status: &mut Status) {
     let (host, mta) = (&*site.host, site.mta(settings.mta));
     let seen = match memory.listener(host, mta, settings.listener.port) {
         Ok(seen) => seen,
-        Err(error) => {
-            (status.is_running, status.reason) = (None, Reason::NotSeen);
-            status.sentence = format!("it cannot be seen: {}", chain(&error));
-            return;
-        }
+        Err(error) => return from_outside(site, Some(settings), &chain(&error), status),
     };
     status.is_running = Some(!seen.held.is_empty());
-    status.addresses = addresses(&seen.held);
+    status.addresses = addresses(seen.held.iter().map(|held| &held.socket));
     (status.process, status.sessions) = (seen.process, seen.sessions);
     (status.reason, status.sentence) = match seen.held.is_empty() {
         false => (Reason::Running, Reason::Running.sentence()),
         true => why_not(site, mta, settings),
     };
+}
+
+/// What everybody can see, where it cannot be seen whose listener that is.
+fn from_outside(site: &Site, settings: Option<&Settings>, why: &str, status: &mut Status) {
+    (status.is_running, status.reason) = (None, Reason::NotSeen);
+    status.sentence = format!("it cannot be seen: {why}");
+    let Some(port) = settings.map(|settings| settings.listener.port) else { return };
+    let Ok(sockets) = site.host.listening(port) else { return };
+    let who = if sockets.is_empty() { "nobody" } else { "somebody" };
+    status.sentence += &format!("; {who} listens on port {port} here");
+    status.addresses = addresses(sockets.iter());
+    status.sessions = if sockets.is_empty() { None } else { site.host.sessions(port) };
 }
 
 fn why_not(site: &Site, mta: &dyn Mta, settings: &Settings) -> (Reason, String) {
@@ -159,18 +250,24 @@ fn why_not(site: &Site, mta: &dyn Mta, settings: &Settings) -> (Reason, String) 
     }
 }
 
-fn addresses(held: &[Held]) -> Vec<IpAddr> {
-    let mut addresses: Vec<IpAddr> = held.iter().map(|held| held.socket.address.ip()).collect();
+fn addresses<'s>(sockets: impl Iterator<Item = &'s Socket>) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = sockets.map(|socket| socket.address.ip()).collect();
     addresses.sort();
     addresses.dedup();
     addresses
 }
 
+/// The change under way: whoever has the lock has written down what for. What a dead plugin has left is told by its record.
 fn changing(site: &Site) -> Option<Changing> {
-    let intent = Intent::read(&*site.host, &site.options.state_dir).ok().flatten()?;
-    let pid = match site.host.lock(&site.options.lock, Duration::ZERO) {
-        Err(LockError::Held { holder, .. }) => holder.filter(|pid| site.host.process(*pid).is_some()),
-        _ => None,
-    };
-    Some(Changing { action: printable(intent.action), pid })
+    let (host, state_dir) = (&*site.host, &site.options.state_dir);
+    let held = host.lock_holder(&site.options.lock).ok()?;
+    let Holder { pid, action, since, .. } = held.map(|it| keeper(host, it.pid, it.note)).unwrap_or_default();
+    if pid.is_some()
+        && let Some(action) = action
+    {
+        // A plan only looks.
+        return (action != PLAN).then_some(Changing { action, since, pid });
+    }
+    let intent = Intent::read(host, state_dir).ok()??;
+    Some(Changing { action: printable(intent.action), since, pid })
 }

@@ -17,6 +17,7 @@ use super::site::Site;
 use super::verb::Verb;
 use crate::mta::{Kind, MtaError};
 use crate::sys::Deadline;
+use crate::wire::reason::Reason;
 use crate::wire::status::Status;
 
 /// How long it is watched.
@@ -86,22 +87,20 @@ fn is_under_way(site: &Site) -> bool {
 
 fn note_end(site: &Site, watched: &Watched) {
     let port = watched.settings.listener.port;
-    let why = match primary_runs(site, watched.settings.mta) {
-        Ok(false) => "the mail server itself is down",
-        Ok(true) | Err(_) => "the mail server's log says why",
+    let (why, said) = match primary_runs(site, watched.settings.mta) {
+        Ok(false) => (Reason::MtaDown, "the mail server itself is down"),
+        Ok(true) | Err(_) => (Reason::ListenerAbsent, "the mail server's log says why"),
     };
     let outcome = format!(
-        "the listener on port {port} has ended within a minute after {} had succeeded: {why}",
+        "the listener on port {port} has ended within a minute after {} had succeeded: {said}",
         watched.verb.name()
     );
     tracing::warn!(outcome, "the listener has ended");
     let (before, status) = (Some(watched.settings.clone()), Status::Unavailable.number());
     let (began, input) = (watched.began, watched.verb.name().into());
-    history::record(
-        site,
-        Origin::default(),
-        Ended { began, action: "watch", input, before, status, outcome },
-    );
+    let reason = Some(why.row().name.to_owned());
+    let ended = Ended { began, action: "watch", input, before, status, reason, outcome };
+    history::record(site, Origin::default(), ended);
 }
 
 fn primary_runs(site: &Site, kind: Kind) -> Result<bool, MtaError> {

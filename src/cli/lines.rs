@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 /// How wide a terminal is taken to be.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 /// Where what there is to say begins.
 const INDENT: usize = 13;
 

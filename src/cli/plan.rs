@@ -81,7 +81,9 @@ fn text(action: &str, plan: &PlanPayload, look: Look) -> String {
         lines.say("sessions", &format!("{} stand on the port and may be cut", plan.sessions));
     }
     for telling in &plan.tells {
-        lines.say("tells", &format!("{}: {}", telling.who, telling.what));
+        let (who, what) = (&telling.who, &telling.what);
+        // A command line begins with its program.
+        lines.say("tells", &if what.starts_with(who) { what.clone() } else { format!("{who}: {what}") });
     }
     for file in &plan.files {
         let times = if file.writes > 1 { format!(" ({} times)", file.writes) } else { String::new() };

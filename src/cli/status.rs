@@ -4,7 +4,7 @@
 //! line.
 
 use clap::Args;
-use mail_smtp2::action::query_status::{Certificate, Place, StatusPayload};
+use mail_smtp2::action::query_status::{Certificate, MailServer, Place, StatusPayload};
 use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::wire::text::chain;
 
@@ -62,13 +62,16 @@ pub(super) fn seen(plugin: &Plugin, depth: Depth) -> Result<StatusPayload, Strin
 fn text(status: &StatusPayload, look: Look) -> String {
     let mut lines = Lines::default();
     let (state, mood) = state(status);
-    lines.say_with("state", &format!("{state} ({})", status.reason), |line| look.paint(mood, line));
-    lines.say("reason", &status.sentence);
+    lines.say_with("state", state, |line| look.paint(mood, line));
+    if status.is_running != Some(1) {
+        lines.say("reason", &format!("{} ({})", status.sentence, status.reason));
+    }
     if let (Some(port), Some(mode)) = (status.alternate_smtp_port, status.auth_mode) {
         lines.say("set to", &format!("port {port}, {mode}"));
     }
     if !status.addresses.is_empty() {
-        lines.say("listens on", &status.addresses.join(", "));
+        let whose = if status.is_running == Some(1) { "" } else { " (by whom cannot be seen)" };
+        lines.say("listens on", &format!("{}{whose}", status.addresses.join(", ")));
     }
     if let Some(sessions) = status.sessions {
         lines.say("sessions", &sessions.to_string());
@@ -76,11 +79,7 @@ fn text(status: &StatusPayload, look: Look) -> String {
     if let Some(process) = &status.process {
         lines.say("process", &format!("{} (pid {})", process.name, process.pid));
     }
-    if let Some(mta) = &status.mta {
-        let version = mta.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-        let why = mta.why_not.as_ref().map(|why| format!("; cannot be changed: {why}"));
-        lines.say("mail server", &format!("{}{version}{}", mta.kind, why.unwrap_or_default()));
-    }
+    mail_server(&mut lines, &status.mta, look);
     for drift in &status.drift {
         let what = format!("our entry in {} is {}", drift.path, drift.what);
         lines.say_with("drift", &what, |line| look.paint(Mood::Doubtful, line));
@@ -90,19 +89,34 @@ fn text(status: &StatusPayload, look: Look) -> String {
         lines.say("probe", why);
     }
     if let Some(changing) = &status.changing {
+        let since = changing.since.as_ref().map(|since| format!(" since {since},")).unwrap_or_default();
         let who = changing
             .pid
             .map_or("by nobody any more: the next change ends it".into(), |pid| format!("by process {pid}"));
-        lines.say("under way", &format!("{} {who}", changing.action));
+        lines.say("under way", &format!("{}{since} {who}", changing.action));
     }
     if let Some(last) = &status.last_change {
-        lines.say("last change", &history::line(last));
+        lines.say("last change", &history::sentence(last));
     }
     if let (Some(node), Some(others)) = (&status.node, status.nodes.as_ref().filter(|ids| !ids.is_empty())) {
         lines.say("node", &format!("{node}; others: {}", others.join(", ")));
     }
     lines.say("version", status.version);
     lines.text()
+}
+
+/// Which mail server it is, by whom its listener is kept up, and why it cannot be changed, if so.
+fn mail_server(lines: &mut Lines, mta: &MailServer, look: Look) {
+    if let Some(kind) = mta.kind {
+        let version = mta.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        let unit = mta.unit.as_ref().map(|unit| format!(", kept up by {unit}"));
+        let supervised = mta.service_dir.as_ref().map(|dir| format!(", supervised in {dir}"));
+        lines.say("mail server", &format!("{kind}{version}{}", unit.or(supervised).unwrap_or_default()));
+    }
+    if let (Some(why), Some(reason)) = (&mta.why_not, mta.reason) {
+        let what = format!("nothing: {why} ({reason})");
+        lines.say_with("can change", &what, |line| look.paint(Mood::Doubtful, line));
+    }
 }
 
 /// What was heard in one place.

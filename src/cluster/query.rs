@@ -82,7 +82,11 @@ fn entry(id: &str, version: Option<String>, seen: &Result<Seen, Failure>, here: 
     let mut entry =
         NodeState { id: id.into(), is_reachable: reachable.into(), version, ..Default::default() };
     match seen {
-        Err(failure) => entry.message = Some(failure.line()),
+        Err(failure) => {
+            entry.status = Some(failure.number);
+            entry.reason = failure.problem.as_ref().map(|problem| problem.reason.to_string());
+            entry.message = Some(failure.line());
+        }
         Ok((settings, running)) => {
             entry.is_running = Some(u8::from(*running));
             entry.alternate_smtp_port = Some(settings.alternate_smtp_port);

@@ -10,6 +10,7 @@ use jsonrpsee::RpcModule;
 use jsonrpsee::core::{RegisterMethodError, RpcResult};
 use serde_json::{Value, json};
 
+use crate::action::query_status::MailServer;
 use crate::action::{Lane, TABLE};
 use crate::change::Service;
 use crate::change::history::Origin;
@@ -18,7 +19,6 @@ use crate::schema::{admit, openrpc};
 use crate::wire::call::DISCOVER;
 use crate::wire::envelope::Envelope;
 use crate::wire::problem::FieldFault;
-use crate::wire::text::chain;
 
 /// What the methods work on.
 #[derive(Debug)]
@@ -76,15 +76,13 @@ pub fn module(plugin: Arc<Plugin>) -> Result<RpcModule<Plugin>, RegisterMethodEr
 /// The published document, and what this machine can do.
 fn discovered(plugin: &Plugin) -> Value {
     let mut document = openrpc::document().clone();
-    let (mta, why_not) = match plugin.service.mta() {
-        Ok((kind, why_not)) => (Some(kind.name()), why_not),
-        Err(error) => (None, Some(chain(&error))),
-    };
+    let mta = MailServer::from(plugin.service.mta());
     let nodes: Vec<&str> = plugin.cluster.nodes.iter().map(|node| &*node.id).collect();
     document["x-machine"] = json!({
-        "mta": mta,
-        "is_changeable": u8::from(why_not.is_none()),
-        "why_not": why_not,
+        "mta": mta.kind,
+        "is_changeable": mta.is_changeable,
+        "reason": mta.reason,
+        "why_not": mta.why_not,
         "node": plugin.cluster.own,
         "nodes": nodes,
     });

@@ -60,13 +60,14 @@ fn sorted(value: &Value) -> Value {
 }
 
 /// The tables of `README.md`, by the names of their places.
-fn tables() -> [(&'static str, String); 5] {
+fn tables() -> [(&'static str, String); 6] {
     let (actions, inputs, statuses) = (tables::actions(), tables::inputs(), tables::statuses());
     let warnings = tables::warnings();
     [
         ("actions", actions),
         ("inputs", inputs),
         ("warnings", warnings),
+        ("states", tables::states()),
         ("statuses", statuses),
         ("reasons", problems::table()),
     ]

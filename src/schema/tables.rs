@@ -1,4 +1,4 @@
-//! The tables of actions, inputs, warnings and status numbers, in Markdown, from the rows of everything else.
+//! The tables of actions, inputs, states, warnings and status numbers, in Markdown, from the rows of everything else.
 //!
 //! Answers for: the words in which people are told of them, in `schema/README.md` and in mail-smtp2(8). Where the tables
 //! stand there, and turning them into roff, is left to `files` and to the manual. Nothing here fails.
@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::dialect::DRAFT_2020_12;
 use super::documents;
 use crate::action::{self, Scope, TABLE};
+use crate::change::status;
 use crate::mta::WarningKind;
-use crate::wire::status;
+use crate::wire::status::TABLE as STATUSES;
 
 /// What a schema admits: its values, its bounds, or its type.
 fn values(schema: &Value) -> Vec<String> {
@@ -87,10 +88,19 @@ pub fn warnings() -> String {
     text
 }
 
+/// Why the listener is as it is, in Markdown.
+pub fn states() -> String {
+    let mut text = String::from("| reason | what a person is told |\n| --- | --- |\n");
+    for (_, name, meaning) in &status::Reason::ALL {
+        let _ = writeln!(text, "| `{name}` | {meaning} |");
+    }
+    text
+}
+
 /// The status numbers, in Markdown.
 pub fn statuses() -> String {
     let mut text = String::from("| status | meaning | state of the service |\n| --- | --- | --- |\n");
-    for row in &status::TABLE {
+    for row in &STATUSES {
         let _ = writeln!(text, "| {} | {} | {} |", row.number, row.meaning, row.service);
     }
     text

@@ -138,7 +138,26 @@ fn postfix_is_told_through_its_unit() {
         let before = reloads();
         start(machine, 2525);
         eventually(PATIENCE, "the unit was reloaded", || reloads() > before);
+        assert_eq!(machine.call("queryStatus", Value::Null)["payload"]["mta"]["unit"], UNIT);
         assert!(machine.process_of(UNIT, "master").is_some());
+    });
+}
+
+#[test]
+fn each_change_is_a_line_of_the_journal_which_outlives_remove() {
+    on_a_machine(|machine| {
+        start(machine, 2525);
+        machine.sh("/usr/local/bin/mail-smtp2 remove");
+        let journal =
+            || machine.sh("journalctl --no-pager -o cat -t mail-smtp2 SYSLOG_FACILITY=2 _UID=0 || :");
+        eventually(PATIENCE, "remove is a line of it", || journal().contains("remove: 0 "));
+        let journal = journal();
+        for begin in ["update: 0 Success; request ", "start: 0 Success; request "] {
+            let line = journal.lines().find(|line| line.starts_with(begin));
+            let line = line.unwrap_or_else(|| panic!("no {begin} in {journal}"));
+            assert!(line.contains("; node ") && line.contains("; host bash (pid "), "{line}");
+        }
+        assert!(!machine.path("/var/lib/mail-smtp2").exists(), "the history is gone");
     });
 }
 

@@ -102,7 +102,9 @@ fn the_sandbox_fails_as_its_configuration_asks_for_and_does_nothing_then() {
     let port = sandbox.configure(&mut plugin, TLS_YES);
     let answer = plugin.call("start", Value::Null);
     failure(&answer, 409);
-    assert_eq!(answer["error"], json!({"reason": "port_held", "retry": false}));
+    let error = &answer["error"];
+    assert_eq!((&error["reason"], &error["retry"]), (&json!("port_held"), &json!(false)));
+    assert_eq!(error["fields"][0]["name"], "alternate_smtp_port", "{answer}");
     assert!(is_closed(port));
     failure(&plugin.call("isRunning", Value::Null), 403);
     plugin.succeed("stop", Value::Null);

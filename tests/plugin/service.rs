@@ -777,6 +777,47 @@ fn a_lock_that_another_plugin_holds_says_for_which_action_and_since_when() {
 }
 
 #[test]
+fn the_status_tells_which_change_is_under_way_since_when_and_who_makes_it() {
+    let sandbox = Sandbox::new();
+    let [mut busy, mut other] = [sandbox.plugin(), sandbox.plugin()];
+    sandbox.run(&mut busy, TLS_YES);
+    let mut changing = || other.payload("queryStatus", Value::Null)["changing"].take();
+    assert_eq!(changing(), Value::Null, "none is under way");
+    let frozen = freeze_in_a_change(&sandbox, &mut busy);
+    let now = changing();
+    assert_eq!((&now["action"], &now["pid"]), (&json!("update"), &json!(busy.pid())), "{now}");
+    assert!(now["since"].as_str().unwrap().ends_with('Z'), "{now}");
+    drop(frozen);
+    eventually(PATIENCE, "the change is over", || changing() == Value::Null);
+}
+
+#[test]
+fn a_change_that_has_written_nothing_yet_is_under_way_too() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    let lock = sandbox.hold_lock();
+    // As another plugin notes it that has written nothing yet.
+    fs::write(sandbox.lock(), format!("{}\nstart 2026-11-28T09:30:12Z\n", std::process::id())).unwrap();
+    let now = plugin.payload("queryStatus", Value::Null)["changing"].take();
+    assert_eq!(now, json!({"action": "start", "since": "2026-11-28T09:30:12Z", "pid": std::process::id()}));
+    drop(lock);
+}
+
+#[test]
+fn the_history_and_the_mail_server_tell_a_program_why() {
+    let sandbox = Sandbox::new();
+    let mut plugin = sandbox.plugin();
+    failure(&plugin.call("start", Value::Null), 412);
+    let last = plugin.payload("queryHistory", json!({ "limit": 1 }))[0].take();
+    assert_eq!((&last["status"], &last["reason"]), (&json!(412), &json!("never_configured")), "{last}");
+    sandbox.configure(&mut plugin, TLS_YES);
+    sandbox.alter_settings(|settings| settings["mta"] = json!("sendmail"));
+    let mta = sandbox.plugin().payload("queryStatus", Value::Null)["mta"].take();
+    assert_eq!((&mta["is_changeable"], mta["reason"].is_string()), (&json!(0), true), "{mta}");
+    assert!(mta["why_not"].is_string(), "{mta}");
+}
+
+#[test]
 fn a_change_whose_lock_is_freed_in_time_is_done() {
     let sandbox = Sandbox::new();
     let mut plugin = sandbox.plugin();

@@ -19,6 +19,7 @@ use crate::change::Service;
 use crate::change::drift::Otherwise;
 use crate::change::probe::Probe;
 use crate::change::status::{self, Reason};
+use crate::mta::{KeptBy, Kind};
 use crate::wire::envelope::Envelope;
 use crate::wire::text::printable;
 pub use probe::{Certificate, Place};
@@ -30,7 +31,7 @@ pub(super) const ROW: Row = Row {
     lane: Lane::Read,
     scope: Scope::Named,
     inputs: &["probe"],
-    input: input::schema::<Status>,
+    input: input::schema::<StatusInput>,
     payload,
     run,
     example: example!("queryStatus" / "while-it-runs"),
@@ -39,7 +40,7 @@ pub(super) const ROW: Row = Row {
 /// For `queryStatus`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Status {
+pub struct StatusInput {
     /// Selecting this option (1) also asks the listener itself, as the proof of a change does, and the mail server's own
     /// programs: what is offered on each address, and the certificate as it is served. That takes seconds. Absent is 0.
     #[schemars(extend("enum" = [0, 1], "examples" = [1]))]
@@ -49,15 +50,17 @@ pub struct Status {
 /// The answer of `queryStatus`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(extend("examples" = [{
-    "reason": "stopped", "sentence": "it was stopped by an action: call start", "version": "1.0.0",
-    "configured": 1, "is_running": 0, "addresses": [], "drift": []
+    "version": "1.0.0", "configured": 1, "is_running": 0, "reason": "stopped",
+    "sentence": "it was stopped by an action: call start", "mta": { "kind": "postfix", "is_changeable": 1 },
+    "addresses": [], "drift": []
 }]))]
 pub struct StatusPayload {
     /// The version of the plugin.
     pub version: &'static str,
-    /// 1 if the service was ever configured, else 0.
+    /// 1 if the service was ever configured, else 0; absent if that may not be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = [0, 1]))]
-    pub configured: u8,
+    pub configured: Option<u8>,
     /// 1 if the mail server itself listens on the configured port, else 0; absent if that cannot be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = [0, 1]))]
@@ -79,10 +82,9 @@ pub struct StatusPayload {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = MODES))]
     pub auth_mode: Option<&'static str>,
-    /// The mail server that changes act on; absent where none, or more than one, is found.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mta: Option<MailServer>,
-    /// The addresses that are bound.
+    /// The mail server that changes act on.
+    pub mta: MailServer,
+    /// The addresses that are bound; while it cannot be seen by whom, those that anybody listens on.
     pub addresses: Vec<String>,
     /// The process that holds the socket.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,13 +96,13 @@ pub struct StatusPayload {
     /// Where the mail server's configuration is not as this plugin wrote it: without probe as far as the port and the mode
     /// tell, with it byte by byte.
     pub drift: Vec<Drift>,
-    /// The change that is under way, or that nobody has ended yet.
+    /// The change that is under way, or that nobody has ended yet; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changing: Option<Changing>,
     /// The last change that is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_change: Option<Change>,
-    /// With probe, while it runs: what clients are answered in each place where it is reached.
+    /// With probe, while anybody listens: what clients are answered in each place where it is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<Vec<Place>>,
     /// Why there is no probe, though it was asked for and the service runs.
@@ -127,15 +129,26 @@ pub struct Drift {
 /// A mail server.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct MailServer {
-    /// Which one, as in the configuration.
-    pub kind: &'static str,
-    /// Its version, with probe and where its own program tells it.
+    /// Which one, as in the configuration; absent where none, or more than one, is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// Its version, with probe and where its own program tells it (qmail's do not).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The unit of systemd's by which the listener is kept up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// The service directory by which the listener is kept up, where somebody supervises it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_dir: Option<String>,
     /// 1 if its listener can be changed here, else 0.
     #[schemars(extend("enum" = [0, 1]))]
     pub is_changeable: u8,
-    /// Why not.
+    /// Why not, for programs: the reason that a change would fail with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z_]+$"))]
+    pub reason: Option<&'static str>,
+    /// The same in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_not: Option<String>,
 }
@@ -155,6 +168,9 @@ pub struct Holder {
 pub struct Changing {
     /// Which action.
     pub action: String,
+    /// Since when, RFC 3339, UTC; absent where that was not written down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// Who makes it; absent where its plugin has died, and the next one ends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_194_304))]
@@ -178,11 +194,9 @@ fn run(service: &Service, input: &Value) -> Envelope {
 impl StatusPayload {
     /// With what a probe has found.
     pub fn with(mut self, probe: Probe) -> Self {
-        if let Some(mta) = &mut self.mta {
-            mta.version = probe.mta_version;
-        }
+        self.mta.version = probe.mta_version;
         self.no_probe = probe.why_not;
-        if self.is_running == Some(1) && self.no_probe.is_none() {
+        if !self.addresses.is_empty() && self.no_probe.is_none() {
             self.probe = Some(probe.places.into_iter().map(|place| Place::heard(place, probe.at)).collect());
         }
         self
@@ -194,30 +208,44 @@ impl From<status::Status> for StatusPayload {
         let settings = status.settings.as_ref();
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            configured: settings.is_some().into(),
+            configured: status.configured.map(u8::from),
             is_running: status.is_running.map(u8::from),
             reason: status.reason.name(),
             wanted: settings.map(|settings| if settings.target().is_some() { "running" } else { "stopped" }),
             alternate_smtp_port: settings.map(|settings| settings.listener.port),
             auth_mode: settings.map(|settings| settings.listener.auth_mode.name()),
             sentence: status.sentence,
-            mta: status.mta.map(|(kind, why_not)| MailServer {
-                kind: kind.name(),
-                version: None,
-                is_changeable: why_not.is_none().into(),
-                why_not,
-            }),
+            mta: status.mta.into(),
             addresses: status.addresses.iter().map(ToString::to_string).collect(),
             process: status.process.map(|(pid, name)| Holder { pid, name }),
             sessions: status.sessions.and_then(|count| u32::try_from(count).ok()),
             drift: status.drift.iter().map(Drift::from).collect(),
-            changing: status.changing.map(|changing| Changing { action: changing.action, pid: changing.pid }),
+            changing: status.changing.map(Changing::from),
             last_change: status.last.map(Change::from),
             probe: None,
             no_probe: None,
             node: None,
             nodes: None,
         }
+    }
+}
+
+impl From<status::MailServer> for MailServer {
+    fn from(mta: status::MailServer) -> Self {
+        let (unit, service_dir) = match mta.kept_by {
+            Some(KeptBy::Unit(unit)) => (Some(unit), None),
+            Some(KeptBy::Supervisor(dir)) => (None, Some(printable(dir.as_os_str().as_encoded_bytes()))),
+            None => (None, None),
+        };
+        let (reason, why_not) = mta.why_not.map(|it| (it.reason.row().name, it.sentence)).unzip();
+        let (kind, is_changeable) = (mta.kind.map(Kind::name), why_not.is_none().into());
+        Self { kind, version: None, unit, service_dir, is_changeable, reason, why_not }
+    }
+}
+
+impl From<status::Changing> for Changing {
+    fn from(status::Changing { action, since, pid }: status::Changing) -> Self {
+        Self { action, since, pid }
     }
 }
 

@@ -38,8 +38,17 @@ fn somebody_who_is_not_root_is_told_nothing_that_is_not_so<S: Subject>() {
         let (plugin, port) = running(machine, TLS_YES);
         plugin.end();
         let state = S::node(machine);
-        state.sh("chmod 755 /var/lib/mail-smtp2; chmod 644 /var/lib/mail-smtp2/settings.json");
         let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        let check = machine.launch_under(&nobody).arg("check").run();
+        assert_eq!(check.code, Some(3), "{}{}", check.stdout, check.stderr);
+        assert!(check.stdout.contains("run the plugin as root"), "{}", check.stdout);
+        let mut plugin = machine.launch_under(&nobody).spawn();
+        let now = plugin.payload("queryStatus", Value::Null);
+        assert_eq!((&now["reason"], &now["is_running"]), (&json!("not_seen"), &Value::Null), "{now}");
+        let mta = &now["mta"];
+        assert_eq!((&mta["is_changeable"], &mta["reason"]), (&json!(0), &json!("file_denied")), "{now}");
+        plugin.end();
+        state.sh("chmod 755 /var/lib/mail-smtp2; chmod 644 /var/lib/mail-smtp2/settings.json");
         let mut plugin = machine.launch_under(&nobody).spawn();
         assert_eq!(plugin.payload("listPortNumbers", Value::Null), port.to_string());
         for method in ["isRunning", "listServiceInfo", "stop", "start"] {

@@ -22,6 +22,27 @@ fn an_orphan_that_keeps_the_port_of_a_dead_master_is_not_running() {
 }
 
 #[test]
+fn to_a_user_who_is_not_root_is_shown_what_everybody_can_see_of_the_listener() {
+    on::<Postfix>(|machine| {
+        let (plugin, port) = running(machine, TLS_YES);
+        plugin.end();
+        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        let check = machine.launch_under(&nobody).arg("check").run();
+        assert_eq!(check.code, Some(3), "{}{}", check.stdout, check.stderr);
+        for part in [
+            "run the plugin as root",
+            &format!("somebody listens on port {port} here"),
+            "it answers as the mode promises",
+            "certificate_days=",
+        ] {
+            assert!(check.stdout.contains(part), "no {part} in {}", check.stdout);
+        }
+        let status = machine.launch_under(&nobody).args(&["status", "--probe"]).run();
+        assert!(status.code == Some(0) && status.stdout.contains("certificate  "), "{}", status.stdout);
+    });
+}
+
+#[test]
 fn with_a_dead_master_a_start_is_refused_though_an_orphan_answers() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
