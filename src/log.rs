@@ -22,7 +22,7 @@ const LINES: usize = 1024;
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
-pub(crate) struct Flags {
+pub(crate) struct Logging {
     /// What is logged: off, error, warn, info, debug, trace, or target=level,... [default: RUST_LOG, else warn]
     #[arg(long, value_name = "FILTER", global = true)]
     log: Option<Targets>,
@@ -38,7 +38,7 @@ enum Format {
 }
 
 /// Begins to log; `variable` is what RUST_LOG holds.
-pub(crate) fn start(flags: &Flags, variable: Option<String>) -> Result<(), String> {
+pub(crate) fn start(flags: &Logging, variable: Option<String>) -> Result<(), String> {
     let filter = match (&flags.log, variable) {
         (Some(filter), _) => filter.clone(),
         (None, Some(text)) => text.parse().map_err(|e| format!("RUST_LOG: {e}"))?,

@@ -28,7 +28,7 @@ struct Flags {
     #[command(flatten)]
     machine: Machine,
     #[command(flatten)]
-    log: log::Flags,
+    log: log::Logging,
     #[command(subcommand)]
     command: Option<Command>,
 }

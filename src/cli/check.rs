@@ -10,8 +10,8 @@ use clap::Args;
 use mail_smtp2::action::query_status::{Place, StatusPayload};
 use mail_smtp2::rpc::module::Plugin;
 
-use super::Ending;
 use super::nodes::{self, Node};
+use super::output::Ending;
 use super::output::print;
 use super::program::{Machine, Program, Watched};
 use super::status::{Depth, seen};
@@ -238,7 +238,8 @@ mod tests {
 
     #[test]
     fn where_nothing_can_be_seen_it_is_unknown_and_says_why() {
-        assert_eq!(unknown("no right\nto look"), ("SMTP2 UNKNOWN - no right; to look\n".into(), 3));
+        let said = Report::unknown("no right\nto look".into()).line();
+        assert_eq!(said, ("SMTP2 UNKNOWN - no right; to look\n".into(), 3));
     }
 
     #[test]

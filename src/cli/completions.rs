@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap_complete::Shell;
 
-use super::Ending;
+use super::output::Ending;
 use super::output::print;
 
 #[derive(Debug, Args)]

@@ -10,9 +10,10 @@ use mail_smtp2::action::query_history::{Change, Process};
 use mail_smtp2::wire::text::{chain, printable};
 use serde_json::Value;
 
+use super::call;
 use super::lines::{WIDTH, wrapped};
+use super::output::Ending;
 use super::program::{Machine, Program, Watched};
-use super::{Ending, call};
 
 /// Where what there is to say begins.
 const INDENT: usize = 36;

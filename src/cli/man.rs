@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Ending;
+use super::output::Ending;
 use super::output::{complain, print};
 use crate::manual;
 

@@ -20,15 +20,8 @@ mod schema;
 pub(crate) mod serve;
 mod status;
 
-use std::process::ExitCode;
-
+use output::Ending;
 pub(crate) use program::Machine;
-
-/// How a subcommand ends; an error has been told on stderr.
-pub(crate) type Ending = Result<ExitCode, ExitCode>;
-
-/// A text for stdout and the exit code, or what is wrong.
-type Said = Result<(String, u8), String>;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {

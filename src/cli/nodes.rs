@@ -12,10 +12,11 @@ use mail_smtp2::wire::status::Status;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::call;
 use super::lines::{Look, Mood, wrapped};
+use super::output::Ending;
 use super::output::look;
 use super::program::{Machine, Program, Watched};
-use super::{Ending, call};
 
 #[derive(Debug, Args)]
 pub(crate) struct Nodes {

@@ -13,6 +13,12 @@ use mail_smtp2::cluster::fanout::Progress;
 use super::lines::Look;
 use crate::{config, log};
 
+/// How a subcommand ends; an error has been told on stderr.
+pub(crate) type Ending = Result<ExitCode, ExitCode>;
+
+/// A text for stdout and the exit code, or what is wrong.
+pub(super) type Said = Result<(String, u8), String>;
+
 /// Colours are for whoever looks at a terminal.
 #[allow(clippy::disallowed_methods, reason = "nothing is written to it here")]
 pub(crate) fn look() -> Look {

@@ -14,8 +14,8 @@ use mail_smtp2::wire::text::printable;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Ending;
 use super::lines::{Lines, Look, Mood};
+use super::output::Ending;
 use super::output::{complain, look, print};
 use super::program::{Machine, Program, Watched};
 

@@ -25,8 +25,8 @@ use mail_smtp2::sys::{Host, Local, inherited};
 use mail_smtp2::wire::call;
 use mail_smtp2::wire::text::printable;
 
+use super::output::{Ending, Said};
 use super::output::{complain, print, progress};
-use super::{Ending, Said};
 use crate::config::{self, MtaKind};
 use crate::log;
 

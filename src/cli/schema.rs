@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use mail_smtp2::schema::files;
 
-use super::Ending;
+use super::output::Ending;
 use super::output::complain;
 
 #[derive(Debug, Args)]

@@ -9,9 +9,10 @@ use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::wire::text::chain;
 
 use super::lines::{Lines, Look, Mood};
+use super::output::Ending;
 use super::output::look;
 use super::program::{Machine, Program, Watched};
-use super::{Ending, call, history};
+use super::{call, history};
 
 /// Whether the listener itself is asked, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
