@@ -243,10 +243,11 @@ pub struct LockHolder {
 
 /// See [`View::lock_holder`](super::View::lock_holder).
 pub fn lock_holder(path: &Path) -> Result<Option<LockHolder>, FileError> {
-    let Some(file) = optional(File::open(path)).map_err(reading(path))? else { return Ok(None) };
-    if file.metadata().map_err(reading(path))?.len() == 0 {
+    // Nearly always nobody has it, and panels ask often.
+    if optional(fs::metadata(path)).map_err(reading(path))?.is_none_or(|state| state.len() == 0) {
         return Ok(None);
     }
+    let Some(file) = optional(File::open(path)).map_err(reading(path))? else { return Ok(None) };
     let (noted, note) = noted(&file);
     let pid = flock_holder(&file);
     // Of what another one has noted nothing is so of this one.
