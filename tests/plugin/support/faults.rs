@@ -17,7 +17,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The calls, each with the errors that are plausible for it.
-pub(crate) const CALLS: [(&str, &[&str]); 12] = [
+pub(crate) const CALLS: [(&str, &[&str]); 17] = [
     ("openat", &["EACCES", "EMFILE"]),
     ("write", &["ENOSPC", "EIO"]),
     ("rename", &["EIO"]),
@@ -30,6 +30,11 @@ pub(crate) const CALLS: [(&str, &[&str]); 12] = [
     ("ftruncate", &["EIO"]),
     ("flock", &["ENOLCK"]),
     ("fchown", &["EPERM"]),
+    ("chmod", &["EPERM"]),
+    ("clone", &["EAGAIN"]),
+    ("clone3", &["EAGAIN"]),
+    ("kill", &["EPERM"]),
+    ("pidfd_send_signal", &["EPERM"]),
 ];
 
 /// What the service is when a change begins.

@@ -41,7 +41,8 @@ struct Session {
 impl Session {
     /// Asks, and waits for the answer, which has to be this payload; how long that took, in milliseconds.
     fn ask(&mut self, method: &str, params: &Value, payload: &Value) -> Result<f64, Error> {
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string() + "\n";
+        let request =
+            json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string() + "\n";
         let mut reply = String::new();
         let began = Instant::now();
         self.requests.write_all(request.as_bytes())?;
@@ -100,7 +101,10 @@ fn main() -> ExitCode {
     };
     for (method, took) in MEASURED.iter().zip(&took) {
         let (least, median, most) = (took[0], took[took.len() / 2], took[took.len() - 1]);
-        println!("  {method:<10} median {median:8.2} ms of {:3} (least {least:.2}, most {most:.2})", took.len());
+        println!(
+            "  {method:<10} median {median:8.2} ms of {:3} (least {least:.2}, most {most:.2})",
+            took.len()
+        );
     }
     let start = took[0][took[0].len() / 2];
     match options.start_below {
