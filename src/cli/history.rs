@@ -148,7 +148,7 @@ mod tests {
         );
         assert!(lines[2].starts_with(&" ".repeat(INDENT)), "{text}");
         assert!(text.contains("update   ok    alternate_smtp_port=2587; asked by"), "{text}");
-        assert!(text.ends_with("php-fpm (pid 4650, uid 33)\n"), "{text}");
+        assert!(text.ends_with("(pid 4650, uid 33)\n"), "{text}");
         assert_eq!(
             sentence(&change()),
             "2026-11-28 09:30:12 UTC update ok: alternate_smtp_port=2587; asked by php-fpm (pid 4650, uid 33)"
