@@ -48,10 +48,15 @@ fn found(bytes: &[u8], limit: usize, portion: usize) -> Vec<(Found, Framing)> {
     all
 }
 
+/// A session from its first message on: before that, blanks and one byte order mark mean nothing.
+fn begun(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.trim_ascii_start();
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start()
+}
+
 /// The messages of a session of lines, by splitting it.
 fn lines(bytes: &[u8]) -> Vec<(Found, Framing)> {
-    let bytes = bytes.trim_ascii_start();
-    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| {
+    let lines = begun(bytes).split(|byte| *byte == b'\n').filter_map(|line| {
         let message = line.trim_ascii();
         let too_big = message.len() > LIMIT || line.len() > LIMIT + 2;
         let frame = if too_big { Found::TooBig } else { Found::Message(message.to_vec()) };
@@ -69,7 +74,7 @@ pub(super) fn framing(data: &[u8]) {
     for portion in [1, 2, 3, 7, 63, 64, 65] {
         assert_eq!(found(data, LIMIT, portion), whole, "in portions of {portion}");
     }
-    let head = data.trim_ascii_start();
+    let head = begun(data);
     if !head.get(..8).is_some_and(|head| head.eq_ignore_ascii_case(b"content-")) {
         assert_eq!(whole, lines(data));
     }
