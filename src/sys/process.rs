@@ -180,7 +180,7 @@ pub fn belongs_to(pid: i32, users: &[u32]) -> bool {
 pub fn together(pid: i32, file: &Path) -> Result<(), SightError> {
     let name = || process(pid).map(|process| process.name).unwrap_or_default();
     let known = |answer: io::Result<bool>| match answer {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !has_ended(pid) => {
             Err(SightError::Hidden { name: name(), pid })
         }
         answer => Ok(answer.unwrap_or(true)),
@@ -196,6 +196,12 @@ pub fn together(pid: i32, file: &Path) -> Result<(), SightError> {
         return Err(SightError::Apart { name: name(), pid, namespace: "mount" });
     }
     Ok(())
+}
+
+/// Whether there is no such process any more. What it had in `/proc` is refused, and not missing, to who was just reading it.
+pub(super) fn has_ended(pid: i32) -> bool {
+    let pid = rustix::process::Pid::from_raw(pid);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
 /// The pids of all processes that `/proc` shows us.
@@ -356,5 +362,11 @@ mod tests {
         end(child);
         let error = signal(&gone, Signal::Terminate).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+    }
+
+    #[test]
+    fn one_that_is_gone_has_ended_and_one_that_may_not_be_signalled_has_not() {
+        assert!(has_ended(i32::MAX));
+        assert!(!has_ended(1) && !has_ended(std::process::id().cast_signed()));
     }
 }

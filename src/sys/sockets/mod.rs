@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::deadline::Deadline;
 use super::net::{self, Socket};
-use super::process::{Process, pids, process};
+use super::process::{Process, has_ended, pids, process};
 pub use error::SocketError;
 use netlink::Line;
 
@@ -283,6 +283,7 @@ fn gone(pid: i32, error: io::Error) -> io::Result<()> {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT) if hidden() => Err(io::ErrorKind::PermissionDenied.into()),
         Some(Errno::ENOENT | Errno::ESRCH) => Ok(()),
+        Some(Errno::EACCES) if has_ended(pid) => Ok(()),
         _ => Err(error),
     }
 }

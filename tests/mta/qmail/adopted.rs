@@ -61,7 +61,9 @@ fn what_the_listener_shows_its_clients_is_told_with_success<S: Supervisor>() {
     on::<Qmail<S>>(|machine| {
         let (mut plugin, _) = stopped(machine, TLS_YES);
         let plan = plugin.payload("queryPlan", json!({ "action": "start" }));
-        assert_eq!(plan["warnings"], json!([]), "no configuration says what is shown");
+        let warnings = plan["warnings"].as_array().unwrap();
+        // Of the port alone something is known before.
+        assert!(warnings.iter().all(|warning| warning["kind"] == "firewall_closed"), "{warnings:?}");
         let run = machine.launch().args(&["call", "start"]).run();
         let told = run.stderr.matches("self-signed").count();
         assert_eq!((run.code, told), (Some(0), 1), "{}", run.stderr);
