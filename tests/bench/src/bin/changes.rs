@@ -73,7 +73,7 @@ fn measure(options: &Options) -> Result<[Vec<f64>; MEASURED.len()], Error> {
             let (params, payload, times) = match *method {
                 // To another port each time, or nothing would change.
                 "update" => (port(2588 - round % 2), done.clone(), 1),
-                "isRunning" => (none.clone(), json!(1), LOOKS),
+                "isRunning" => (none.clone(), json!(true), LOOKS),
                 _ => (none.clone(), done.clone(), 1),
             };
             for _ in 0..times {
