@@ -40,7 +40,7 @@
 //!
 //! # Where something new goes
 //!
-//! * An action: a file in `src/action/` and a line in the list of `src/action/mod.rs`. The file holds its row, the types of
+//! * An action: a file in `src/action/`, its `mod` and its row in the table of `src/action/mod.rs`. The file holds its row, the types of
 //!   its input and payload, and what it does; registration, documents, OpenRPC, tables and the tests of completeness follow.
 //! * A mail server: a file in `src/mta/` and a line in its list, [`mta::all`]. What a change does is not written again.
 //! * A status number: a row in `src/wire/status.rs`.

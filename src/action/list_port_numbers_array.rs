@@ -6,10 +6,10 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::answer::read;
 use super::example::example;
 use super::input::{self, Nothing};
 use super::row::{Lane, Row, Scope, Since};
-use super::answer::read;
 use crate::change::Service;
 use crate::wire::envelope::Envelope;
 
