@@ -200,24 +200,17 @@ pub(super) fn latest(
 
 /// Writes the line of something that has just ended, and tells the machine's own log.
 pub(super) fn record(site: &Site, asked: Origin, ended: Ended<'_>) {
-    let record = made(site, asked, ended);
-    site.host.say(record.severity(), &record.line());
-    record.append(&*site.host, &site.options.state_dir);
+    tell(site, asked, ended).append(&*site.host, &site.options.state_dir);
 }
 
-/// Tells the machine's own log alone: of what leaves no history.
-pub(super) fn tell(site: &Site, asked: Origin, ended: Ended<'_>) {
-    let record = made(site, asked, ended);
-    site.host.say(record.severity(), &record.line());
-}
-
-fn made(site: &Site, asked: Origin, ended: Ended<'_>) -> Record {
+/// Tells the machine's own log alone: of what leaves no history. The record that was told.
+pub(super) fn tell(site: &Site, asked: Origin, ended: Ended<'_>) -> Record {
     let (host, Ended { began, action, input, before, status, reason, outcome }) = (&*site.host, ended);
     let now = host.now();
     let shown = |who: Who| Who { program: printable(&who.program), ..who };
     let (plugin, starter) = (host.ourselves().map(shown), host.starter().map(shown));
     let node = Some(site.options.node.clone());
-    Record {
+    let record = Record {
         time: Record::time(now),
         action: action.to_owned(),
         input,
@@ -228,7 +221,9 @@ fn made(site: &Site, asked: Origin, ended: Ended<'_>) -> Record {
         outcome,
         duration_ms: Record::duration(began, now),
         origin: Origin { node, plugin, host: starter, ..asked },
-    }
+    };
+    host.say(record.severity(), &record.line());
+    record
 }
 
 #[cfg(test)]

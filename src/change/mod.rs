@@ -151,10 +151,7 @@ impl Service {
 
     /// The mail server that is acted on, and why nothing can be changed with it, if so.
     pub fn mta(&self) -> status::MailServer {
-        match self.status() {
-            Ok(status) => status.mta,
-            Err(error) => status::MailServer { kind: None, kept_by: None, why_not: Some(error.into()) },
-        }
+        status::acted_on(&self.site, &self.memory)
     }
 
     /// Carries out one change and answers with the panel's envelope.
@@ -186,7 +183,7 @@ impl Service {
         let ended = Ended { began, action: verb.name(), input, before, status, reason, outcome };
         match (verb, &result) {
             // The history went with everything else.
-            (Verb::Remove, Ok(())) => history::tell(site, asked, ended),
+            (Verb::Remove, Ok(())) => drop(history::tell(site, asked, ended)),
             _ => history::record(site, asked, ended),
         }
         envelope

@@ -116,14 +116,7 @@ pub struct Status {
 /// # Errors
 /// The settings cannot be read, though they might be.
 pub(super) fn look(site: &Site, memory: &Memory) -> Result<Status, ChangeError> {
-    let (settings, hidden) = match site.settings() {
-        Ok(settings) => (settings, None),
-        Err(error) if error.reason() == reason::Reason::FileDenied && !site.host.is_root() => {
-            // What anybody may read of the mail server's own configuration.
-            (site.lost_settings().ok().flatten(), Some(error))
-        }
-        Err(error) => return Err(error),
-    };
+    let (settings, hidden) = known(site)?;
     let mut status = Status {
         configured: if hidden.is_some() {
             settings.is_some().then_some(true)
@@ -151,15 +144,46 @@ pub(super) fn look(site: &Site, memory: &Memory) -> Result<Status, ChangeError> 
         }
         (None, None) => {}
     }
-    status.mta = mail_server(site, settings.as_ref(), &status);
-    if status.mta.why_not.is_none() {
-        status.mta.why_not = hidden.map(Hindrance::from);
-    }
+    let (runs, holder) = (status.is_running == Some(true), status.process.as_ref().map(|(pid, _)| *pid));
+    status.mta = mail_server(site, settings.as_ref(), hidden, runs, holder);
     Ok(status)
 }
 
-/// The mail server that is acted on; what runs is not looked for once more.
-fn mail_server(site: &Site, settings: Option<&Settings>, status: &Status) -> MailServer {
+/// The mail server that is acted on, and nothing else of the status.
+pub(super) fn acted_on(site: &Site, memory: &Memory) -> MailServer {
+    let (settings, hidden) = match known(site) {
+        Ok(known) => known,
+        Err(error) => return MailServer { kind: None, kept_by: None, why_not: Some(error.into()) },
+    };
+    let listener = |settings: &Settings| {
+        memory.listener(&*site.host, site.mta(settings.mta), settings.listener.port).ok()
+    };
+    let seen = settings.as_ref().filter(|_| hidden.is_none()).and_then(listener);
+    let runs = seen.as_ref().is_some_and(|seen| !seen.held.is_empty());
+    let holder = seen.and_then(|seen| seen.process).map(|(pid, _)| pid);
+    mail_server(site, settings.as_ref(), hidden, runs, holder)
+}
+
+/// The settings; or why they may not be read, and what our entry tells of them.
+fn known(site: &Site) -> Result<(Option<Settings>, Option<ChangeError>), ChangeError> {
+    match site.settings() {
+        Ok(settings) => Ok((settings, None)),
+        Err(error) if error.reason() == reason::Reason::FileDenied && !site.host.is_root() => {
+            // What anybody may read of the mail server's own configuration.
+            Ok((site.lost_settings().ok().flatten(), Some(error)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The mail server that is acted on; whether the listener runs, and as which process, has been seen.
+fn mail_server(
+    site: &Site,
+    settings: Option<&Settings>,
+    hidden: Option<ChangeError>,
+    runs: bool,
+    holder: Option<i32>,
+) -> MailServer {
     let found = match settings {
         Some(settings) => Ok(site.mta(settings.mta)),
         None => site.choose(),
@@ -170,7 +194,7 @@ fn mail_server(site: &Site, settings: Option<&Settings>, status: &Status) -> Mai
     };
     let (kind, host) = (mta.kind(), &*site.host);
     let is_there = match settings {
-        Some(_) => status.is_running == Some(true) && site.is_asked_for(kind),
+        Some(_) => runs && site.is_asked_for(kind),
         None => site.options.choice == Choice::Auto,
     };
     let acting = match is_there {
@@ -178,7 +202,8 @@ fn mail_server(site: &Site, settings: Option<&Settings>, status: &Status) -> Mai
         false => site.acting(settings, Verb::Start).map(drop),
     };
     let why_not = acting.err().map(Hindrance::from).or_else(|| powerless(host, mta));
-    let kept_by = mta.kept_by(host, status.process.as_ref().map(|(pid, _)| *pid));
+    let why_not = why_not.or_else(|| hidden.map(Hindrance::from));
+    let kept_by = mta.kept_by(host, holder);
     MailServer { kind: Some(kind), kept_by, why_not }
 }
 
