@@ -81,17 +81,18 @@ fn code(words: &[impl AsRef<str>], between: &str) -> String {
 
 /// The kinds of warnings, in Markdown.
 pub fn warnings() -> String {
-    let mut text = String::from("| kind | what it means |\n| --- | --- |\n");
-    for (_, name, meaning) in &WarningKind::ALL {
-        let _ = writeln!(text, "| `{name}` | {meaning} |");
-    }
-    text
+    names("kind", "what it means", &WarningKind::ALL)
 }
 
 /// Why the listener is as it is, in Markdown.
 pub fn states() -> String {
-    let mut text = String::from("| reason | what a person is told |\n| --- | --- |\n");
-    for (_, name, meaning) in &status::Reason::ALL {
+    names("reason", "what a person is told", &status::Reason::ALL)
+}
+
+/// A closed set of names (`wire::named`), each with what it means.
+fn names<T>(name: &str, meaning: &str, set: &[(T, &str, &str)]) -> String {
+    let mut text = format!("| {name} | {meaning} |\n| --- | --- |\n");
+    for (_, name, meaning) in set {
         let _ = writeln!(text, "| `{name}` | {meaning} |");
     }
     text

@@ -248,11 +248,7 @@ pub fn lock_holder(path: &Path) -> Result<Option<LockHolder>, FileError> {
         return Ok(None);
     }
     let Some(file) = optional(File::open(path)).map_err(reading(path))? else { return Ok(None) };
-    let (noted, note) = noted(&file);
-    let pid = flock_holder(&file);
-    // Of what another one has noted nothing is so of this one.
-    let note = note.filter(|_| pid.is_none() || pid == noted);
-    Ok(Some(LockHolder { pid, note }))
+    Ok(Some(held_by(&file).0))
 }
 
 fn reading(path: &Path) -> impl FnOnce(io::Error) -> FileError {
@@ -573,10 +569,8 @@ pub fn lock(path: &Path, wait: Duration) -> Result<Lock, LockError> {
             }
             Err(_) if waits => std::thread::sleep(Duration::from_millis(5)),
             Err(file) => {
-                let (pid, note) = noted(&file);
-                let holder = flock_holder(&file).or(pid);
-                // What another one has noted says nothing of this one.
-                return Err(LockError::Held { holder, note: note.filter(|_| holder == pid) });
+                let (LockHolder { pid, note }, noted) = held_by(&file);
+                return Err(LockError::Held { holder: pid.or(noted), note });
             }
         }
     }
@@ -675,6 +669,15 @@ fn flock_holder(file: &File) -> Option<i32> {
         }
         pid.parse().ok().filter(|pid| *pid > 0)
     })
+}
+
+/// Who has the lock `file`, and the pid that is noted in it.
+fn held_by(file: &File) -> (LockHolder, Option<i32>) {
+    let (noted, note) = noted(file);
+    let pid = flock_holder(file);
+    // What another one has noted says nothing of this one.
+    let note = note.filter(|_| pid.is_none() || pid == noted);
+    (LockHolder { pid, note }, noted)
 }
 
 /// The pid and the note in a lock.

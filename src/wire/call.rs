@@ -86,28 +86,26 @@ impl<'a, C> Message<'a, C> {
 
     /// With something else known of each valid request.
     pub fn map<D>(self, mut known: impl FnMut(C) -> D) -> Message<'a, D> {
-        let mut each = |item| match item {
+        self.each(|item| match item {
             Item::Call(call) => Item::Call(known(call)),
             Item::Reply => Item::Reply,
             Item::Invalid(id, fault) => Item::Invalid(id, fault),
-        };
-        match self {
-            Self::One(item) => Message::One(each(item)),
-            Self::Batch(items) => Message::Batch(items.into_iter().map(each).collect()),
-            Self::BadBatch(fault) => Message::BadBatch(fault),
-        }
+        })
     }
 
     /// Without the bytes that it came in, to be kept.
     pub fn into_owned(self) -> Message<'static, C> {
-        let each = |item| match item {
+        self.each(|item| match item {
             Item::Call(call) => Item::Call(call),
             Item::Reply => Item::Reply,
             Item::Invalid(id, fault) => Item::Invalid(id.map(owned), fault),
-        };
+        })
+    }
+
+    fn each<'b, D>(self, mut other: impl FnMut(Item<'a, C>) -> Item<'b, D>) -> Message<'b, D> {
         match self {
-            Self::One(item) => Message::One(each(item)),
-            Self::Batch(items) => Message::Batch(items.into_iter().map(each).collect()),
+            Self::One(item) => Message::One(other(item)),
+            Self::Batch(items) => Message::Batch(items.into_iter().map(other).collect()),
             Self::BadBatch(fault) => Message::BadBatch(fault),
         }
     }
