@@ -10,8 +10,7 @@ use clap::Args;
 use mail_smtp2::wire::envelope::Envelope;
 use mail_smtp2::wire::status::Status;
 
-use super::output::Ending;
-use super::output::{print, say};
+use super::output::{Ending, print, say};
 use super::program::{Machine, Program, Watched};
 
 #[derive(Debug, Args)]

@@ -11,8 +11,7 @@ use mail_smtp2::action::query_status::{Place, StatusPayload};
 use mail_smtp2::rpc::module::Plugin;
 
 use super::nodes::{self, Node};
-use super::output::Ending;
-use super::output::print;
+use super::output::{Ending, print};
 use super::program::{Machine, Program, Watched};
 use super::status::{Depth, seen};
 

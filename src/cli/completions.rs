@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap_complete::Shell;
 
-use super::output::Ending;
-use super::output::print;
+use super::output::{Ending, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct Completions {

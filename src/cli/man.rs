@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output::Ending;
-use super::output::{complain, print};
+use super::output::{Ending, complain, print};
 use crate::manual;
 
 #[derive(Debug, Args)]

@@ -14,8 +14,7 @@ use serde_json::json;
 
 use super::call;
 use super::lines::{Look, Mood, wrapped};
-use super::output::Ending;
-use super::output::look;
+use super::output::{Ending, look};
 use super::program::{Machine, Program, Watched};
 
 #[derive(Debug, Args)]

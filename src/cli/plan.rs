@@ -15,8 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::lines::{Lines, Look, Mood};
-use super::output::Ending;
-use super::output::{complain, look, print};
+use super::output::{Ending, complain, look, print};
 use super::program::{Machine, Program, Watched};
 
 #[derive(Debug, Args)]

@@ -25,8 +25,7 @@ use mail_smtp2::sys::{Host, Local, inherited};
 use mail_smtp2::wire::call;
 use mail_smtp2::wire::text::printable;
 
-use super::output::{Ending, Said};
-use super::output::{complain, print, progress};
+use super::output::{Ending, Said, complain, print, progress};
 use crate::config::{self, MtaKind};
 use crate::log;
 

@@ -9,8 +9,7 @@ use clap::Args;
 use mail_smtp2::change::Verb;
 use mail_smtp2::wire::status::Status;
 
-use super::output::Ending;
-use super::output::{complain, say};
+use super::output::{Ending, complain, say};
 use super::program::{Machine, Program, Watched, outlive_terminal};
 use crate::log;
 

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use mail_smtp2::schema::files;
 
-use super::output::Ending;
-use super::output::complain;
+use super::output::{Ending, complain};
 
 #[derive(Debug, Args)]
 pub(crate) struct Schema {

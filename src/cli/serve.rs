@@ -10,8 +10,7 @@ use mail_smtp2::rpc::dispatch::Dispatch;
 use mail_smtp2::rpc::lanes::Upkeep;
 use mail_smtp2::transport::{self, Pipes};
 
-use super::output::Ending;
-use super::output::{complain, say};
+use super::output::{Ending, complain, say};
 use super::program::{Machine, Program, Watched};
 use crate::log;
 

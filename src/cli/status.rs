@@ -9,8 +9,7 @@ use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::wire::text::chain;
 
 use super::lines::{Lines, Look, Mood};
-use super::output::Ending;
-use super::output::look;
+use super::output::{Ending, look};
 use super::program::{Machine, Program, Watched};
 use super::{call, history};
 
