@@ -174,16 +174,18 @@ impl Machine {
         assert_eq!(answer, json!({"status": 0, "payload": "Success"}), "{method}\n{}", self.evidence());
     }
 
-    /// The process of this unit with this name, by the number that this machine gives it.
+    /// The process of this unit with this name, by the number that this machine gives it. Of a server and the children that serve
+    /// its sessions under its name, the server: a child may have the lower number, because numbers are given anew from the beginning.
     pub(crate) fn process_of(&self, unit: &str, program: &str) -> Option<u32> {
         let entries = fs::read_dir("/proc").unwrap();
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
         let space = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let mut ours = pids.filter(|pid| space(*pid) == space(self.init()) && alive(*pid));
-        ours.find(|pid| {
+        let ours = pids.filter(|pid| space(*pid) == space(self.init()) && alive(*pid)).filter(|pid| {
             let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
             crate::support::process::name(*pid) == program && groups.contains(unit)
-        })
+        });
+        let ours: Vec<u32> = ours.collect();
+        ours.iter().copied().find(|pid| parent_of(*pid).is_none_or(|parent| !ours.contains(&parent)))
     }
 
     fn unit(&self) -> &'static Unit {
@@ -198,4 +200,10 @@ impl Machine {
         );
         self.try_sh(&script).1
     }
+}
+
+/// The process that began it, or whoever adopted it since (proc_pid_stat(5): the field behind the state).
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
