@@ -9,6 +9,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::linux::net::TcpStreamExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -780,6 +781,9 @@ impl Read for Paced {
             return Err(io::Error::other(Excess));
         }
         self.stream.set_read_timeout(self.span()?)?;
+        // A server may hold its reply back until what it sent before is acknowledged (RFC 896), as after a TLS session ticket;
+        // the kernel would put that off for 40 ms, and forgets between two reads that it should not (tcp(7)).
+        let _only_slower_without = self.stream.set_quickack(true);
         let read = self.stream.read(buffer).map_err(late)?;
         self.left = self.left.saturating_sub(read);
         Ok(read)
