@@ -41,6 +41,7 @@ pub(super) fn check(
     let Some(command) = plan.alternate.check(&staged, goal)? else { return Ok(()) };
     let output = run(host, &command, deadline)?;
     if output.ended != Ended::Exited(0) {
+        plan.alternate.sound_already()?;
         against.object(ChangeError::Check { message: unstaged(message(&output), plan, staging) })?;
     }
     against.hear(plan.alternate.nothing_pending().map_err(ChangeError::from))

@@ -565,6 +565,15 @@ pub trait Alternate {
     /// The copies that it is to read cannot be written.
     fn check(&self, staged: &[Staged], goal: &Goal) -> Result<Option<Command>, MtaError>;
 
+    /// Whether what that check refused is broken in the live configuration, too: only there it has the line that an
+    /// administrator knows.
+    ///
+    /// # Errors
+    /// [`MtaError::Broken`] with the live file's line.
+    fn sound_already(&self) -> Result<(), MtaError> {
+        Ok(())
+    }
+
     /// Whether nothing that the administrator has left for later would harm the mail server if it is told something now.
     ///
     /// # Errors

@@ -283,12 +283,11 @@ impl Alternate for PostfixAlternate<'_> {
             return Ok(None);
         }
         let bytes = staged.iter().find_map(|file| file.bytes.as_deref()).unwrap_or_default();
-        let command = self.staged(bytes)?;
-        if matches!(run(self.context, command.clone()), Err(MtaError::Broken { .. })) {
-            // What is broken in the live file, too, is told with its line there.
-            self.services()?;
-        }
-        Ok(Some(command))
+        Ok(Some(self.staged(bytes)?))
+    }
+
+    fn sound_already(&self) -> Result<(), MtaError> {
+        self.services().map(|_| ())
     }
 
     fn warnings(&self, _: &Listener) -> Vec<Warning> {
