@@ -95,7 +95,11 @@ fn glimpse(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<(Socket, Who
         match host.holders(&socket) {
             Err(_) if mta.runs_as_we_do() => Ok((socket, Whose::Others(Vec::new()))),
             Ok(nobody) if nobody.is_empty() => Err(SocketError::Elsewhere { address: socket.address }.into()),
-            holders => Ok((socket, Whose::Others(holders?))),
+            holders => {
+                let holders = holders?;
+                holders.iter().try_for_each(|holder| host.recognised(holder.pid))?;
+                Ok((socket, Whose::Others(holders)))
+            }
         }
     };
     found.into_iter().map(whose).collect()

@@ -62,9 +62,13 @@ pub(super) fn bound(host: &dyn View, pids: &[i32], view: &Path) -> Result<Vec<Ip
     for socket in host.listening(SMTP)? {
         if host.holder_among(&socket, pids)?.is_some() {
             addresses.push(socket.address.ip());
-        } else if host.holders(&socket)?.is_empty() && host.listening(SMTP)?.contains(&socket) {
+            continue;
+        }
+        let holders = host.holders(&socket)?;
+        if holders.is_empty() && host.listening(SMTP)?.contains(&socket) {
             return Err(SocketError::Elsewhere { address: socket.address }.into());
         }
+        holders.iter().try_for_each(|holder| host.recognised(holder.pid))?;
     }
     Ok(addresses)
 }

@@ -95,6 +95,11 @@ pub trait View: Debug + Send + Sync {
     fn parent(&self, pid: i32) -> Option<i32>;
     /// Whether a process sees the same network, and `file` as the same file, as we do: see [`together`](super::process::together).
     fn together(&self, pid: i32, file: &Path) -> Result<(), SightError>;
+    /// Whether a process that was not found to be the mail server's is therefore somebody else's: see
+    /// [`recognised`](super::process::recognised).
+    fn recognised(&self, _pid: i32) -> Result<(), SightError> {
+        Ok(())
+    }
 }
 
 /// The machine. [`Local`](super::Local) is the real one; a recorded one answers what was seen on a real one.

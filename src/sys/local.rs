@@ -123,6 +123,10 @@ impl View for Local {
         process::together(pid, file)
     }
 
+    fn recognised(&self, pid: i32) -> Result<(), SightError> {
+        process::recognised(pid)
+    }
+
     fn reaches(&self, path: &Path, deadline: Deadline) -> io::Result<()> {
         sockets::reaches(path, deadline)
     }

@@ -84,7 +84,7 @@ pub enum SightError {
         name: String,
         /// Its id.
         pid: i32,
-        /// `network` or `mount`.
+        /// `network`, `mount` or `pid`.
         namespace: &'static str,
     },
 }
@@ -169,8 +169,8 @@ pub fn belongs_to(pid: i32, users: &[u32]) -> bool {
     !line.is_empty() && ids.all(|id| id.is_ok_and(|id| id == 0 || users.contains(&id)))
 }
 
-/// Whether a process of the mail server's sees the same network and the same files as we do, so that what we look at and
-/// change is what it uses. A mount namespace of its own, as units are given, matters only if `file` is another one there,
+/// Whether a process of the mail server's has the number that we call it by, and sees the same network and the same files as
+/// we do, so that what we look at and change is what it uses. A mount namespace of its own, as units are given, matters only if `file` is another one there,
 /// or if it is we who are not where the machine's first process is.
 ///
 /// # Errors
@@ -178,24 +178,63 @@ pub fn belongs_to(pid: i32, users: &[u32]) -> bool {
 /// [`SightError::Apart`] where it does not, [`SightError::Hidden`] where that cannot be known. One that has ended is not
 /// apart.
 pub fn together(pid: i32, file: &Path) -> Result<(), SightError> {
-    let name = || process(pid).map(|process| process.name).unwrap_or_default();
-    let known = |answer: io::Result<bool>| match answer {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !has_ended(pid) => {
-            Err(SightError::Hidden { name: name(), pid })
-        }
-        answer => Ok(answer.unwrap_or(true)),
-    };
-    if !known(shares(pid, "net"))? {
-        return Err(SightError::Apart { name: name(), pid, namespace: "network" });
+    numbered(pid)?;
+    if !known(pid, shares(pid, "net"))? {
+        return Err(apart(pid, "network"));
     }
     let seen_there = || {
         let there = identity(Path::new(&format!("/proc/{pid}/root{}", file.display())));
-        shares(1, "mnt").unwrap_or(false) && there.ok() == identity(file).ok()
+        among_all() && there.ok() == identity(file).ok()
     };
-    if !known(shares(pid, "mnt"))? && !seen_there() {
-        return Err(SightError::Apart { name: name(), pid, namespace: "mount" });
+    if !known(pid, shares(pid, "mnt"))? && !seen_there() {
+        return Err(apart(pid, "mount"));
     }
     Ok(())
+}
+
+/// Whether a process that was not found to be the mail server's is therefore somebody else's. By its pid file, its service
+/// directory or its program a mail server is known only to who sees the same files as it does, or as the machine's first
+/// process, and only while `/proc` numbers processes as we do.
+///
+/// # Errors
+///
+/// As of [`together`].
+pub fn recognised(pid: i32) -> Result<(), SightError> {
+    numbered(pid)?;
+    if !known(pid, shares(pid, "mnt"))? && !among_all() {
+        return Err(apart(pid, "mount"));
+    }
+    Ok(())
+}
+
+/// Whether `/proc`, where this pid was seen, numbers processes as the system calls do that we make: it may be that of another
+/// pid namespace, and whoever was told something would be somebody else.
+fn numbered(pid: i32) -> Result<(), SightError> {
+    let ours = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
+    if ours == Some(std::process::id()) { Ok(()) } else { Err(apart(pid, "pid")) }
+}
+
+/// Whether we see the files that the machine's first process sees.
+fn among_all() -> bool {
+    shares(1, "mnt").unwrap_or(false)
+}
+
+/// An answer about a process; of one that has ended it is yes.
+fn known(pid: i32, answer: io::Result<bool>) -> Result<bool, SightError> {
+    match answer {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !has_ended(pid) => {
+            Err(SightError::Hidden { name: called(pid), pid })
+        }
+        answer => Ok(answer.unwrap_or(true)),
+    }
+}
+
+fn apart(pid: i32, namespace: &'static str) -> SightError {
+    SightError::Apart { name: called(pid), pid, namespace }
+}
+
+fn called(pid: i32) -> String {
+    process(pid).map(|process| process.name).unwrap_or_default()
 }
 
 /// Whether there is no such process any more. What it had in `/proc` is refused, and not missing, to who was just reading it.

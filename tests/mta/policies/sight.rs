@@ -13,6 +13,8 @@ policies! {
     in_another_network_nothing_is_said_or_touched,
     with_other_mounts_nothing_is_said_or_touched,
     among_other_processes_nothing_is_said_or_touched,
+    where_processes_are_numbered_otherwise_nothing_is_said_or_touched,
+    where_the_mail_servers_state_is_hidden_nothing_is_said_or_touched,
     somebody_who_is_not_root_is_told_nothing_that_is_not_so,
 }
 
@@ -31,6 +33,18 @@ fn with_other_mounts_nothing_is_said_or_touched<S: Subject>() {
 
 fn among_other_processes_nothing_is_said_or_touched<S: Subject>() {
     half_blind::<S>(&["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"], "namespace");
+}
+
+/// In a pid namespace of its own, with the `/proc` of the one outside.
+fn where_processes_are_numbered_otherwise_nothing_is_said_or_touched<S: Subject>() {
+    half_blind::<S>(&["unshare", "--pid", "--fork", "--kill-child"], "namespace");
+}
+
+/// What a mail server's processes are known by, such as a pid file or a service directory, is another one for us.
+fn where_the_mail_servers_state_is_hidden_nothing_is_said_or_touched<S: Subject>() {
+    let hidden = "for place in /var/spool /run /service /etc/service; do \
+        [ ! -d $place ] || mount -t tmpfs -o mode=755 none $place; done; exec \"$@\"";
+    half_blind::<S>(&["unshare", "--mount", "sh", "-c", hidden, "_"], "mount namespace");
 }
 
 fn somebody_who_is_not_root_is_told_nothing_that_is_not_so<S: Subject>() {
