@@ -157,7 +157,7 @@ pub trait Host: View {
     // As a client.
     /// Connects, and hears the greeting alone.
     fn greeting(&self, address: SocketAddr, deadline: Deadline) -> Result<Reply, SmtpError>;
-    /// Holds one of the dialogues that prove a listener: see [`dialogue`](super::smtp::dialogue).
+    /// Holds one of the dialogues that prove a listener: see [`dialogue`](super::smtp::dialogue()).
     fn dialogue(
         &self,
         address: SocketAddr,

@@ -242,7 +242,11 @@ fn imports<'s>(source: &Source, files: &BTreeMap<String, &'s Source>) -> BTreeSe
     let mut found = BTreeSet::new();
     for (start, stands_for) in starts {
         for (at, _) in source.code.match_indices(&start) {
-            if source.code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
+            let before = &source.code[..at];
+            // Who may see an item is no import.
+            if before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+                || before.ends_with("pub(in ")
+            {
                 continue;
             }
             for path in paths(&source.code[at + start.len()..]) {

@@ -2,7 +2,7 @@
 //!
 //! Fails where a reply is seen that is none, or another one, or where it offers what is not in it.
 
-use super::smtp::{Answer, TEXT_LIMIT};
+use super::smtp::reply::{Answer, TEXT_LIMIT};
 
 /// The bytes that a server sends for one reply.
 pub fn smtp_reply(data: &[u8]) {
