@@ -3,8 +3,12 @@
 //! A new one is a file (or folder) here and a line in [`all`]; what a sheet says stands in [`sheet`]. Where several are
 //! installed, the one that runs is meant, or the one that the configuration names.
 
+mod context;
+mod error;
 pub mod exim;
 pub mod gone;
+mod kind;
+mod listener;
 mod machine;
 pub mod opensmtpd;
 pub mod postfix;
@@ -14,6 +18,8 @@ pub mod sandbox;
 pub mod sendmail;
 mod services;
 pub mod sheet;
+mod staged;
+mod tell;
 pub mod warning;
 
 use crate::sys::View;

@@ -1,152 +1,27 @@
-//! What a mail server's sheet says, and the words that it says it in.
+//! What a mail server's sheet says: the traits that each of them answers.
 //!
-//! The traits [`Mta`] (how it is recognised, what is its own) and [`Alternate`] (what a listener of it is made of, how it is
-//! told), and the types they speak in: a listener, a goal, edits of files, tellings. A sheet looks at the machine through a
-//! [`View`], asks the mail server's programs and has copies laid out for them through its [`Context`]; it writes nothing,
-//! holds no lock and waits for nothing; `change` does, once, for all.
+//! [`Mta`] is how it is recognised and what is its own, [`Alternate`] what a listener of it is made of and how it is told.
+//! A sheet looks at the machine through its [`Context`]; it writes nothing, holds no lock and waits for nothing: `change`
+//! does, once, for all. What it cannot answer is an [`MtaError`], or an objection that the questioner hears.
 
-use std::fmt::{self, Debug};
+use std::fmt::Debug;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::warning::Warning;
-use crate::sys::{
-    Command, CommandError, Deadline, FileError, Host, Output, Process, SightError, Signal, SocketError, View,
-};
-use crate::wire::reason::Reason;
+use crate::sys::{Command, Process, View};
 use crate::wire::text::printable;
+
+// The words that the answers are given in: a sheet imports all of them from here.
+pub use super::context::{Context, Copied};
+pub use super::error::{MtaError, Objection, of_command, of_file};
+pub use super::kind::Kind;
+pub use super::listener::{AuthMode, Goal, Listener};
+pub use super::staged::{Content, Edit, Staged};
+pub use super::tell::Tell;
 
 /// The primary server's port.
 pub(super) const SMTP: u16 = 25;
-
-/// Which mail server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Postfix.
-    Postfix,
-    /// Exim 4.
-    Exim,
-    /// qmail or one of its heirs, under supervise.
-    Qmail,
-    /// OpenSMTPD.
-    Opensmtpd,
-    /// Sendmail.
-    Sendmail,
-    /// The built-in stand-in.
-    Sandbox,
-}
-
-impl Kind {
-    /// All of them; `auto` looks for them in this order.
-    pub const ALL: [Self; 6] =
-        [Self::Postfix, Self::Exim, Self::Qmail, Self::Opensmtpd, Self::Sendmail, Self::Sandbox];
-
-    /// As it stands in the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Postfix => "postfix",
-            Self::Exim => "exim",
-            Self::Qmail => "qmail",
-            Self::Opensmtpd => "opensmtpd",
-            Self::Sendmail => "sendmail",
-            Self::Sandbox => "sandbox",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What the listener asks of a client: AUTH always, TLS before it or optionally (page of the panel, `update`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum AuthMode {
-    #[serde(rename = "auth_yes/tls_yes")]
-    #[allow(missing_docs, reason = "a doc comment on one variant turns the published enum into oneOf")]
-    TlsYes,
-    #[serde(rename = "auth_yes/tls_optional")]
-    #[allow(missing_docs, reason = "a doc comment on one variant turns the published enum into oneOf")]
-    TlsOptional,
-}
-
-impl AuthMode {
-    /// As it stands on the page.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TlsYes => "auth_yes/tls_yes",
-            Self::TlsOptional => "auth_yes/tls_optional",
-        }
-    }
-}
-
-/// The alternate listener: what is to be listened on, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
-    /// TCP port, 1 to 65535.
-    pub port: u16,
-    /// AUTH and TLS.
-    pub auth_mode: AuthMode,
-}
-
-/// What is to become of the alternate service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goal {
-    /// This listener runs, now and after a reboot.
-    Running(Listener),
-    /// None runs, nor after a reboot.
-    Stopped,
-    /// And no byte of ours is left.
-    Removed,
-}
-
-impl Goal {
-    /// The listener that is to run, if any.
-    pub fn listener(&self) -> Option<&Listener> {
-        match self {
-            Self::Running(listener) => Some(listener),
-            Self::Stopped | Self::Removed => None,
-        }
-    }
-}
-
-/// A file of the MTA's configuration and what of ours is to stand in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    /// The file.
-    pub path: PathBuf,
-    /// What of ours.
-    pub content: Content,
-    /// Permission bits, if the file has to be made.
-    pub mode: u32,
-    /// The file whose lock the MTA's own tools take before they write this one.
-    pub lock: Option<PathBuf>,
-}
-
-/// What of ours is to stand in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// A marked block of these lines, beside whatever else is there; `None` is no block.
-    Block(Option<String>),
-    /// These bytes and nothing else; `None` is no file. What stood there before our first write is kept.
-    Whole(Option<Vec<u8>>),
-    /// What stood there before our first write.
-    Original,
-}
-
-/// A file as it would stand after the edit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Staged {
-    /// The file.
-    pub path: PathBuf,
-    /// Its bytes; `None` when it would be gone.
-    pub bytes: Option<Vec<u8>>,
-}
 
 /// A port that the configuration without our block speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,38 +75,6 @@ impl Log {
     }
 }
 
-/// How an MTA is told that its configuration has changed.
-#[derive(Debug, Clone)]
-pub enum Tell {
-    /// A signal to a process of its own.
-    Signal(Process, Signal),
-    /// What systemd is asked to do with one of its units.
-    Unit {
-        /// `reload`, `start`, `stop` or `restart`.
-        verb: &'static str,
-        /// The unit.
-        unit: String,
-    },
-    /// A control command that ends or starts a daemon of its own and returns when that is done.
-    Daemon(Command),
-    /// A process of its own is to end: it is asked, then made to.
-    End(Process),
-    /// Bytes for whoever supervises it (supervise(8), runsv(8)).
-    Supervise {
-        /// The FIFO that the supervisor reads.
-        control: PathBuf,
-        /// One letter for each command.
-        letters: &'static str,
-        /// The process that ends of them, to be waited for.
-        ends: Option<Process>,
-    },
-    /// Whoever supervises is to end what is supervised and then itself; nobody need be there.
-    Dismiss {
-        /// The FIFO that the supervisor reads.
-        control: PathBuf,
-    },
-}
-
 /// By whom a listener is started, and started again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeptBy {
@@ -250,108 +93,6 @@ pub enum Presence {
     Installed,
     /// And it runs.
     Runs,
-}
-
-/// Who hears what speaks against a listener: with `Err` the first objection ends the questions.
-pub type Objection<'a> = dyn FnMut(MtaError) -> Result<(), MtaError> + 'a;
-
-/// Why an MTA's part of a change or a read cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum MtaError {
-    /// It is not as a listener needs it, for this reason, and what helps.
-    #[error("{1}")]
-    Cannot(Reason, String),
-    /// The administrator's configuration is broken already.
-    #[error("the configuration of {kind} is broken: {message}")]
-    Broken {
-        /// Which MTA.
-        kind: Kind,
-        /// What its own program says.
-        message: String,
-    },
-    /// One of its programs was killed.
-    #[error("{program} was ended by signal {signal}; try again")]
-    Killed {
-        /// The program.
-        program: String,
-        /// By which signal.
-        signal: i32,
-    },
-    /// One of its programs did not run.
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    /// A file could not be read or written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The socket table or a holder could not be read.
-    #[error(transparent)]
-    Socket(#[from] SocketError),
-    /// One of its processes could not be looked into, or is somewhere else.
-    #[error(transparent)]
-    Sight(#[from] SightError),
-}
-
-impl MtaError {
-    /// Its reason.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Cannot(reason, _) => *reason,
-            Self::Broken { .. } => Reason::ConfigurationBroken,
-            Self::Killed { .. } => Reason::CommandKilled,
-            Self::Command(error) => of_command(error),
-            Self::File(error) => of_file(error),
-            Self::Socket(error) => of_socket(error),
-            Self::Sight(SightError::Hidden { .. } | SightError::Apart { .. }) => Reason::NotSeen,
-        }
-    }
-
-    /// What its own program has said.
-    pub fn said(&self) -> Option<String> {
-        match self {
-            Self::Broken { message, .. } => Some(message.clone()),
-            Self::Command(CommandError::TimedOut { stderr, .. }) if !stderr.trim_ascii().is_empty() => {
-                Some(printable(stderr))
-            }
-            Self::Cannot(..)
-            | Self::Killed { .. }
-            | Self::Command(_)
-            | Self::File(_)
-            | Self::Socket(_)
-            | Self::Sight(_) => None,
-        }
-    }
-}
-
-/// The reason of a command that did not run to its end.
-pub fn of_command(error: &CommandError) -> Reason {
-    match error {
-        CommandError::TimedOut { .. } => Reason::DeadlinePassed,
-        CommandError::Spawn { .. } | CommandError::Wait { .. } => Reason::CommandFailed,
-    }
-}
-
-/// The reason of a file that could not be had.
-pub fn of_file(error: &FileError) -> Reason {
-    match error {
-        FileError::Irregular { .. } => Reason::FileIrregular,
-        error if error.denied() => Reason::FileDenied,
-        FileError::Read { .. }
-        | FileError::Write { .. }
-        | FileError::Irreplaceable { .. }
-        | FileError::Untrusted { .. } => Reason::FileFailed,
-    }
-}
-
-fn of_socket(error: &SocketError) -> Reason {
-    match error {
-        SocketError::Denied { .. } | SocketError::Elsewhere { .. } => Reason::NotSeen,
-        SocketError::Untold { .. } => Reason::KernelUnsupported,
-        SocketError::Ask { .. }
-        | SocketError::Refused { .. }
-        | SocketError::Malformed { .. }
-        | SocketError::Changing { .. }
-        | SocketError::Unseen { .. } => Reason::KernelFailed,
-    }
 }
 
 /// A mail server: how it is recognised and what is its own.
@@ -463,57 +204,6 @@ pub trait Mta: Debug + Send + Sync {
     fn alternate<'a>(&'a self, context: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError>;
 }
 
-/// What an answer sheet has at hand while it answers: a view of the machine, and the mail server's own programs to ask.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// The machine.
-    pub view: &'a dyn View,
-    /// Until when the MTA's programs may take.
-    pub deadline: Deadline,
-    host: &'a dyn Host,
-    staging: &'a Path,
-}
-
-impl<'a> Context<'a> {
-    /// Of this machine; copies are laid out in the folder `staging`, which need not exist and goes afterwards.
-    pub fn new(host: &'a dyn Host, staging: &'a Path, deadline: Deadline) -> Self {
-        Self { view: host, deadline, host, staging }
-    }
-
-    /// Asks one of the mail server's programs, which change nothing of it.
-    ///
-    /// # Errors
-    /// It cannot be started, or does not end in time.
-    pub fn ask(&self, command: &Command) -> Result<Output, MtaError> {
-        Ok(self.host.run(command, self.deadline)?)
-    }
-
-    /// Lays out copies that the mail server's programs are to read instead of its own files: in which folder.
-    ///
-    /// # Errors
-    /// One of them cannot be written.
-    pub fn lay_out(&self, copies: &[(&str, Copied<'_>)]) -> Result<&'a Path, MtaError> {
-        self.host.make_dir(self.staging)?;
-        for (name, copy) in copies {
-            let path = self.staging.join(name);
-            match copy {
-                Copied::Bytes(bytes) => self.host.scratch(&path, bytes)?,
-                Copied::Link(target) => self.host.link(&path, target)?,
-            }
-        }
-        Ok(self.staging)
-    }
-}
-
-/// What of a file is laid out.
-#[derive(Debug, Clone, Copy)]
-pub enum Copied<'a> {
-    /// These bytes.
-    Bytes(&'a [u8]),
-    /// A link to this file, as it is.
-    Link(&'a Path),
-}
-
 /// How an alternate listener of this MTA is made and taken away.
 pub trait Alternate {
     /// The addresses that the listener binds.
@@ -577,7 +267,7 @@ pub trait Alternate {
     /// Whether nothing that the administrator has left for later would harm the mail server if it is told something now.
     ///
     /// # Errors
-    /// [`Reason::ConfigurationPending`] with what would.
+    /// [`Reason::ConfigurationPending`](crate::wire::reason::Reason::ConfigurationPending) with what would.
     fn nothing_pending(&self) -> Result<(), MtaError> {
         Ok(())
     }
