@@ -11,6 +11,7 @@ mod client;
 pub mod drift;
 mod edits;
 pub mod error;
+pub mod failure;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/fuzz/targets/change.rs"]
 pub mod fuzz;
@@ -44,7 +45,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use error::{ChangeError, Failure};
+pub use error::ChangeError;
+pub use failure::Failure;
 use history::{Ended, Origin};
 use settings::Settings;
 use site::Site;

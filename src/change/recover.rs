@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use super::error::{ChangeError, Failure, Undone};
+use super::error::ChangeError;
+use super::failure::{Failure, Undone};
 use super::history::{self, Ended, Origin};
 use super::journal::{self, Intent};
 use super::site::Site;

@@ -7,7 +7,8 @@
 
 use super::against::Against;
 use super::edits::Wrote;
-use super::error::{ChangeError, Failure, InStep, Undone};
+use super::error::ChangeError;
+use super::failure::{Failure, InStep, Undone};
 use super::journal::Intent;
 use super::perform::Progress;
 use super::plan::Plan;
