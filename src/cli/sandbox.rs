@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use mail_smtp2::sandbox::{daemon, daemon::Companion, server};
+use mail_smtp2::sandbox::serve::{self, Companion};
+use mail_smtp2::sandbox::{daemon, server};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Sandbox {
@@ -38,7 +39,7 @@ impl Sandbox {
         match self {
             Self::Check { file } => daemon::check(&file),
             Self::Daemon(life) => daemon::daemon(&life.dir, life.companion().as_ref()),
-            Self::Serve(life) => daemon::serve(&life.dir, life.companion().as_ref()),
+            Self::Serve(life) => serve::serve(&life.dir, life.companion().as_ref()),
             Self::End { dir } => daemon::end(&dir),
             Self::Stdio { dir } => server::stdio(dir.as_deref()),
         }
