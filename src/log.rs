@@ -1,8 +1,9 @@
-//! The log: lines on stderr, behind the back of whoever says them.
+//! The log: lines on stderr, which hold up nobody who writes them.
 //!
-//! Answers for: a stderr that nobody reads, and a thread that cannot be had, hold nothing up and end nothing; what does
-//! not fit into the queue is lost. (tracing-appender panics where it gets no thread, and a panic is itself a line of the
-//! log.) What is logged is said where it happens, through `tracing`; a filter that is none is an error at the start.
+//! Neither a stderr that nobody reads nor a thread that cannot be started delays or ends anything; what does not fit
+//! into the queue is lost. (tracing-appender panics where it gets no thread, and a panic is itself a line of the log.)
+//! What is logged is said where it happens, through `tracing`. A filter that cannot be understood is an error at the
+//! start.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};

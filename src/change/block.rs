@@ -1,9 +1,9 @@
-//! Our marked block inside a file that is somebody else's.
+//! Our marked block inside a file that is somebody else's: finding it, putting it in, taking it out.
 //!
-//! Answers for: finding it, putting it in, taking it out, such that every other byte stays where it was; pure
-//! functions over bytes. Tools that rewrite a file may move comments, and our marks with them: where entries of ours can
-//! be told by what they say, they are found wherever they stand, and others between the marks are not ours. A file whose
-//! marks do not pair up is an error and nobody's to guess about.
+//! Every other byte stays where it was; these are pure functions over bytes, and the file itself is read and written by
+//! `edits` and `perform`. Tools that rewrite a file may move comments, and our marks with them: where entries of ours
+//! can be told by what they say, they are found wherever they stand, and others between the marks are not ours. A file
+//! whose marks do not pair up is an error ([`Unpaired`]); nothing is guessed.
 
 use std::ops::Range;
 

@@ -1,8 +1,9 @@
 //! Since which boot of the machine the listener runs, where nothing but us brings it back.
 //!
-//! Answers for: `<state-dir>/boot`, the boot id and the start of the first process under which a listener was brought up
-//! whose MTA the machine does not start by itself (schema/README.md, "What the words mean"). Does not know: how it is
-//! brought back. Where a unit or the MTA itself does it, there is no such file; one that cannot be read says nothing.
+//! It keeps `<state-dir>/boot`: the boot id and the start of the first process under which a listener was brought up
+//! whose mail server the machine does not start by itself (schema/README.md, "What the words mean"). Bringing it back
+//! is `recover`'s. Where a unit or the mail server itself does that, there is no such file; one that cannot be read
+//! says nothing.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! What stands in the mail server's configuration for the listener, against what we wrote there.
 //!
-//! Answers for: each file in which an entry of ours is missing, stands though the service was stopped, or says something
-//! else. The cheap look compares the port and the mode that an entry tells; the whole one asks the sheet what it would
-//! write now, and compares bytes. Does not know: who has changed it. A file that cannot be read is left out.
+//! It names each file in which an entry of ours is missing, stands though the service was stopped, or says something
+//! else. The quick look compares the port and the mode that an entry tells; the full one asks the sheet what it would
+//! write now, and compares bytes. Nobody can tell from it who changed the file. A file that cannot be read is left out.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
-//! What is as it was asked for, and will be in somebody's way later.
+//! The warnings of a change: what is as it was asked for, and will be in somebody's way later.
 //!
-//! The one place where it is put together which warnings a change comes with; told with its `Success` and in a plan. A plan
-//! knows what the mail server's configuration says; with `Success` the proof has heard the listener itself, and what it
-//! heard counts. Does not know: what is wrong now, which is an error. Nothing here can fail.
+//! This is the one place that decides which warnings come with `Success` and with a plan. A plan knows what the mail
+//! server's configuration says; with `Success` the proof has heard the listener itself, and what it heard counts. What
+//! is wrong now is an error, and `plan` or `prove` says it. Nothing here can fail.
 
 use std::net::IpAddr;
 

@@ -1,9 +1,9 @@
 //! What is true right now: who listens on the port.
 //!
-//! Answers for: "running", read from the kernel's socket table and tied to the MTA's own processes (schema/README.md,
-//! "What the words mean"); and who else holds a port. There are three answers: ours, positively somebody else's or
-//! nobody's, and "it cannot be seen", which is an error. A sighting is remembered and
-//! re-checked with two cheap look-ups; whatever does not match exactly is looked at afresh.
+//! "Running" is read from the kernel's socket table and tied to the mail server's own processes (schema/README.md,
+//! "What the words mean"), and so is who else holds a port. There are three answers: ours; somebody else's or nobody's
+//! for certain; and "it cannot be seen", which is an error. What was seen is remembered and checked again with two
+//! quick look-ups; whatever does not match exactly is looked up anew. Whether a listener behaves is proven by `prove`.
 
 use std::time::Duration;
 

@@ -1,8 +1,10 @@
-//! What clients are answered now, with the certificate that they are shown: the dialogues of the proof, held for the asking.
+//! What clients are answered now, and which certificate they are shown: the dialogues of the proof, held when asked
+//! for.
 //!
-//! Answers for: each place where the listener is reached, whether it does what the mode promises, what it offers, and whose
-//! certificate it shows until when. It also asks the mail server's own programs, which a status without it does not: the
-//! version, and what would be written now. No mail is sent and nothing is changed. What cannot be had is absent.
+//! It tells for each place where the listener is reached whether it does what the mode promises, what it offers, and
+//! which certificate it shows until when. It also asks the mail server's own programs, which a status without it does
+//! not: the version, and what would be written now. What an answer is worth is `client`'s to judge. No mail is sent and
+//! nothing is changed. What cannot be found out is absent.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;

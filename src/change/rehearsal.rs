@@ -1,8 +1,8 @@
 //! Failures and delays to try a host against: `[sandbox] fail` and `delay` of the configuration.
 //!
-//! An action that is named fails as asked, with nothing done and nothing written down; every change takes longer by the delay.
-//! Only the sandbox rehearses. Does not know: how such a failure comes about on a real machine; the sentence says that it
-//! is none.
+//! An action that is named fails as asked, with nothing done and nothing written down; every change takes longer by the
+//! delay. Only the sandbox does this, and the sentence says that the failure was asked for. How a failure comes about
+//! on a real machine is the other files'. Nothing here fails by itself.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! One open conversation with the plugin on a node.
+//! One open connection to the plugin on a node, shared by several threads.
 //!
-//! Answers for: requests of several threads on one ssh, each with its own id and its own deadline; the greeting, which
-//! compares versions before anything is asked; closing after a minute of idleness. Does not know: which node it is,
-//! what is asked, whether something may be asked again. Once a fault is known nothing more is sent, and whoever waits
-//! learns of it; a listener thread owns the process, and reaps it.
+//! Each request has its own id and its own deadline. The versions are compared before anything is asked, and a channel
+//! that was idle for a minute is closed. Which node it leads to, and whether something may be asked again, is `node`'s;
+//! what is written on it is `message`'s. Once a fault is known nothing more is sent, and all who wait are told of it; a
+//! thread that reads owns the ssh process and reaps it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

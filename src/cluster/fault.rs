@@ -1,7 +1,7 @@
 //! Why a node did not answer with an envelope, and what is then known of the service there.
 //!
-//! Answers for: a sentence of its own for each way in which a node fails, which says what the administrator can do about
-//! it. Does not know: how any of them is noticed. What a node or ssh has said is quoted within bounds.
+//! Each way in which a node fails has a sentence of its own, which says what the administrator can do about it. Where a
+//! fault is noticed is `channel`'s and `ssh`'s. What a node or ssh has said is quoted up to a limit.
 
 use std::time::Duration;
 

@@ -1,7 +1,9 @@
-//! What is said on a channel: requests, replies, and the greeting's answer.
+//! The lines on a channel: requests, replies, and the answer that compares versions.
 //!
-//! Answers for: a request as a line of JSON-RPC 2.0, a line taken for a reply or for none, versions that understand each
-//! other (one major number). Does not know: who waits for a reply, what a result means. Nothing in a line is trusted.
+//! It writes a request as a line of JSON-RPC 2.0, takes a line for a reply or for none, and tells which versions
+//! understand each other (those of one major number). Who waits for a reply is `channel`'s, what a result means is for
+//! whoever asked. Nothing in a line is trusted; whether one that is no reply is a fault depends on when it comes, which
+//! `channel` knows.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,9 +1,10 @@
 //! OpenSSH as the way to a node: how it is called, and what its end means.
 //!
-//! Answers for: the options that are ours to pin (the user's own configuration keeps all others: keys, jump hosts, a
-//! shared connection), and a meaning for what ssh says when it gives up. Does not know: channels, or what is said on
-//! them. On one stderr stand ssh's own words, the banner of the node, and what a shell or the plugin there prints: its
-//! exit status, the line with which it notes that the login is over, and where a line stands tell them apart.
+//! It sets the options that we depend on (the user's own configuration keeps all others: keys, jump hosts, a shared
+//! connection), and finds the meaning of what ssh says when it gives up. What goes over the connection is `channel`'s.
+//! ssh's own words, the banner of the node, and what a shell or the plugin there prints come on one stderr: its exit
+//! status, the line with which it notes that the login is over, and where a line stands tell them apart. What is not
+//! recognised is a fault with ssh's last line.
 
 use std::path::Path;
 

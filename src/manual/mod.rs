@@ -1,8 +1,8 @@
 //! The manual pages that `mail-smtp2 man` prints: written as Markdown beside this file, printed as roff for man(1).
 //!
-//! Answers for: which pages there are, finding one by its name, their title lines, and the parts of mail-smtp2(8) that
-//! are made from the flags and the tables. Turning Markdown into roff is `roff`'s; what a page says is the page's. A page
-//! that holds what roff cannot show is an error, and a test prints every page.
+//! Here are the list of pages, their titles, how one is found by its name, and the parts of mail-smtp2(8) that are made
+//! from the flags and the tables. Turning Markdown into roff is `roff`'s. A page that holds what roff cannot show is an
+//! error, and a test prints every page.
 
 mod roff;
 

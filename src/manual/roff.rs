@@ -1,8 +1,9 @@
 //! Markdown into the roff of man(7): as much of Markdown as the manual pages use.
 //!
-//! Answers for: headings, paragraphs, lists, tables, code, emphasis and links, as pulldown-cmark reads them (CommonMark
-//! and GitHub's tables). A table becomes tagged paragraphs, for man(7) has none; a link becomes its text. What stands for
-//! `<!-- name -->` is the caller's to say. Anything else in the Markdown is an error that names it: nothing gets lost.
+//! It knows headings, paragraphs, lists, tables, code, emphasis and links, as pulldown-cmark reads them (CommonMark and
+//! GitHub's tables). A table becomes tagged paragraphs, for man(7) has none; a link becomes its text. What stands for
+//! `<!-- name -->` is said by the caller. Anything else in the Markdown is an error that names it, so that nothing gets
+//! lost.
 
 use std::mem;
 

@@ -1,7 +1,7 @@
 //! What is left of a mail server that has gone: the files in which our block may still stand.
 //!
-//! Answers for: taking a block out of files that nobody reads any more, and ending what of ours still runs. Does not
-//! know: making anything.
+//! A block is taken out of files that nobody reads any more, and what of ours still runs is ended. A listener cannot be
+//! made here: that is answered with an error.
 
 use std::net::IpAddr;
 

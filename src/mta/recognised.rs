@@ -1,7 +1,8 @@
 //! A mail server that is recognised and read, but not changed yet: a row of paths.
 //!
-//! Answers for: is its daemon's binary there together with its configuration, does it run, which processes are its
-//! own. Does not know: how a listener of it would be made. `/usr/sbin/sendmail` judges nothing: all of them have it.
+//! It tells whether the daemon's binary is there together with its configuration, whether it runs, and which processes
+//! are its own. `/usr/sbin/sendmail` is no sign, since every mail server has it. A change is refused with a sentence
+//! that names the mail servers that can be changed.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
-//! Sendmail: recognised and read; changes are still to be built.
+//! Sendmail, as far as it is known: the paths by which it is recognised.
 //!
-//! Answers for: the paths by which it is known. Does not know: how a listener of it would be made.
+//! What is answered about it is `recognised`'s; changes of it are refused there. Nothing here fails.
 
 use super::recognised::Recognised;
 use super::sheet::Kind;

@@ -1,7 +1,6 @@
-//! Names of TCP ports, as configurations use them.
+//! Names of TCP ports, as configurations use them (services(5)).
 //!
-//! Answers for: the number behind a name (services(5)). Does not know: who listens. A name that nobody knows has no
-//! number.
+//! Who listens on a port is `change::live`'s. A name that is not in the table has no number.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! The sandbox's throw-away certificate: self-signed, ECDSA, and what TLS makes of it.
+//! The sandbox's self-signed certificate, and the TLS configuration that is made with it.
 //!
-//! Answers for: one TLS configuration for the server's side, from the pair kept in a directory (`certificate.pem`,
-//! `key.pem`, 0600) or from a fresh pair. Does not know: what is spoken over it. A kept pair that is missing, broken
-//! or does not match is no failure: it is made anew, as nobody is ever asked to trust it.
+//! The pair of certificate and key is kept in a directory (`certificate.pem`, `key.pem`, 0600) or made anew. What is
+//! said over TLS is `dialogue`'s. A kept pair that is missing, broken or does not match is no failure: it is replaced,
+//! since nobody is ever asked to trust it.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -1,11 +1,12 @@
 //! One SMTP session of the sandbox as pieces in and replies out: the policy around the library `mailin`.
 //!
-//! Answers for: what is offered and refused when (RFC 5321, 3207, 4954). Does not know: sockets, threads, TLS itself.
-//! `mailin` parses and keeps the order of commands; after AUTH it forgets the client at the next EHLO or RSET, it
-//! takes STARTTLS under TLS, and it knows neither `MAIL FROM:<>` nor HELO where AUTH is on. Each is cured by handing
-//! it another line or another `mailin` session: a client that proved itself goes on in a session built *without* AUTH,
-//! where mail is welcome, a second AUTH is 503, and EHLO and RSET change nothing. Whatever a client sends, the state
-//! is bounded: 100 recipients of 256 octets, and a message is counted, never kept.
+//! It decides what is offered and refused when (RFC 5321, 3207, 4954); sockets, threads and TLS are `server`'s.
+//! `mailin` parses and keeps the order of commands, but after AUTH it forgets the client at the next EHLO or RSET, it
+//! takes STARTTLS under TLS, and it knows neither `MAIL FROM:<>` nor HELO where AUTH is on. Each is corrected by giving
+//! it another line or another `mailin` session: a client that has logged in goes on in a session built *without* AUTH,
+//! where mail is accepted, a second AUTH is 503, and EHLO and RSET change nothing. Whatever a client sends, the state
+//! is bounded: 100 recipients of 256 octets, and a message is counted, never kept. Nothing here fails: every fault is a
+//! reply.
 
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr};

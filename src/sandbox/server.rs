@@ -1,8 +1,8 @@
 //! The sandbox's sessions on real streams: TCP connections, or one session on standard input and output.
 //!
-//! Answers for: a thread and a place per connection, idle time, line pieces, the step to TLS. Does not know: the
-//! words of SMTP (`dialogue`), when the server begins and ends (`daemon`). A session that fails ends alone and
-//! silently, whatever it fails on; a client costs a thread, a buffer of one line and nothing that grows.
+//! It gives each connection a thread and one of a limited number of places, ends idle ones, cuts input into lines and
+//! changes to TLS. What is said is `dialogue`'s, when the server begins and ends is `serve`'s. A session that fails
+//! ends alone and silently, whatever it fails on; a client costs a thread, a buffer of one line and nothing that grows.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};

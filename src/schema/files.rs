@@ -1,9 +1,9 @@
 //! The folder `schema/`: every document by its path, written, or compared with what is there.
 //!
-//! Answers for: stable bytes (sorted members, LF, the same on every machine) and saying how files on disk differ. What a
-//! document says is left to its maker. Of a `README.md` only the tables are ours, each between `<!-- name -->` and
-//! `<!-- /name -->`; where there is none, none is made. JSON files among ours that are none of ours any more go when we
-//! write.
+//! The bytes are stable (sorted members, LF, the same on every machine), and it can say how files on disk differ. What
+//! a document says is its maker's. Of a `README.md` only the tables are ours, each between `<!-- name -->` and `<!--
+//! /name -->`; where there is none, none is made. JSON files among ours that are no longer made are removed when we
+//! write. A file that cannot be read or written is an error.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,8 +1,9 @@
-//! The document of what a program is told of a failure: the member `error` of the envelope, and the table of its reasons.
+//! The document of what a program is told of a failure: the member `error` of the envelope, and the table of its
+//! reasons.
 //!
-//! Answers for: the shape of that member. The set of reasons is open, as is that of steps: a later version of one major
-//! number may add some, which an enum would not allow, so that each version's own stands in the description, in
-//! `reasons.json` and in the table. Does not know: which failure has which; nothing here fails.
+//! The set of reasons is open, as is that of steps: a later version of one major number may add some, which an enum
+//! would not allow, so that each version's own stand in the description, in `reasons.json` and in the table. Which
+//! failure has which reason is said by `change` and `mta`. Nothing here fails.
 
 use std::fmt::Write as _;
 

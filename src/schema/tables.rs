@@ -1,7 +1,7 @@
 //! The tables of actions, inputs, states, warnings and status numbers, in Markdown, from the rows of everything else.
 //!
-//! Answers for: the words in which people are told of them, in `schema/README.md` and in mail-smtp2(8). Where the tables
-//! stand there, and turning them into roff, is left to `files` and to the manual. Nothing here fails.
+//! These are the words in which people are told of them, in `schema/README.md` and in mail-smtp2(8). Putting them
+//! there, and turning them into roff, is `files`'s and the manual's. Nothing here fails.
 
 use std::fmt::Write as _;
 

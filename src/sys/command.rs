@@ -1,9 +1,9 @@
 //! Control commands: one program, run to its end or to a deadline.
 //!
-//! Answers for: what a child inherits (nothing but a fixed environment, `/dev/null` and two pipes), that it is gone at
-//! the deadline with its whole process group, and its exit and output. Does not know: what a program is for, what its
-//! output means, which exit status is a success to whom. A daemon that a command leaves behind is left alone: the exit
-//! of the command itself is waited for, never the end of its output. A failure names the program.
+//! A child inherits nothing but a fixed environment, `/dev/null` and two pipes; at the deadline it is killed with its
+//! whole process group. What comes back is its exit and its output; what they mean is for whoever asked. A daemon that
+//! a command leaves behind is left alone: the exit of the command itself is waited for, never the end of its output. A
+//! failure names the program ([`CommandError`]).
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};

@@ -1,9 +1,10 @@
 //! What a host leaves a program to begin with, put right before anything else is done.
 //!
-//! Answers for: no descriptor above 2 stays open (a socket on which the host listens would stay its own for as long as we
-//! live), files are made for their owner alone, SIGCHLD is heard (ignored, it would have the kernel forget how our
-//! commands ended), and a file that may not grow any more (`ulimit -f`) is an error instead of the end; and what was begun
-//! on a terminal outlives it, if asked. Does not know: stdin, stdout and stderr, of which the standard library opens `/dev/null` in place of what is closed.
+//! No descriptor above 2 stays open (a socket on which the host listens would stay open for as long as we live), files
+//! are made for their owner alone, SIGCHLD is heard (ignored, it would have the kernel forget how our commands ended),
+//! and a file that may not grow any more (`ulimit -f`) is an error instead of the end; and what was begun on a terminal
+//! outlives it, if asked. Of stdin, stdout and stderr the standard library opens `/dev/null` in place of what is
+//! closed. A signal that cannot be set is an error.
 
 use std::io;
 use std::os::fd::RawFd;

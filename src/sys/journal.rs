@@ -1,7 +1,8 @@
 //! The machine's own log: a line for the journal or syslog, whichever listens at `/dev/log` (syslog(3)).
 //!
-//! Answers for: one datagram with the identifier `mail-smtp2`, which is never waited for: a full queue, or nobody there, costs
-//! the line. Does not know: what is worth a line; whoever says it has made it fit to be shown.
+//! A line is one datagram with the identifier `mail-smtp2`, which is never waited for: where the queue is full, or
+//! nobody listens, the line is lost. What is worth a line is decided by whoever says it, and made fit to be shown
+//! there.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;

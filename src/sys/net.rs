@@ -1,9 +1,10 @@
-//! What `/proc/net` tells of sockets and addresses, for machines that have no netlink: a kernel without it (gVisor), a unit
-//! with `RestrictAddressFamilies=`, a container whose kernel lacks `tcp_diag`.
+//! What `/proc/net` tells of sockets and addresses, for machines that have no netlink: a kernel without it (gVisor), a
+//! unit with `RestrictAddressFamilies=`, a container whose kernel lacks `tcp_diag`.
 //!
-//! Answers for: the listening TCP sockets and the addresses of this network namespace, as proc_pid_net(5) shows them. Does
-//! not know: to which interface a socket is bound, whether netlink could be had. A table that cannot be read, or that
-//! changes too fast to be read, is an error, never an empty answer; a row that is not understood is not a row.
+//! It reads the listening TCP sockets and the addresses of this network namespace, as proc_pid_net(5) shows them.
+//! Whether netlink is to be had is `sockets`'s to find out; to which interface a socket is bound is not told here. A
+//! table that cannot be read, or that changes too fast to be read, is an error, never an empty answer; a line that is
+//! not understood is skipped.
 
 use std::fs;
 use std::io;

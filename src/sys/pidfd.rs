@@ -1,8 +1,8 @@
 //! The end of a process, as a descriptor that poll(2) waits for together with others.
 //!
-//! Answers for: one that gets readable when the process ends, reaped or not, on every kernel: a pidfd, or, before Linux
-//! 5.3 and where a filter forbids it, a pipe at whose other end a thread waits. Does not know: whose process it is, what
-//! is to be done at its end. A process that is gone already is `ESRCH`.
+//! It gets readable when the process ends, reaped or not, on every kernel: it is a pidfd, or, before Linux 5.3 and
+//! where a filter forbids it, a pipe at whose other end a thread waits. Whose process it is, and what is to be done at
+//! its end, is the caller's. A process that is gone already is `ESRCH`.
 
 use std::io;
 use std::os::fd::OwnedFd;

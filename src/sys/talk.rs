@@ -1,9 +1,10 @@
 //! A program that we talk to: lines into its stdin, lines out of its stdout, for as long as both sides like.
 //!
-//! Answers for: what the program inherits (as a control command does, but with three pipes without a cap, and what of
-//! our environment it is given), that no write and no read waits beyond its deadline, that no line grows beyond its
-//! limit, and that the process group is gone and reaped when the [`Output`] is dropped. Does not know: what is said. The
-//! two halves belong to different threads: many speak, one listens.
+//! It inherits what a control command does, but with three pipes without a limit, and what of our environment it is
+//! given. No write and no read waits beyond its deadline, no line grows beyond its limit, and the process group is
+//! ended and reaped when the [`Output`] is dropped. What is said is the caller's. The two halves belong to different
+//! threads: many write, one reads. A write that fails, or is not done in time, is an error; the end of what is read
+//! tells how the program ended.
 
 use std::ffi::OsString;
 use std::io::{self, Read};

@@ -1,10 +1,10 @@
 //! A message of the host, taken apart: JSON-RPC 2.0 requests, notifications and batches.
 //!
-//! Answers for: what is a valid request and what is not, with the id kept as the bytes it came in (jsonrpsee's own
-//! id type knows neither negative nor fractional numbers). Does not know: which methods exist, what parameters mean.
-//! Text that is not JSON, or too deep, is [`NotJson`] as a whole, with the place in the message; one bad member of a batch is
-//! only that member's fault, and so is JSON that cannot be held (half a surrogate pair, 1e400), which is left to whoever
-//! wants it.
+//! It decides what is a valid request, and keeps the id as the bytes in which it came (jsonrpsee's own id type knows
+//! neither negative nor fractional numbers). Which methods there are, and what parameters mean, is found out by `rpc`
+//! and `schema`. Text that is not JSON, or too deep, is [`NotJson`] as a whole, with the place in the message; one bad
+//! member of a batch is only that member's fault, and so is JSON that cannot be held (half a surrogate pair, 1e400),
+//! which is left to whoever wants it.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

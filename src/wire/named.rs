@@ -1,7 +1,7 @@
 //! Sets of names on the wire: an enum of which each variant stands in one row with its name and what it means.
 //!
-//! Answers for: that a name cannot stand beside another variant than its own, and that documents list the names of the
-//! enum. Does not know: what is done with them. Nothing here fails.
+//! A name cannot stand beside another variant than its own, and documents list the names of the enum itself. What is
+//! done with a name is the business of whoever has the set. Nothing here fails.
 
 /// Makes the enum of the rows, the table of all of them in their order, the names alone, and the name of one.
 macro_rules! named {

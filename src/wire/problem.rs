@@ -1,8 +1,8 @@
 //! What a program is told of a failure: the member `error` of its envelope (schema/README.md, "The envelope").
 //!
-//! Answers for: its members and that each text in it is fit to be shown. Does not know: which reason a failure has, nor the
-//! sentence, which is the payload. One that came from a node is taken as far as it can be understood; what it names that
-//! this version does not know is passed on.
+//! Here are its members, each text in it made fit to be shown. Which reason a failure has is said by `change` and
+//! `mta`; the sentence is the payload. One that came from a node is taken as far as it can be understood; what it names
+//! that this version does not know is passed on.
 
 use std::borrow::Cow;
 

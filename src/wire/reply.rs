@@ -1,7 +1,7 @@
 //! Replies as bytes: the id as it came, and beside it a result or an error object.
 //!
-//! Answers for: one compact JSON object, U+2028 and U+2029 escaped everywhere but inside an echoed id. Does not
-//! know: framing, or where the result came from; it is given as the tail of a reply, `"result":…` or `"error":…`.
+//! A reply is one compact JSON object, U+2028 and U+2029 escaped everywhere but inside an echoed id. The result is
+//! given as the tail of a reply, `"result":…` or `"error":…`, by `rpc`; framing is `framing`'s. Nothing here fails.
 
 /// Appends `{"jsonrpc":"2.0","id":<id>,<tail>}`.
 pub fn write(out: &mut Vec<u8>, id: Option<&str>, tail: &str) {

@@ -1,8 +1,8 @@
 //! The gate of compatibility: what has changed in the published documents since the last release, and whom it breaks.
 //!
-//! Answers for: a change that breaks somebody needs a new major version. Does not know: when a release is made. Whoever
-//! makes one replaces the folder below `tests/plugin/released/`, which is named after the version:
-//! `mail-smtp2 schema tests/plugin/released/VERSION`.
+//! A change that breaks somebody needs a new major version. Whoever makes a release replaces the folder below
+//! `tests/plugin/released/`, which is named after the version: `mail-smtp2 schema tests/plugin/released/VERSION`.
+//! Comparing two documents is `difference`'s. A failure names the document, the place in it, and whom it breaks.
 
 mod difference;
 

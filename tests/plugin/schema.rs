@@ -1,7 +1,7 @@
 //! The published documents under `schema/`: they are what the program would write, and they are complete.
 //!
-//! Answers for: the checked-in files, the validator's view of them, `rpc.discover`. Does not know: other readers of
-//! JSON Schema. `MAIL_SMTP2_BLESS=1` writes them anew.
+//! These tests hold the checked-in files, the validator's view of them and `rpc.discover` to one another. Other readers
+//! of JSON Schema are `tests/consumers`'. `MAIL_SMTP2_BLESS=1` writes the documents anew.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! The answers about an alternate listener of the Exim that is on this machine.
+//! A listener of Exim's, as answers: what Exim lacks for it, which lines make it, what is told.
 //!
-//! Answers for: what Exim lacks for it, which lines make it, and that these lines win over the administrator's: each is
-//! read back through Exim before anything is written, because an option or ACL of his may silently decide otherwise.
-//! Does not know: writing, waiting, proving. What the primary's configuration does not let us have is named.
+//! Each of these lines is read back through Exim before anything is written, because an option or ACL of the
+//! administrator's may silently decide otherwise. Writing, waiting and proving are `change`'s. What the primary's
+//! configuration does not let us have is an error that names it.
 
 use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;

@@ -1,8 +1,9 @@
 //! The texts that make an alternate listener of Exim: its configuration, its ACL, its unit.
 //!
-//! Answers for: what stands in each, and reading port and mode back from the first. Pure functions. Does not know: what
-//! the primary's configuration says beyond the few values that it is given. Source: Exim's specification, chapters 6
-//! (macros, `.include`), 14 (main options) and 43 (ACLs); systemd.service(5).
+//! Port and mode are read back from the first of them. These are pure functions; what the primary's configuration says
+//! beyond the few values that they are given is `alternate`'s to find out. A text from which port or mode cannot be
+//! read gives none. Source: Exim's specification, chapters 6 (macros, `.include`), 14 (main options) and 43 (ACLs);
+//! systemd.service(5).
 
 use std::net::IpAddr;
 use std::path::Path;

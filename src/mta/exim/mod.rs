@@ -1,9 +1,9 @@
 //! Exim: a second daemon, whose small configuration includes the primary's and asks for AUTH before it.
 //!
-//! Answers for: where Exim is known to live, which of its processes are ours and which the primary's, and what ends
-//! ours. Does not know: writing, waiting, proving. The primary is never edited and never told anything. `alternate`
-//! makes the answers about a listener, `needs` says what is missing, `conf` makes the texts, `read` understands what Exim
-//! prints.
+//! This file says where Exim is known to live, which of its processes are ours and which the primary's, and what ends
+//! ours. The primary is never edited and never told anything. `alternate` gives the answers about a listener, `needs`
+//! says what is missing, `conf` makes the texts, `read` understands what Exim prints. Writing, waiting and proving are
+//! `change`'s; what cannot be found out is an [`MtaError`].
 
 mod alternate;
 pub mod conf;

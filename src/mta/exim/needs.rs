@@ -1,8 +1,8 @@
-//! What Exim has to have before an alternate listener of it can be begun with.
+//! What Exim has to have before a listener of it can be made.
 //!
-//! Answers for: the list of trusted configurations, certificate and key, the authenticators; what is missing is named
-//! with what to do about it. Does not know: whether it works, which the proof finds out; what Exim expands anew in each
-//! session is left to it.
+//! It looks for the list of trusted configurations, certificate and key, and the authenticators; what is missing is an
+//! objection that says what to do about it. Whether the listener then works is found out by the proof; what Exim
+//! expands anew in each session is left to it.
 
 use std::path::{Path, PathBuf};
 

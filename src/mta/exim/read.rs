@@ -1,8 +1,8 @@
 //! What Exim prints about itself and its configuration, as values.
 //!
-//! Answers for: the output of `-bV`, `-d -bV` and `-bP`, Exim's lists, and a port inside an address of one. Pure
-//! functions. Does not know: what any of it means for a listener. What is not understood is not there.
-//! Source: Exim's specification, chapters 5 (`-bP`, `-bV`), 6 (lists) and 13 (addresses), and Exim 4.96.
+//! It reads the output of `-bV`, `-d -bV` and `-bP`, Exim's lists, and a port inside an address of one. These are pure
+//! functions; what a value means for a listener is `alternate`'s and `needs`'s. What is not understood counts as
+//! absent. Source: Exim's specification, chapters 5 (`-bP`, `-bV`), 6 (lists) and 13 (addresses), and Exim 4.96.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;

@@ -1,7 +1,8 @@
-//! The answers about an alternate listener of the default instance of Postfix that is on this machine.
+//! A listener of Postfix's, as answers: what it lacks, which entry makes it, what is told.
 //!
-//! Answers for: what `postconf` says of the parameters and services that matter, what is asked before a change and told
-//! after it. Does not know: writing, waiting, proving. What Postfix cannot read is quoted.
+//! They are about the default instance on this machine, and come from what `postconf` says of the parameters and
+//! services that matter. Writing, waiting and proving are `change`'s. What Postfix cannot read is an error that quotes
+//! it.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! The lines that make an alternate listener of Postfix.
 //!
-//! Answers for: one entry of `master.cf` for each of the primary's, bound as it is, with every parameter that the promise
-//! needs. Does not know: the marks around them, and who writes them.
+//! They are one entry of `master.cf` for each of the primary's, bound as it is, with every parameter that the promise
+//! needs. The marks around them and the writing are `change`'s. What cannot be put into an entry is an [`MtaError`].
 //! Source: postconf(5).
 
 use super::alternate::PostfixAlternate;

@@ -1,8 +1,7 @@
 //! `master.cf` as `postconf -M` prints it: its services, their ports, and which of them are ours.
 //!
-//! Answers for: what an entry says, the port that it names, whether it is kept from running. Does not know: which of them
-//! matter to a listener. What is no entry is left out.
-//! Source: master(5), postconf(5).
+//! It reads what an entry says, the port that it names, and whether it is kept from running. Which of them matter to a
+//! listener is `alternate`'s. What is no entry is left out. Source: master(5), postconf(5).
 
 use super::instance::SYSLOG_NAME;
 

@@ -1,10 +1,10 @@
 //! Postfix: one marked block in `master.cf`, a service keyed by the port, all settings as `-o` overrides.
 //!
-//! Answers for: where Postfix is known to live, its master and its other processes, how an entry of ours is told. Does not
-//! know: writing, waiting, proving. Everything is read through Postfix's own `postconf`, for the default instance only; a
-//! broken configuration is quoted. `alternate` makes the answers about a listener, `master` reads `master.cf`, `needs`
-//! says what is missing, `pending` what a reload would end over, `rules` which of his restrictions hold, `block` makes our
-//! lines.
+//! This file says where Postfix is known to live, which process is its master, and how an entry of ours is told.
+//! `alternate` gives the answers about a listener, `master` reads `master.cf`, `needs` says what is missing, `pending`
+//! what a reload would end over, `rules` which of the administrator's restrictions hold, `block` makes our lines.
+//! Everything is read through Postfix's own `postconf`, for the default instance only. Writing, waiting and proving are
+//! `change`'s; a broken configuration is an error that quotes it.
 //! Source: master(5), postconf(1), postconf(5), and how Postfix 3.7 was seen to behave.
 
 mod alternate;

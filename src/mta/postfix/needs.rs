@@ -1,7 +1,7 @@
-//! What Postfix has to have before an alternate listener of it can be begun with.
+//! What Postfix has to have before a listener of it can be made.
 //!
-//! Answers for: certificate and key, what is asked of clients' own, and somebody behind AUTH; what is missing is named. Does not know: whether it works,
-//! which the proof finds out.
+//! It looks at certificate and key, at what is asked of clients' own certificates, and for somebody behind AUTH; what
+//! is missing is an objection that says what to do about it. Whether the listener then works is found out by the proof.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! What master would end over, were it told to read its configuration now.
+//! What Postfix's master would end over, if it were told to read its configuration now.
 //!
-//! Answers for: whether each entry's port is known and can be bound, and whether the names in `inet_interfaces` resolve.
-//! Does not know: our own entry, which is found out before. What would end Postfix is named with the entry.
-//! Source: how Postfix 3.7 was seen to end.
+//! It looks whether each entry's port is known and can be bound, and whether the names in `inet_interfaces` resolve.
+//! Our own entry is judged before, by `change::ports`. What would end Postfix is an error that names the entry. Source:
+//! how Postfix 3.7 was seen to end.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

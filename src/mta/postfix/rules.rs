@@ -1,8 +1,8 @@
 //! What the administrator's lists of restrictions say of clients that have logged in.
 //!
-//! Answers for: which of his restrictions hold on the alternate listener, list by list, in his order. Does not know: what
-//! an access table says. What is meant for strangers (networks, policy services, DNS lists) is left out, and so is what
-//! somebody who has logged in never comes to.
+//! It tells which of his restrictions hold on the alternate listener, list by list, in his order. What is meant for
+//! clients that nobody knows (networks, policy services, DNS lists) is left out, and so is what somebody who has logged
+//! in never comes to; what an access table says is Postfix's to read. What Postfix cannot be asked is an error.
 //! Source: postconf(5), SASL_README, the sample of a submission service in Postfix's `master.cf`.
 
 use super::alternate::{CONVENTION, PostfixAlternate};

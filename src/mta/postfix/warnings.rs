@@ -1,7 +1,7 @@
 //! What an administrator of Postfix should know of a listener that comes up as it should.
 //!
-//! Answers for: a self-signed certificate, and what other entries have in `-o` for themselves alone. Whether it works is not
-//! asked here; what cannot be read is no warning.
+//! These are a self-signed certificate, and what other entries have in `-o` for themselves alone. Whether the listener
+//! works is proven elsewhere; what cannot be read is no warning.
 
 use super::alternate::PostfixAlternate;
 use super::master::{Service, words};

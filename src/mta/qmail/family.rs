@@ -1,9 +1,9 @@
 //! The processes of a supervised service: the one that its supervisor has started, and what a script has started.
 //!
-//! Answers for: who may hold the service's socket, and who has to be ended besides the supervised process. A supervisor
+//! It tells who may hold the service's socket, and who has to be ended besides the supervised process. A supervisor
 //! signals that one and nobody else (svc(8), runsv(8)): where it is a shell that has not become the server, for want of
-//! `exec` or for the sake of a pipe, the server is the shell's child and would go on. Does not know: which of them
-//! listens. Processes that end while they are looked at are not there.
+//! `exec` or because of a pipe, the server is the shell's child and would go on. Which of them listens is
+//! `change::live`'s. Processes that end while they are looked at are left out.
 
 use std::path::{Path, PathBuf};
 

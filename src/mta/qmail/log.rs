@@ -1,8 +1,8 @@
 //! The log that a service's own logger writes.
 //!
-//! Answers for: where it is, as far as the scripts of the service tell (multilog(8) and svlogd(8) write a file `current`
-//! into each folder that they are given), its end, and which files of a folder are a logger's. Does not know: what stands
-//! in it. It only ever explains something else, so that one that cannot be read is none.
+//! It finds out where that is, as far as the scripts of the service tell (multilog(8) and svlogd(8) write a file
+//! `current` into each folder that they are given), reads its end, and tells which files of a folder are a logger's. It
+//! only ever explains another failure, so that a log that cannot be read is none.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! Whether a `run` script reads its variables from `env/`.
 //!
-//! Answers for: a script that names envdir(8), or chpst(8) with `-e`, together with the service's own `env`, and that
-//! uses the variable of the port; and whether it lets tcpserver(1) ask DNS for names. Does not know: what the script does
-//! with its variables; that is the proof's business. Whatever stands in a comment does not count. Root runs it, so that it
-//! has to be root's, and somebody has to be able to.
+//! It looks for envdir(8), or chpst(8) with `-e`, together with the service's own `env`, and for the variable of the
+//! port; and whether tcpserver(1) asks DNS for names. What the script does with its variables is found out by the
+//! proof. Whatever stands in a comment does not count. Root runs it, so that it has to be root's, and executable; what
+//! is wrong with it is said in a sentence.
 
 use std::path::Path;
 

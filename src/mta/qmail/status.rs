@@ -1,7 +1,7 @@
 //! What a supervisor writes about its service: `supervise/status`.
 //!
-//! Answers for: the two binary formats, 18 bytes of daemontools and 20 of runit. Does not know: whether anybody still
-//! supervises; the file outlives its writer. Bytes of another length or with an impossible pid say nothing.
+//! It reads the two binary formats, 18 bytes of daemontools and 20 of runit. The file outlives its writer: whether
+//! anybody still supervises is `service`'s to ask. Bytes of another length or with an impossible pid say nothing.
 //! Source: svstat(8), sv(8), and their sources; TAI64N in the first twelve bytes, the pid little-endian behind.
 
 /// What is supervised, as far as it matters here: the rest of the bytes say what was asked, not what is.

@@ -1,8 +1,8 @@
 //! The template of a service directory: what stands in it.
 //!
-//! Answers for: its regular files with their modes, a few levels deep and of a bounded size, root's alone, and `run`
-//! among them. Does not know: where they are going to stand. What a supervisor has written into it, and a file `down`,
-//! are no part of it; a link or a device is a reason not to use it.
+//! It reads regular files with their modes, a few levels deep and of a bounded size, root's alone, and `run` among
+//! them. Where they are going to stand is `alternate`'s. What a supervisor has written into it, and a file `down`, are
+//! no part of it; a link or a device is an error, and the template is not used.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,8 @@
 //! The variables of a service directory's `env/`: their names, and their values in each mode.
 //!
-//! Answers for: which are written, and with what; an empty value is to be unset. Does not know: files, nor what a program
-//! makes of them. SMTP programs differ, and so do their patches: names and values are the administrator's.
+//! An empty value means that the variable is to be unset. SMTP programs differ, and so do their patches: names and
+//! values are the administrator's (`[mta.qmail]`), what a program makes of them is found out by the proof. Nothing here
+//! fails.
 
 use crate::mta::sheet::AuthMode;
 

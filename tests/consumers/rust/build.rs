@@ -1,7 +1,7 @@
 //! The types that typify makes of every document below `schema/`, each in a module of its own.
 //!
-//! Answers for: `types.rs` in the build's folder, and in it a table of the documents by their path. Does not know: what
-//! a document says. A document that typify does not take ends the build.
+//! It writes `types.rs` into the build's folder, with a table of the documents by their path. What a document says is
+//! the plugin's. A document that typify does not take ends the build.
 
 use std::error::Error;
 use std::fmt::Write;

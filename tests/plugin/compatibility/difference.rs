@@ -1,7 +1,8 @@
 //! What has changed between two versions of a JSON Schema: which values it admits now that it did not, and the reverse.
 //!
-//! Answers for: the keywords that our documents use; a change to any other one counts as both. Does not know: files or
-//! versions. A schema that admits less breaks those who write its values, one that admits more those who read them.
+//! It knows the keywords that our documents use; a change to any other one counts as both. Files and versions are
+//! `compatibility.rs`'s. A schema that admits less breaks those who write its values, one that admits more those who
+//! read them.
 
 use std::collections::BTreeSet;
 use std::fmt;

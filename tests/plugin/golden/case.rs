@@ -1,7 +1,7 @@
 //! One case: a folder, what stands in it, and the conversation that it asks for.
 //!
-//! Answers for: finding the cases, holding a conversation as the program does (parse, dispatch, frame; an interrupted
-//! change is ended first). Does not know: whether what came out is right.
+//! It finds the cases and holds a conversation as the program does (parse, dispatch, frame; an interrupted change is
+//! ended first). Whether what came out is right is judged in `golden.rs`. A folder that is no case fails the test.
 
 use super::faults::Faults;
 use super::recorded::{Outcomes, Recorded};

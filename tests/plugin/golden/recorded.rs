@@ -1,8 +1,9 @@
 //! The recorded machine: files in memory, and for everything else what was seen on a real one.
 //!
-//! Answers for: [`Host`] as a conversation sees it, with a clock that stands still; which effects it had, in order;
-//! faults laid over. What a command does is asked of [`Outcomes`]: the recording, or the real thing while it is being
-//! recorded. A question that has no recorded answer is noted, and ends the request that asked it with a panic.
+//! It is the [`Host`] of a conversation, with a clock that stands still; it notes which effects there were, in order,
+//! and plays the faults that a case lays over it. What a command does is asked of [`Outcomes`]: the recording, or the
+//! real thing while it is being recorded. A question that has no recorded answer is noted, and ends the request that
+//! asked it with a panic.
 
 use super::faults::{At, Faults, Then};
 use super::recording::{

@@ -1,10 +1,11 @@
-//! The real thing behind a conversation while it is recorded: commands are run on this machine, by [`Local`], and
-//! after each one everything that the survey names is looked at.
+//! The real thing behind a conversation while it is recorded: commands are run on this machine, by [`Local`], and after
+//! each one everything that the survey names is looked at.
 //!
-//! Answers for: laying the conversation's files where the commands find them, and a recording that is the same
-//! whenever and wherever it is made: the state directory and our program stand under their usual paths, pids, inodes
-//! and descriptors are counted, this machine's name is `node1.example.com`, and of keys and certificates only their
-//! marks are kept. What is started here ends with it, and what was changed is put back, for the next conversation.
+//! It lays the conversation's files where the commands find them, and makes a recording that is the same whenever and
+//! wherever it is made: the state directory and our program stand under their usual paths, pids, inodes and descriptors
+//! are counted, this machine's name is `node1.example.com`, and of keys and certificates only their marks are kept.
+//! What is started here ends with it, and what was changed is put back, for the next conversation. A command that
+//! cannot be run ends the recording.
 
 use super::recorded::{Outcome, Outcomes};
 use super::recording::{

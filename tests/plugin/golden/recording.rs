@@ -1,10 +1,11 @@
 //! What was recorded on a machine, as data: scenes, and the commands that lead from one to another.
 //!
-//! A *scene* is all that the machine shows at an instant about the ports, processes and files that were looked at:
-//! the fixed list of those stands in the first line of `smtp.jsonl`, so that what was not looked at is never
-//! answered. A command is known by its argv, the scene it was run in and every file that differs from `root/`; it
-//! leads to a scene. One that only asks about the files knows no scenes. Of a file that differs from another in `root/`
-//! only the difference is kept. Does not know: who asks, and how a scene is looked at.
+//! A *scene* is all that the machine shows at an instant about the ports, processes and files that were looked at: the
+//! fixed list of those stands in the first line of `smtp.jsonl`, so that what was not looked at is never answered. A
+//! command is known by its argv, the scene it was run in and every file that differs from `root/`; it leads to a scene.
+//! One that only asks about the files knows no scenes. Of a file that differs from another in `root/` only the
+//! difference is kept. How a scene is looked at is `recorder`'s, who asks is `recorded`'s. A recording that cannot be
+//! read fails the test.
 
 use mail_smtp2::sys::smtp::Step;
 use mail_smtp2::sys::{Asked, Dialogue, Question, Socket};

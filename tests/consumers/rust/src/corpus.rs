@@ -1,8 +1,8 @@
 //! Every request of the golden conversations as the schema sees it, and what it was answered.
 //!
-//! Answers for: finding them below `fixtures/`, their parameters normalised as the plugin does it, and the keywords
-//! that a case's `refused.jsonl` says they are refused by. Does not know: any validator. A request that is refused
-//! before a schema sees it (too many positions, no JSON) is left out, and so is one of no action.
+//! They are found below `fixtures/`, their parameters normalised as the plugin does it, with the keywords that a case's
+//! `refused.jsonl` says they are refused by. Judging them is the validators'. A request that is refused before a schema
+//! sees it (too many positions, no JSON) is left out, and so is one of no action.
 
 use std::collections::BTreeMap;
 use std::fs;

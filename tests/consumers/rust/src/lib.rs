@@ -1,7 +1,8 @@
 //! The documents of `schema/` in the hands of a host in Rust, and what all their readers are tried on.
 //!
-//! Answers for: [`types`], what typify makes of each document; [`corpus`], every request of the golden conversations
-//! as the schema judges it. Does not know: other readers; `tests/consumers/run` hands them the corpus.
+//! [`types`] is what typify makes of each document; [`corpus`] is every request of the golden conversations as the
+//! schema judges it. Readers in other languages are given the corpus by `tests/consumers/run`. A document that cannot
+//! be read fails the build.
 
 pub mod corpus;
 

@@ -1,7 +1,8 @@
 //! Every golden conversation against the published documents, with typify's types and with the plugin's validator.
 //!
-//! Answers for: what the schema admits and refuses is what the fixtures say, and what it admits survives being read
-//! into the generated types. Does not know: why. `MAIL_SMTP2_BLESS=1` writes each case's `refused.jsonl` anew.
+//! What the schema admits and refuses has to be what the fixtures say, and what it admits has to survive being read
+//! into the generated types. `MAIL_SMTP2_BLESS=1` writes each case's `refused.jsonl` anew; whether the conversations
+//! are right is `tests/plugin/golden`'s.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! Prints the corpus, a JSON object a line, for readers in other languages.
 //!
-//! Answers for: stable lines. Does not know: who reads them. It ends with 1 if they cannot be written.
+//! The lines are the same each time; who reads them is said by `tests/consumers/run`. It ends with 1 if they cannot be
+//! written.
 
 use std::io::{self, Write};
 
