@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::ChangeError;
-use crate::mta::{Goal, Kind, Listener};
+use crate::mta::{self, Goal, Kind, Listener};
 use crate::sys::{Host, Meta};
+use crate::wire::text::printable;
 
 /// The version of the format that this program writes.
 pub const FORMAT: u32 = 1;
@@ -31,6 +33,7 @@ pub struct Settings {
     /// The version of this format.
     pub format: u32,
     /// The MTA that was found when it was configured.
+    #[serde(deserialize_with = "kind")]
     pub mta: Kind,
     /// Port and mode.
     #[serde(flatten)]
@@ -44,6 +47,11 @@ pub struct Settings {
     /// Of those that were there before: owner and mode, where ours would have others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub owners: BTreeMap<PathBuf, Meta>,
+}
+
+fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<Kind, D::Error> {
+    let name = String::deserialize(from)?;
+    mta::named(&name).ok_or_else(|| D::Error::custom(format!("unknown mail server {}", printable(name))))
 }
 
 impl Settings {
@@ -109,7 +117,7 @@ mod tests {
     fn the_format_is_as_it_was_released() {
         let settings = Settings {
             format: 1,
-            mta: Kind::Sandbox,
+            mta: mta::sandbox::KIND,
             listener: Listener { port: 2587, auth_mode: AuthMode::TlsYes },
             wanted: Wanted::Running,
             saved: BTreeMap::new(),

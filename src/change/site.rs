@@ -17,7 +17,7 @@ use super::rehearsal::Rehearsal;
 use super::settings::{self, Settings};
 use super::verb::Verb;
 use crate::mta::gone::Gone;
-use crate::mta::{Alternate, Context, Kind, Mta, MtaError, Presence, Warning, detect};
+use crate::mta::{self, Alternate, Context, Kind, Mta, MtaError, Presence, Warning, detect};
 use crate::sys::{Deadline, Host, Lock, LockError, Stamp};
 use crate::wire::problem::Holder;
 use crate::wire::reason::Reason;
@@ -61,7 +61,7 @@ type Cached = Option<(Stamp, Settings)>;
 pub(super) struct Site {
     /// The machine.
     pub(super) host: Arc<dyn Host>,
-    /// A sheet for each kind of mail server, in the order of [`Kind`].
+    /// A sheet for each kind of mail server.
     pub(super) mtas: Vec<Box<dyn Mta>>,
     /// Where the state is, how long to wait.
     pub(super) options: Options,
@@ -96,7 +96,7 @@ impl Site {
     pub(super) fn lost_settings(&self) -> Result<Option<Settings>, ChangeError> {
         let possible = |mta: &&dyn Mta| match self.options.choice {
             Choice::Only(kind) => mta.kind() == kind,
-            Choice::Auto => mta.kind() != Kind::Sandbox,
+            Choice::Auto => mta.kind() != mta::sandbox::KIND,
         };
         for mta in self.mtas.iter().map(Box::as_ref).filter(possible) {
             for path in mta.blocks() {
@@ -160,8 +160,9 @@ impl Site {
 
     /// The sheet of one kind.
     pub(super) fn mta(&self, kind: Kind) -> &dyn Mta {
-        // `all` holds one of each kind, in this order; a test says so.
-        &*self.mtas[kind as usize]
+        let found = self.mtas.iter().position(|mta| mta.kind() == kind);
+        // Kinds and sheets come from one list: there is one.
+        &*self.mtas[found.unwrap_or_default()]
     }
 
     /// The mail server that the configuration asks for, or that is found.
@@ -190,7 +191,7 @@ impl Site {
             }
             (Some(before), _) => self.mta(before.mta),
         };
-        mta.changeable()?;
+        mta::changeable(mta, &self.mtas)?;
         if verb.tears_down() || mta.presence(&*self.host) != Presence::Missing {
             return Ok(mta);
         }
@@ -229,7 +230,10 @@ impl Site {
     ) -> Result<Box<dyn Alternate + 'a>, MtaError> {
         match mta.presence(context.view) {
             Presence::Missing => Ok(Box::new(Gone { mta, host: context.view })),
-            Presence::Installed | Presence::Runs => mta.alternate(context),
+            Presence::Installed | Presence::Runs => {
+                mta::changeable(mta, &self.mtas)?;
+                mta.alternate(context)
+            }
         }
     }
 }

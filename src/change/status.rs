@@ -16,7 +16,7 @@ use super::settings::{Settings, Wanted};
 use super::site::{Choice, Site, keeper};
 use super::verb::Verb;
 use super::{block, live};
-use crate::mta::{KeptBy, Kind, Mta, Presence};
+use crate::mta::{self, KeptBy, Kind, Mta, Presence};
 use crate::sys::{Host, Socket};
 use crate::wire::named;
 use crate::wire::problem::Holder;
@@ -198,7 +198,7 @@ fn mail_server(
         None => site.options.choice == Choice::Auto,
     };
     let acting = match is_there {
-        true => mta.changeable().map_err(ChangeError::from),
+        true => mta::changeable(mta, &site.mtas).map_err(ChangeError::from),
         false => site.acting(settings, Verb::Start).map(drop),
     };
     let why_not = acting.err().map(Hindrance::from).or_else(|| powerless(host, mta));

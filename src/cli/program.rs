@@ -18,7 +18,7 @@ use mail_smtp2::action::{self, Lane};
 use mail_smtp2::change::{Choice, Options, Service};
 use mail_smtp2::cluster::members::{self, Cluster};
 use mail_smtp2::mta::sandbox::Sandbox;
-use mail_smtp2::mta::{self, Kind, Warning};
+use mail_smtp2::mta::{self, Warning};
 use mail_smtp2::rpc::dispatch::Dispatch;
 use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::sys::{Host, Local, inherited};
@@ -37,12 +37,18 @@ pub(crate) struct Machine {
     /// The configuration file [default: /etc/mail-smtp2.toml, which need not exist]
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// The mail server: auto, postfix, exim, qmail, opensmtpd, sendmail or sandbox
-    #[arg(long, value_name = "KIND", global = true)]
+    #[arg(long, value_name = "KIND", global = true, help = mail_servers())]
     mta: Option<MtaKind>,
     /// Where settings, history and journal are kept [default: /var/lib/mail-smtp2; sandbox: a throw-away folder]
     #[arg(long, value_name = "DIR", global = true)]
     state_dir: Option<PathBuf>,
+}
+
+/// The help of `--mta`.
+fn mail_servers() -> String {
+    let names: Vec<&str> = mta::kinds().into_iter().map(mta::Kind::name).collect();
+    let (last, others) = names.split_last().unwrap_or((&"", &[]));
+    format!("The mail server: auto, {} or {last}", others.join(", "))
 }
 
 /// Whether somebody sees on a terminal how a change goes on.
@@ -74,7 +80,7 @@ impl Program {
         inherited::put_right().map_err(|error| format!("SIGCHLD and SIGXFSZ: {error}"))?;
         let config = config::read(flags.config.as_deref()).map_err(|e| e.to_string())?;
         let choice = flags.mta.unwrap_or(config.mta.kind).choice();
-        let in_sandbox = choice == Choice::Only(Kind::Sandbox);
+        let in_sandbox = choice == Choice::Only(mta::sandbox::KIND);
         let throw_away = match &flags.state_dir {
             None if in_sandbox => {
                 let made = tempfile::Builder::new().prefix("mail-smtp2-").tempdir();

@@ -9,8 +9,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use mail_smtp2::change::Choice;
-use mail_smtp2::mta::Kind;
 use mail_smtp2::mta::qmail::{self, Variables};
+use mail_smtp2::mta::{self, Kind};
 use mail_smtp2::wire::text::printable;
 
 use super::trust::trust;
@@ -144,10 +144,9 @@ impl FromStr for MtaKind {
         if text == "auto" {
             return Ok(Self(None));
         }
-        let known = Kind::ALL.into_iter().find(|kind| kind.name() == text);
-        known.map(|kind| Self(Some(kind))).ok_or_else(|| {
-            let names = Kind::ALL.map(Kind::name).join(", ");
-            format!("unknown mail server {}, expected auto, {names}", printable(text))
+        mta::named(text).map(|kind| Self(Some(kind))).ok_or_else(|| {
+            let names: Vec<&str> = mta::kinds().into_iter().map(Kind::name).collect();
+            format!("unknown mail server {}, expected auto, {}", printable(text), names.join(", "))
         })
     }
 }

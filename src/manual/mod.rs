@@ -12,18 +12,16 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::Roff;
 
+use mail_smtp2::mta;
 use mail_smtp2::schema::{problems, tables};
 use roff::Part;
 
-/// Every page, in the order in which they are listed. The first line of each is `# NAME(SECTION): ABOUT`.
-const PAGES: [&str; 7] = [
+/// The pages that are about no mail server in particular, in the order in which they are listed. The first line of each is
+/// `# NAME(SECTION): ABOUT`.
+const PAGES: [&str; 3] = [
     include_str!("mail-smtp2.8.md"),
     include_str!("mail-smtp2.toml.5.md"),
     include_str!("mail-smtp2-cluster.7.md"),
-    include_str!("mail-smtp2-postfix.7.md"),
-    include_str!("mail-smtp2-exim.7.md"),
-    include_str!("mail-smtp2-qmail.7.md"),
-    include_str!("mail-smtp2-sandbox.7.md"),
 ];
 
 /// A page, taken apart.
@@ -35,13 +33,17 @@ struct Page {
 }
 
 impl Page {
+    /// All of them, those of the mail servers last.
     fn all() -> impl Iterator<Item = Self> {
-        PAGES.into_iter().filter_map(|text| {
-            let (title, body) = text.strip_prefix("# ")?.split_once('\n')?;
-            let (name, rest) = title.split_once('(')?;
-            let (section, about) = rest.split_once("): ")?;
-            Some(Self { name, section, about, body })
-        })
+        let of_mail_servers = mta::unconfigured().into_iter().filter_map(|mta| mta.manual());
+        PAGES.into_iter().chain(of_mail_servers).filter_map(Self::read)
+    }
+
+    fn read(text: &'static str) -> Option<Self> {
+        let (title, body) = text.strip_prefix("# ")?.split_once('\n')?;
+        let (name, rest) = title.split_once('(')?;
+        let (section, about) = rest.split_once("): ")?;
+        Some(Self { name, section, about, body })
     }
 
     /// Whether somebody who writes `asked` means this page: `mail-smtp2-postfix`, or `postfix` for short.
@@ -105,6 +107,7 @@ fn generated(part: &str, command: &Command) -> Option<Part> {
         "options" => man.render_options_section(&mut text).ok()?,
         "commands" => return Some(Part::Markdown(commands(command))),
         "actions" => return Some(Part::Markdown(tables::actions())),
+        "mail-servers" => return Some(Part::Markdown(mail_servers())),
         "inputs" => return Some(Part::Markdown(tables::inputs())),
         "reasons" => return Some(Part::Markdown(problems::table())),
         "warnings" => return Some(Part::Markdown(tables::warnings())),
@@ -112,6 +115,21 @@ fn generated(part: &str, command: &Command) -> Option<Part> {
         _ => return None,
     }
     String::from_utf8(text).ok().map(Part::Roff)
+}
+
+/// The mail servers by the name that the configuration has for them, in Markdown: where more is said, or what is lacking.
+fn mail_servers() -> String {
+    let mut text = String::from("| name | mail server |\n| --- | --- |\n");
+    for mta in mta::unconfigured() {
+        let more = match mta.manual().and_then(Page::read) {
+            Some(Page { name, section, .. }) => format!("see [{name}({section})]({name}.{section}.md)"),
+            None => "recognised, and reads are answered; changes are answered with status 501 in this version, and nothing \
+                     is changed"
+                .to_owned(),
+        };
+        let _ = writeln!(text, "| `{}` | {}: {more}. |", mta.kind(), mta.kind().title());
+    }
+    text
 }
 
 /// The subcommands, with what each takes, in Markdown. clap_mangen would refer to a page for each of them.

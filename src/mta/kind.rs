@@ -1,49 +1,44 @@
-//! Which mail server: its kind, and the name that it has in the configuration.
+//! What a mail server is called: in the configuration and in the state, and in sentences.
 //!
-//! Which of them is on a machine is found out by `detect`, what one does by its sheet. Nothing here fails.
+//! Each sheet has its own; which there are is the list in `mod.rs`. Which of them is on a machine is found out by `detect`.
+//! Nothing here fails.
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 
 /// Which mail server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Postfix.
-    Postfix,
-    /// Exim 4.
-    Exim,
-    /// qmail or one of its heirs, under supervise.
-    Qmail,
-    /// OpenSMTPD.
-    Opensmtpd,
-    /// Sendmail.
-    Sendmail,
-    /// The built-in stand-in.
-    Sandbox,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kind {
+    name: &'static str,
+    title: &'static str,
 }
 
 impl Kind {
-    /// All of them; `auto` looks for them in this order.
-    pub const ALL: [Self; 6] =
-        [Self::Postfix, Self::Exim, Self::Qmail, Self::Opensmtpd, Self::Sendmail, Self::Sandbox];
+    /// The one that the configuration calls `name`, and a sentence `title`.
+    pub(super) const fn new(name: &'static str, title: &'static str) -> Self {
+        Self { name, title }
+    }
 
     /// As it stands in the configuration.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Postfix => "postfix",
-            Self::Exim => "exim",
-            Self::Qmail => "qmail",
-            Self::Opensmtpd => "opensmtpd",
-            Self::Sendmail => "sendmail",
-            Self::Sandbox => "sandbox",
-        }
+        self.name
+    }
+
+    /// As its own people write it.
+    pub fn title(self) -> &'static str {
+        self.title
     }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.name)
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
     }
 }

@@ -1,7 +1,8 @@
 //! Mail servers as answer sheets: the list of all there are, and which of them this machine runs.
 //!
 //! A new one is a file (or folder) here and a line in [`all`]; what a sheet says stands in [`sheet`]. Where several are
-//! installed, the one that runs is meant, or the one that the configuration names.
+//! installed, the one that runs is taken, or the one that the configuration names. None and several that are equal are an
+//! error that says what was found.
 
 mod context;
 mod error;
@@ -32,7 +33,7 @@ pub use sheet::{
     Mta, MtaError, Objection, Presence, Serves, Staged, Tell, of_command, of_file,
 };
 
-/// All mail servers, in the order of [`Kind::ALL`]; those that are configured as they are.
+/// The list: all mail servers, in the order in which `auto` looks for them; those that are configured as they are.
 pub fn all(qmail: qmail::Qmail, sandbox: sandbox::Sandbox) -> Vec<Box<dyn Mta>> {
     vec![
         Box::new(postfix::Postfix),
@@ -44,6 +45,40 @@ pub fn all(qmail: qmail::Qmail, sandbox: sandbox::Sandbox) -> Vec<Box<dyn Mta>> 
     ]
 }
 
+/// All of them as they are without a configuration, for what is always true of them.
+pub fn unconfigured() -> Vec<Box<dyn Mta>> {
+    all(qmail::Qmail::default(), sandbox::Sandbox::default())
+}
+
+/// What they are called, in the same order.
+pub fn kinds() -> Vec<Kind> {
+    unconfigured().iter().map(|mta| mta.kind()).collect()
+}
+
+/// The one that the configuration calls so.
+pub fn named(name: &str) -> Option<Kind> {
+    kinds().into_iter().find(|kind| kind.name() == name)
+}
+
+/// Whether this version can change `mta`, one of `mtas`.
+///
+/// # Errors
+/// The sentence that says which ones it can change.
+pub fn changeable(mta: &dyn Mta, mtas: &[Box<dyn Mta>]) -> Result<(), MtaError> {
+    if mta.is_changeable() {
+        return Ok(());
+    }
+    let can: Vec<&str> =
+        mtas.iter().filter(|mta| mta.is_changeable()).map(|mta| mta.kind().title()).collect();
+    let can = match can.as_slice() {
+        [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        can => can.concat(),
+    };
+    let what =
+        format!("{} is recognised, but this version cannot change it yet; it can change {can}", mta.kind());
+    Err(MtaError::Cannot(Reason::MtaUnsupported, what))
+}
+
 /// Which MTA this machine runs, judged by what is on it; never the sandbox.
 ///
 /// # Errors
@@ -51,7 +86,7 @@ pub fn all(qmail: qmail::Qmail, sandbox: sandbox::Sandbox) -> Vec<Box<dyn Mta>> 
 pub fn detect<'a>(mtas: &'a [Box<dyn Mta>], host: &dyn View) -> Result<&'a dyn Mta, MtaError> {
     let mut best: Vec<&dyn Mta> = Vec::new();
     let mut best_presence = Presence::Installed;
-    let real = || mtas.iter().map(Box::as_ref).filter(|mta| mta.kind() != Kind::Sandbox);
+    let real = || mtas.iter().map(Box::as_ref).filter(|mta| mta.kind() != sandbox::KIND);
     for mta in real() {
         match mta.presence(host) {
             Presence::Missing => {}
@@ -87,10 +122,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_one_answer_sheet_of_each_kind_in_the_order_of_the_kinds() {
-        let sandbox = sandbox::Sandbox { program: "/p".into(), dir: "/d".into(), with: None };
-        let kinds: Vec<Kind> = all(qmail::Qmail::default(), sandbox).iter().map(|mta| mta.kind()).collect();
-        assert_eq!(kinds, Kind::ALL);
-        assert!(Kind::ALL.iter().enumerate().all(|(at, kind)| *kind as usize == at));
+    fn no_two_mail_servers_are_called_the_same() {
+        let kinds = kinds();
+        assert!(kinds.iter().all(|kind| named(kind.name()) == Some(*kind)), "{kinds:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_changed_is_refused_with_what_can() {
+        let mtas = unconfigured();
+        let refused: Vec<String> =
+            mtas.iter().filter_map(|mta| Some(changeable(&**mta, &mtas).err()?.to_string())).collect();
+        let why = "is recognised, but this version cannot change it yet; it can change Postfix, Exim, qmail and the \
+                   sandbox";
+        assert_eq!(refused, ["opensmtpd", "sendmail"].map(|name| format!("{name} {why}")));
+    }
+
+    #[test]
+    fn each_mail_server_that_can_be_changed_has_a_manual_page() {
+        for mta in unconfigured() {
+            assert_eq!(mta.manual().is_some(), mta.is_changeable(), "{}", mta.kind());
+        }
     }
 }

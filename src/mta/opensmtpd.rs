@@ -7,7 +7,7 @@ use super::sheet::Kind;
 
 /// OpenSMTPD.
 pub const OPENSMTPD: Recognised = Recognised {
-    kind: Kind::Opensmtpd,
+    kind: Kind::new("opensmtpd", "OpenSMTPD"),
     daemons: &["/usr/sbin/smtpd"],
     configurations: &["/etc/smtpd.conf", "/etc/mail/smtpd.conf"],
 };

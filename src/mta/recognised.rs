@@ -64,15 +64,8 @@ impl Mta for Recognised {
         self.daemons().iter().any(|daemon| process.exe.as_deref() == Some(daemon))
     }
 
-    fn changeable(&self) -> Result<(), MtaError> {
-        Err(MtaError::Cannot(
-            Reason::MtaUnsupported,
-            format!(
-                "{} is recognised, but this version cannot change it yet; it can change Postfix, Exim, qmail and the \
-             sandbox",
-                self.kind
-            ),
-        ))
+    fn is_changeable(&self) -> bool {
+        false
     }
 
     fn blocks(&self) -> Vec<PathBuf> {
@@ -92,7 +85,6 @@ impl Mta for Recognised {
     }
 
     fn alternate<'a>(&'a self, _: Context<'a>) -> Result<Box<dyn Alternate + 'a>, MtaError> {
-        self.changeable()?;
         Err(MtaError::Cannot(Reason::MtaUnsupported, format!("{} cannot be changed", self.kind)))
     }
 }

@@ -19,6 +19,8 @@ use super::sheet::{
 };
 use crate::sys::{Command, Process, SightError, View};
 
+/// What it is called.
+pub const KIND: Kind = Kind::new("sandbox", "the sandbox");
 /// The name of the configuration file within the sandbox's directory.
 pub const FILE: &str = "sandbox.toml";
 /// The file within the sandbox's directory whose flock the server holds; its text is the pid of the holder and LF.
@@ -65,7 +67,7 @@ pub fn parse(text: &str) -> Result<Configuration, toml::de::Error> {
 }
 
 /// The sandbox of one state directory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Sandbox {
     /// Our own binary, which is the MTA's program too.
     pub program: PathBuf,
@@ -88,7 +90,7 @@ impl Sandbox {
 
 impl Mta for Sandbox {
     fn kind(&self) -> Kind {
-        Kind::Sandbox
+        KIND
     }
 
     fn looked_for(&self) -> String {
@@ -127,8 +129,8 @@ impl Mta for Sandbox {
         process.exe.as_ref() == Some(&self.program) && Words::of(host, process).have(&self.dir)
     }
 
-    fn changeable(&self) -> Result<(), MtaError> {
-        Ok(())
+    fn manual(&self) -> Option<&'static str> {
+        Some(include_str!("../manual/mail-smtp2-sandbox.7.md"))
     }
 
     fn blocks(&self) -> Vec<PathBuf> {

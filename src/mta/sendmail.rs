@@ -7,7 +7,7 @@ use super::sheet::Kind;
 
 /// Sendmail.
 pub const SENDMAIL: Recognised = Recognised {
-    kind: Kind::Sendmail,
+    kind: Kind::new("sendmail", "Sendmail"),
     daemons: &["/usr/sbin/sendmail-mta", "/usr/sbin/sendmail.sendmail", "/usr/libexec/sendmail/sendmail"],
     configurations: &["/etc/mail/sendmail.cf"],
 };

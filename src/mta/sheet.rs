@@ -139,11 +139,15 @@ pub trait Mta: Debug + Send + Sync {
     /// Whether the machine itself brings a wanted listener back after a reboot.
     fn comes_back(&self, host: &dyn View) -> bool;
 
-    /// Whether it can be changed here.
-    ///
-    /// # Errors
-    /// The sentence that says why not.
-    fn changeable(&self) -> Result<(), MtaError>;
+    /// Whether this version can change it.
+    fn is_changeable(&self) -> bool {
+        true
+    }
+
+    /// Its manual page, in Markdown, if it has one.
+    fn manual(&self) -> Option<&'static str> {
+        None
+    }
 
     /// The files in which a block of ours may stand, where they usually are, the one that tells the listener first.
     fn blocks(&self) -> Vec<PathBuf>;

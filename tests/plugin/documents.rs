@@ -195,15 +195,14 @@ fn every_key_of_the_configuration_is_shown_and_explained() {
 
 #[test]
 fn the_table_of_mail_servers_says_which_ones_can_be_changed() {
-    let sandbox = mta::sandbox::Sandbox { program: "/nowhere".into(), dir: "/nowhere".into(), with: None };
-    for mta in mta::all(mta::qmail::Qmail::default(), sandbox) {
+    for mta in mta::unconfigured() {
         let name = mta.kind().name();
         let row = document("README.md")
             .lines()
             .find(|line| line.to_lowercase().starts_with(&format!("| {name} |")))
             .unwrap_or_else(|| panic!("{name} has no row"));
         let says = row.split('|').nth(4).unwrap().trim() == "yes";
-        assert_eq!(says, mta.changeable().is_ok(), "{row}");
+        assert_eq!(says, mta.is_changeable(), "{row}");
     }
 }
 

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::conf::{self, ACL_MACRO, ACL_OPTION, ADVERTISE, DATA_ACL, DATA_OPTION, NOTLS};
-use super::daemons::{BUILT, Layout, UNIT, UNIT_PATH, VIEW, Whose, daemons, end};
+use super::daemons::{BUILT, KIND, Layout, UNIT, UNIT_PATH, VIEW, Whose, daemons, end};
 use super::read::{self, Printed};
 use crate::mta::machine::{Words, bound, or_loopback, systemd_runs};
 use crate::mta::services;
 use crate::mta::sheet::{
-    Alternate, AuthMode, Claim, Claimant, Content, Context, Copied, Edit, Goal, Kind, Listener, MtaError,
+    Alternate, AuthMode, Claim, Claimant, Content, Context, Copied, Edit, Goal, Listener, MtaError,
     Objection, SMTP, Staged, Tell,
 };
 use crate::mta::warning::Warning;
@@ -84,7 +84,7 @@ impl<'a> EximAlternate<'a> {
         if self.primary.get().is_none() {
             let version = self.run(self.exim().arg("-bV"))?;
             if !version.success() {
-                return Err(MtaError::Broken { kind: Kind::Exim, message: complaint(&version) });
+                return Err(MtaError::Broken { kind: KIND, message: complaint(&version) });
             }
             let path = read::configuration(&String::from_utf8_lossy(&version.stdout));
             let unnamed = || unsupported("Exim does not say which configuration it uses".to_owned());

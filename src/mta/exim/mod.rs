@@ -13,7 +13,7 @@ pub mod read;
 
 use std::path::{Path, PathBuf};
 
-use self::daemons::{LAYOUTS, Layout, UNIT, VIEW, Whose, daemons, end};
+use self::daemons::{KIND, LAYOUTS, Layout, UNIT, VIEW, Whose, daemons, end};
 use super::machine::{first_line, systemd_runs};
 use super::sheet::{Alternate, Context, KeptBy, Kind, Listener, Mta, MtaError, Presence, Tell};
 use crate::sys::{Command, Process, View};
@@ -25,7 +25,7 @@ pub struct Exim;
 
 impl Mta for Exim {
     fn kind(&self) -> Kind {
-        Kind::Exim
+        KIND
     }
 
     fn looked_for(&self) -> String {
@@ -67,8 +67,8 @@ impl Mta for Exim {
         systemd_runs(host)
     }
 
-    fn changeable(&self) -> Result<(), MtaError> {
-        Ok(())
+    fn manual(&self) -> Option<&'static str> {
+        Some(include_str!("../../manual/mail-smtp2-exim.7.md"))
     }
 
     fn blocks(&self) -> Vec<PathBuf> {

@@ -9,6 +9,8 @@ use crate::mta::sheet::{Context, Kind, MtaError};
 use crate::sys::{Command, Ended, Output, Process, View};
 use crate::wire::text::printable;
 
+/// What it is called.
+pub(super) const KIND: Kind = Kind::new("postfix", "Postfix");
 /// Where master's binary may be.
 pub(super) const MASTERS: [&str; 4] = [
     "/usr/lib/postfix/sbin/master",
@@ -94,5 +96,5 @@ pub(super) fn run(context: Context<'_>, command: Command) -> Result<Output, MtaE
         }
     }
     let said = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
-    Err(MtaError::Broken { kind: Kind::Postfix, message: printable(said) })
+    Err(MtaError::Broken { kind: KIND, message: printable(said) })
 }

@@ -22,7 +22,7 @@ mod warnings;
 use std::path::{Path, PathBuf};
 
 use self::alternate::PostfixAlternate;
-use self::instance::{MASTERS, SYSLOG_NAME, UNITS, USUAL, is_daemon, is_master, master, run};
+use self::instance::{KIND, MASTERS, SYSLOG_NAME, UNITS, USUAL, is_daemon, is_master, master, run};
 use super::machine::{Words, first_line, is_there, unit_of};
 use super::sheet::{Alternate, AuthMode, Context, KeptBy, Kind, Listener, Mta, MtaError, Presence, Serves};
 use crate::sys::{Command, Process, View};
@@ -33,7 +33,7 @@ pub struct Postfix;
 
 impl Mta for Postfix {
     fn kind(&self) -> Kind {
-        Kind::Postfix
+        KIND
     }
 
     fn looked_for(&self) -> String {
@@ -66,8 +66,8 @@ impl Mta for Postfix {
         is_daemon(host, process) && !parent.is_some_and(|parent| is_master(host, &parent))
     }
 
-    fn changeable(&self) -> Result<(), MtaError> {
-        Ok(())
+    fn manual(&self) -> Option<&'static str> {
+        Some(include_str!("../../manual/mail-smtp2-postfix.7.md"))
     }
 
     fn blocks(&self) -> Vec<PathBuf> {

@@ -24,9 +24,12 @@ use super::machine::is_there;
 use super::sheet::{Alternate, Context, KeptBy, Kind, Listener, Mta, MtaError, Presence, Tell};
 use crate::sys::{EntryKind, Process, View};
 
+/// What it is called.
+const KIND: Kind = Kind::new("qmail", "qmail");
+
 impl Mta for Qmail {
     fn kind(&self) -> Kind {
-        Kind::Qmail
+        KIND
     }
 
     fn looked_for(&self) -> String {
@@ -76,8 +79,8 @@ impl Mta for Qmail {
         matches!((works_in, host.stamp(dir)), (Ok(Some(here)), Ok(Some(there))) if here == there)
     }
 
-    fn changeable(&self) -> Result<(), MtaError> {
-        Ok(())
+    fn manual(&self) -> Option<&'static str> {
+        Some(include_str!("../../manual/mail-smtp2-qmail.7.md"))
     }
 
     fn blocks(&self) -> Vec<PathBuf> {

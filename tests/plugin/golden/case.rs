@@ -9,7 +9,7 @@ use super::recording::{Deed, PROGRAM, STATE, Stored, tree};
 use mail_smtp2::change::rehearsal::Rehearsal;
 use mail_smtp2::change::{Choice, Options, Service};
 use mail_smtp2::cluster::members::Cluster;
-use mail_smtp2::mta::{self, Kind, qmail::Qmail, sandbox::Sandbox};
+use mail_smtp2::mta::{self, qmail::Qmail, sandbox::Sandbox};
 use mail_smtp2::rpc::dispatch::{Dispatch, Refusal, error};
 use mail_smtp2::rpc::module::Plugin;
 use mail_smtp2::sys::Host;
@@ -101,7 +101,7 @@ impl Case {
         Options {
             state_dir: STATE.into(),
             lock: if sandbox { Path::new(STATE).join("lock") } else { "/run/mail-smtp2/lock".into() },
-            choice: if sandbox { Choice::Only(Kind::Sandbox) } else { Choice::Auto },
+            choice: if sandbox { Choice::Only(mta::sandbox::KIND) } else { Choice::Auto },
             lock_wait: Duration::from_secs(10),
             change: Duration::from_secs_f64(deadline),
             node: "node1.example.com".to_owned(),
