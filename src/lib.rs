@@ -42,10 +42,17 @@
 //!
 //! * An action: a file in `src/action/`, its `mod` and its row in the table of `src/action/mod.rs`. The file holds its row, the types of
 //!   its input and payload, and what it does; registration, documents, OpenRPC, tables and the tests of completeness follow.
-//! * A mail server: a file in `src/mta/` and a line in its list, [`mta::all`]. What a change does is not written again.
-//! * A status number: a row in `src/wire/status.rs`.
+//! * A mail server: a folder in `src/mta/`, with a line in its list, [`mta::all`], and a manual page in `src/manual/`; a
+//!   folder in `tests/mta/`. Its name in the configuration, in the help and in the manual comes from its sheet. What a
+//!   change does is not written again.
+//! * A status number: a row in `src/wire/status.rs`; a reason for a failure: a row in `src/wire/reason.rs`.
 //! * What the machine is asked in a new way: a method of [`sys::Host`], which the recorded host of the tests answers from
 //!   what was recorded on a real machine.
+//!
+//! # System calls
+//!
+//! What the standard library has no call for is asked of the kernel through nix. Where nix has no safe call either, rustix
+//! asks it, in [`sys`] alone: pidfds, extended attributes, and how much is unread in a pipe.
 
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 

@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{dup2_stdout, read, write};
 use parking_lot::Mutex;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 
 use crate::rpc::dispatch::{Dispatch, Refusal, error};
 use crate::rpc::lanes::{Lanes, Upkeep};
@@ -45,11 +47,12 @@ impl Pipes {
     ///
     /// # Errors
     /// A descriptor cannot be duplicated, or the kernel refuses to watch.
+    #[expect(clippy::disallowed_methods, reason = "transport is who holds stdout")]
     pub fn take() -> io::Result<Self> {
-        let input = rustix::stdio::stdin().try_clone_to_owned()?;
-        let output = rustix::stdio::stdout().try_clone_to_owned()?;
+        let input = io::stdin().as_fd().try_clone_to_owned()?;
+        let output = io::stdout().as_fd().try_clone_to_owned()?;
         let watch = Watch::start(output.as_fd())?;
-        rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+        dup2_stdout(io::stderr())?;
         Ok(Self { input, output, watch })
     }
 }
@@ -162,10 +165,10 @@ impl Session {
 
     fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
         loop {
-            match rustix::io::read(&self.pipes.input, &mut *room) {
+            match read(&self.pipes.input, room) {
                 Ok(count) => return Ok(count),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => wait_for(&self.pipes.input, PollFlags::IN),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => wait_for(&self.pipes.input, PollFlags::POLLIN),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -175,7 +178,7 @@ impl Session {
         if !out.is_empty() {
             // Nobody watches during the first portion: fine as long as writing its replies cannot block.
             let blocks =
-                || out.len() > PIPE_BUF || !ready(&self.pipes.output, PollFlags::OUT, Duration::ZERO);
+                || out.len() > PIPE_BUF || !ready(&self.pipes.output, PollFlags::POLLOUT, Duration::ZERO);
             if !self.watching.load(Ordering::Relaxed) && blocks() {
                 self.watch();
             }
@@ -190,10 +193,10 @@ impl Session {
     fn send(&self, mut bytes: &[u8]) {
         let writing = self.writing.lock();
         while !bytes.is_empty() {
-            match rustix::io::write(&self.pipes.output, bytes) {
+            match write(&self.pipes.output, bytes) {
                 Ok(count) => bytes = &bytes[count..],
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => wait_for(&self.pipes.output, PollFlags::OUT),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => wait_for(&self.pipes.output, PollFlags::POLLOUT),
                 Err(error) => {
                     drop(writing);
                     tracing::info!(%error, "stdout takes nothing any more");
@@ -209,8 +212,8 @@ impl Session {
         // A pipe that is ready takes this much without blocking (pipe(7)).
         for piece in bytes.chunks(PIPE_BUF) {
             let left = until.saturating_duration_since(Instant::now());
-            if !ready(&self.pipes.output, PollFlags::OUT, left)
-                || rustix::io::write(&self.pipes.output, piece) != Ok(piece.len())
+            if !ready(&self.pipes.output, PollFlags::POLLOUT, left)
+                || write(&self.pipes.output, piece) != Ok(piece.len())
             {
                 return;
             }
@@ -253,11 +256,11 @@ impl Session {
 
 /// Whether the descriptor is ready within `patience`.
 fn ready(fd: &OwnedFd, what: PollFlags, patience: Duration) -> bool {
-    let patience = Timespec { tv_sec: 0, tv_nsec: patience.subsec_nanos().into() };
-    matches!(poll(&mut [PollFd::new(fd, what)], Some(&patience)), Ok(count) if count > 0)
+    let patience = TimeSpec::from_duration(patience);
+    matches!(ppoll(&mut [PollFd::new(fd.as_fd(), what)], Some(patience), None), Ok(count) if count > 0)
 }
 
 /// A descriptor that the host has set to non-blocking is waited for all the same.
 fn wait_for(fd: &OwnedFd, what: PollFlags) {
-    let _ = poll(&mut [PollFd::new(fd, what)], None);
+    let _ = poll(&mut [PollFd::new(fd.as_fd(), what)], PollTimeout::NONE);
 }

@@ -10,7 +10,8 @@ use std::process::{self, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, getppid, kill_process};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getppid};
 
 use super::configuration;
 use super::error::{DaemonError, LOCK_WAIT, conf_words};
@@ -18,6 +19,8 @@ use super::lock::{LOCK_PAUSE, holder, take_lock, take_turn, try_lock};
 use super::serve::{Companion, READY};
 use crate::mta::sandbox::LOCK;
 
+/// The first process, which orphans belong to.
+const INIT: Pid = Pid::from_raw(1);
 /// How much of what the server says is read, in bytes.
 const LONGEST_REASON: u64 = 4096;
 
@@ -108,8 +111,8 @@ fn stop(path: &Path, wait: Duration) -> Result<(), DaemonError> {
         // A server that is just starting takes the lock over from its `daemon`, and signs: then it is its turn.
         let holder = holder(&file).map_err(failed)?;
         if holder != told {
-            let pid = holder.parse().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
-            let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+            let pid = holder.parse().ok().filter(|pid| *pid > 1).map(Pid::from_raw);
+            let _ = pid.map(|pid| kill(pid, Signal::SIGTERM));
             told = holder;
         }
         thread::sleep(LOCK_PAUSE);
@@ -118,7 +121,7 @@ fn stop(path: &Path, wait: Duration) -> Result<(), DaemonError> {
 
 /// Who has run this command. What a plugin wanted that was killed meanwhile is not wanted any more: the next one may
 /// have taken it back before this process was first scheduled.
-struct Caller(Option<Pid>);
+struct Caller(Pid);
 
 impl Caller {
     fn now() -> Self {
@@ -128,16 +131,13 @@ impl Caller {
     fn still_asks(&self) -> Result<(), DaemonError> {
         let now = getppid();
         // An orphan is the first process's, unless that is the plugin itself.
-        let adopted =
-            || now == Some(Pid::INIT) && fs::read_link("/proc/1/exe").ok() != std::env::current_exe().ok();
+        let adopted = || now == INIT && fs::read_link("/proc/1/exe").ok() != std::env::current_exe().ok();
         if now == self.0 && !adopted() { Ok(()) } else { Err(DaemonError::Unasked) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rustix::fs::{FlockOperation, flock};
-
     use super::*;
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
     fn ending_what_has_ended_is_done() {
         let dir = tempfile::tempdir().unwrap();
         // By name: what another test just forks has the file for a moment longer, and with it the lock.
-        flock(take_lock(&dir.path().join(LOCK), Duration::ZERO).unwrap(), FlockOperation::Unlock).unwrap();
+        take_lock(&dir.path().join(LOCK), Duration::ZERO).unwrap().unlock().unwrap();
         assert!(stop(&dir.path().join(LOCK), Duration::ZERO).is_ok());
     }
 }

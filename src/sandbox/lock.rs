@@ -4,15 +4,13 @@
 //! Whoever is killed lets go of both, and nothing needs tidying up. Past the wait, a lock that is held is
 //! [`DaemonError::Held`] or [`DaemonError::Busy`].
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
-
-use rustix::fs::{FlockOperation, flock};
 
 use super::error::{DaemonError, LOCK_WAIT};
 
@@ -67,10 +65,10 @@ pub(super) fn take_lock(path: &Path, wait: Duration) -> Result<File, DaemonError
 
 /// Whether nobody else has the lock; then it is ours.
 pub(super) fn try_lock(file: &File) -> io::Result<bool> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+    match file.try_lock() {
         Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(errno) => Err(errno.into()),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustix::process::Pid;
+use nix::unistd::{Pid, setsid};
 
 use super::error::DaemonError;
 use super::lock::{is_at, sign, try_lock};
@@ -45,7 +45,7 @@ pub struct Companion {
 /// its directory or its companion is gone. SIGTERM ends it at once, as nothing it holds outlives it.
 pub fn serve(dir: &Path, with: Option<&Companion>) -> ExitCode {
     // Not a group leader when started by `daemon`; by hand it may be one, and then its session is as good as any.
-    let _ = nix::unistd::setsid();
+    let _ = setsid();
     match Server::begin(dir, with) {
         // A `daemon` that was killed meanwhile is a listener that nobody knows of: not started, then.
         Ok(server) if announce(READY).is_ok() => {
@@ -140,8 +140,10 @@ fn inherit_lock(path: &Path) -> Result<File, DaemonError> {
 /// A descriptor that gets readable when the companion ends. One that has ended already is an error, and tidied after.
 fn watch_companion(with: &Companion, dir: &Path) -> Result<(OwnedFd, Option<PathBuf>), DaemonError> {
     let failed = |errno: Errno| DaemonError::Companion { pid: with.pid, reason: errno.desc() };
-    let pid = Pid::from_raw(with.pid).ok_or_else(|| failed(Errno::EINVAL))?;
-    match pidfd::end_of(pid) {
+    if with.pid <= 0 {
+        return Err(failed(Errno::EINVAL));
+    }
+    match pidfd::end_of(Pid::from_raw(with.pid)) {
         Ok(descriptor) => Ok((descriptor, with.and_remove.clone())),
         Err(error) => {
             let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());

@@ -7,15 +7,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::time::TimeSpec;
+use nix::unistd::Pid;
 use process_wrap::std::{ChildWrapper, CommandWrap, ResetSigmask};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, ioctl_fionbio};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::deadline::Deadline;
 use super::pidfd;
@@ -25,6 +28,9 @@ pub const OUTPUT_LIMIT: usize = 64 * 1024;
 
 /// Where programs without a path are looked for, by us and by them.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A span that every kernel takes, and that is as good as no limit.
+const LONGEST: Duration = Duration::from_secs(1 << 30);
 
 /// How long a killed child may take to be gone before it is given up as a zombie-to-be.
 const REAP: Duration = Duration::from_secs(1);
@@ -202,18 +208,18 @@ impl Running {
     fn new(mut child: Box<dyn ChildWrapper>) -> io::Result<Self> {
         let stdout = child.stdout().take().map(|pipe| Stream::new(pipe.into()));
         let stderr = child.stderr().take().map(|pipe| Stream::new(pipe.into()));
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = i32::try_from(child.id()).ok().map(Pid::from_raw);
         let watch = || -> io::Result<(Pid, OwnedFd, Stream, Stream)> {
-            let pid = pid.ok_or(Errno::SRCH)?;
-            let stdout = stdout.ok_or(Errno::BADF)??;
-            let stderr = stderr.ok_or(Errno::BADF)??;
+            let pid = pid.ok_or(Errno::ESRCH)?;
+            let stdout = stdout.ok_or(Errno::EBADF)??;
+            let stderr = stderr.ok_or(Errno::EBADF)??;
             Ok((pid, pidfd::end_of(pid)?, stdout, stderr))
         };
         match watch() {
             Ok((pid, ended, stdout, stderr)) => Ok(Self { child, pid, ended, stdout, stderr }),
             Err(error) => {
                 if let Some(pid) = pid {
-                    let _ = kill_process_group(pid, Signal::KILL);
+                    let _ = killpg(pid, Signal::SIGKILL);
                 }
                 let _ = child.kill();
                 Err(error)
@@ -240,23 +246,23 @@ impl Running {
 
     /// Waits until there is something to do, at most for `span`. Whether the child has ended.
     fn wait(&self, span: Duration) -> io::Result<bool> {
-        let mut fds = vec![PollFd::new(&self.ended, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)];
         fds.extend([&self.stdout, &self.stderr].into_iter().filter_map(Stream::poll));
-        match poll(&mut fds, Some(&timespec(span))) {
-            Ok(_) | Err(Errno::INTR) => Ok(fds.first().is_some_and(|ended| !ended.revents().is_empty())),
+        match poll(&mut fds, span) {
+            Ok(_) | Err(Errno::EINTR) => Ok(fds.first().is_some_and(is_ready)),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Kills the process group, and the child itself in case that it has left it, and reaps the child.
     fn kill(&mut self) {
-        let _ = kill_process_group(self.pid, Signal::KILL);
-        let _ = kill_process(self.pid, Signal::KILL);
+        let _ = killpg(self.pid, Signal::SIGKILL);
+        let _ = kill(self.pid, Signal::SIGKILL);
         // Deep in the kernel (a dead network file system, say) a process does not even notice SIGKILL. Waiting for it
         // without end would hang us as well.
-        let mut fds = [PollFd::new(&self.ended, PollFlags::IN)];
+        let mut fds = [PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)];
         let deadline = Deadline::after(REAP);
-        while let Err(Errno::INTR) = poll(&mut fds, Some(&timespec(deadline.left()))) {}
+        while let Err(Errno::EINTR) = poll(&mut fds, deadline.left()) {}
         let _ = self.child.try_wait();
         self.stderr.drain();
     }
@@ -271,13 +277,12 @@ struct Stream {
 
 impl Stream {
     fn new(pipe: OwnedFd) -> io::Result<Self> {
-        ioctl_fionbio(&pipe, true)?;
+        never_wait(&pipe)?;
         Ok(Self { pipe: Some(pipe.into()), kept: Vec::new() })
     }
 
     fn poll(&self) -> Option<PollFd<'_>> {
-        let fd: BorrowedFd<'_> = self.pipe.as_ref()?.as_fd();
-        Some(PollFd::from_borrowed_fd(fd, PollFlags::IN))
+        Some(PollFd::new(self.pipe.as_ref()?.as_fd(), PollFlags::POLLIN))
     }
 
     /// Takes at most one buffer full out of the pipe, without waiting. Whether there may be more.
@@ -313,9 +318,20 @@ pub(super) fn ended(status: ExitStatus) -> Ended {
     }
 }
 
-pub(super) fn timespec(span: Duration) -> Timespec {
-    // Only a span that overflows the field fails, and that is as good as no limit.
-    Timespec::try_from(span).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 })
+/// Waits until something happens to one of `fds`, at most for `span`: to how many.
+pub(super) fn poll(fds: &mut [PollFd<'_>], span: Duration) -> nix::Result<i32> {
+    ppoll(fds, Some(TimeSpec::from_duration(span.min(LONGEST))), None)
+}
+
+/// Whether something has happened to it.
+pub(super) fn is_ready(fd: &PollFd<'_>) -> bool {
+    fd.any().unwrap_or(true)
+}
+
+/// What would wait for the other end of this pipe says so instead.
+pub(super) fn never_wait(pipe: &impl AsFd) -> io::Result<()> {
+    fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl View for Local {
     }
 
     fn is_root(&self) -> bool {
-        rustix::process::geteuid().is_root()
+        nix::unistd::geteuid().is_root()
     }
 
     fn lock_holder(&self, path: &Path) -> Result<Option<LockHolder>, FileError> {

@@ -1,7 +1,8 @@
 //! The machine: files, commands, sockets, processes, the clock, and SMTP as a client sees it.
 //!
-//! The trait [`Host`] is all that the floors above ask of it, [`View`] the part of it that only looks; [`Local`] is the real machine, and tests have a recorded one.
-//! Nothing here knows what a mail server is, what a change is, or what a status number is.
+//! The trait [`Host`] is all that the floors above ask of it, [`View`] the part of it that only looks; [`Local`] is the real
+//! machine, and tests have a recorded one. What a mail server is, what a change is and what a status number is, is said
+//! above. Each file has its own errors, which name the operation and what it was done to.
 
 pub mod certificate;
 pub mod command;

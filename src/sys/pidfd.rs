@@ -2,20 +2,23 @@
 //!
 //! It gets readable when the process ends, reaped or not, on every kernel: it is a pidfd, or, before Linux 5.3 and
 //! where a filter forbids it, a pipe at whose other end a thread waits. Whose process it is, and what is to be done at
-//! its end, is the caller's. A process that is gone already is `ESRCH`.
+//! its end, is the caller's. A process that is gone already is `ESRCH`. (nix has no pidfds.)
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, test_kill_process, waitid};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::kill;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::process::{Process, process};
 
-/// How often a process that is no child of ours is looked at, in nanoseconds.
-const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+/// How often a process that is no child of ours is looked at, in milliseconds.
+const PAUSE: u8 = 50;
 /// Room for the waiting thread, in bytes.
 const STACK: usize = 64 * 1024;
 
@@ -37,19 +40,20 @@ pub fn end_of(pid: Pid) -> io::Result<OwnedFd> {
 ///
 /// `ESRCH` if there is no such process; otherwise what `pidfd_open(2)` says.
 pub(super) fn open(pid: Pid) -> io::Result<Option<OwnedFd>> {
-    match pidfd_open(pid, PidfdFlags::empty()) {
+    let raw = rustix::process::Pid::from_raw(pid.as_raw()).ok_or(Errno::ESRCH)?;
+    match pidfd_open(raw, PidfdFlags::empty()) {
         // Filters of containers answer EPERM for what they do not know.
-        Err(Errno::NOSYS | Errno::PERM) => Ok(None),
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(None),
         opened => Ok(Some(opened?)),
     }
 }
 
 /// The reading end of a pipe that a thread closes when the process has ended.
 fn awaited(pid: Pid) -> io::Result<OwnedFd> {
-    if test_kill_process(pid) == Err(Errno::SRCH) {
-        return Err(Errno::SRCH.into());
+    if kill(pid, None) == Err(Errno::ESRCH) {
+        return Err(Errno::ESRCH.into());
     }
-    let seen = process(pid.as_raw_pid());
+    let seen = process(pid.as_raw());
     let (reader, writer) = io::pipe()?;
     let wait = move || wait_for(pid, seen.as_ref(), &writer);
     thread::Builder::new().name("end of a process".into()).stack_size(STACK).spawn(wait)?;
@@ -60,16 +64,16 @@ fn awaited(pid: Pid) -> io::Result<OwnedFd> {
 fn wait_for(pid: Pid, seen: Option<&Process>, writer: &io::PipeWriter) {
     loop {
         // A child stays to be reaped by whoever started it.
-        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-            Err(Errno::INTR) => {}
+        match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+            Err(Errno::EINTR) => {}
             Ok(_) => return,
             Err(_) => break,
         }
     }
     while lives(pid, seen) {
         // No event is asked for: that nobody reads any more is reported all the same.
-        match poll(&mut [PollFd::new(writer, PollFlags::empty())], Some(&PAUSE)) {
-            Ok(0) | Err(Errno::INTR) => {}
+        match poll(&mut [PollFd::new(writer.as_fd(), PollFlags::empty())], PAUSE) {
+            Ok(0) | Err(Errno::EINTR) => {}
             _ => return,
         }
     }
@@ -79,7 +83,7 @@ fn wait_for(pid: Pid, seen: Option<&Process>, writer: &io::PipeWriter) {
 fn lives(pid: Pid, seen: Option<&Process>) -> bool {
     match seen {
         Some(seen) => seen.lives(),
-        None => test_kill_process(pid) != Err(Errno::SRCH),
+        None => kill(pid, None) != Err(Errno::ESRCH),
     }
 }
 
@@ -89,10 +93,12 @@ mod tests {
     use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
 
+    use nix::sys::signal::Signal;
+
     use super::*;
 
     fn pid(child: &Child) -> Pid {
-        Pid::from_child(child)
+        Pid::from_raw(child.id().cast_signed())
     }
 
     fn sleeper() -> Child {
@@ -104,12 +110,12 @@ mod tests {
         child.wait().unwrap();
     }
 
-    fn has_ended(end: &OwnedFd, patience: Timespec) -> bool {
-        poll(&mut [PollFd::new(end, PollFlags::IN)], Some(&patience)).unwrap() > 0
+    fn has_ended(end: &OwnedFd, milliseconds: u16) -> bool {
+        poll(&mut [PollFd::new(end.as_fd(), PollFlags::POLLIN)], milliseconds).unwrap() > 0
     }
 
-    const LONG: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
-    const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    const LONG: u16 = 20_000;
+    const NOW: u16 = 0;
 
     #[test]
     fn with_and_without_a_pidfd_the_end_of_a_child_is_seen_before_it_is_reaped() {
@@ -130,10 +136,10 @@ mod tests {
             let mut parent = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
             let mut line = String::new();
             BufReader::new(parent.stdout.take().unwrap()).read_line(&mut line).unwrap();
-            let grandchild = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+            let grandchild = Pid::from_raw(line.trim().parse().unwrap());
             let ended = watch(grandchild).unwrap();
             assert!(!has_ended(&ended, NOW));
-            rustix::process::kill_process(grandchild, rustix::process::Signal::KILL).unwrap();
+            kill(grandchild, Signal::SIGKILL).unwrap();
             assert!(has_ended(&ended, LONG));
             end(parent);
         }
@@ -146,14 +152,14 @@ mod tests {
             let gone = pid(&child);
             end(child);
             let error = watch(gone).unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+            assert_eq!(error.raw_os_error(), Some(Errno::ESRCH as i32));
         }
     }
 
     #[test]
     fn a_stranger_with_the_same_pid_is_not_the_process_that_was_seen() {
         let child = sleeper();
-        let mut seen = process(pid(&child).as_raw_pid()).unwrap();
+        let mut seen = process(pid(&child).as_raw()).unwrap();
         assert!(lives(pid(&child), Some(&seen)));
         seen.started -= 1;
         assert!(!lives(pid(&child), Some(&seen)));

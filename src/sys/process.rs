@@ -11,6 +11,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 /// A process, as `proc_pid_stat(5)` and `proc_pid_exe(5)` show it. Pid and start time together name it for good.
@@ -239,8 +242,7 @@ fn called(pid: i32) -> String {
 
 /// Whether there is no such process any more. What it had in `/proc` is refused, and not missing, to who was just reading it.
 pub(super) fn has_ended(pid: i32) -> bool {
-    let pid = rustix::process::Pid::from_raw(pid);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    pid > 0 && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
 }
 
 /// The pids of all processes that `/proc` shows us.
@@ -285,7 +287,6 @@ mod tests {
 
     use super::super::signal::{Signal, signal};
     use super::*;
-    use rustix::io::Errno;
 
     /// A process that any signal ends, also where the tests were started with one ignored (nohup(1)).
     fn sleeper() -> Child {
@@ -359,7 +360,7 @@ mod tests {
         // Another test's fork may hold the copy open for writing for a moment.
         let child = loop {
             match Command::new(&program).arg("60").spawn() {
-                Err(error) if error.raw_os_error() == Some(Errno::TXTBSY.raw_os_error()) => {}
+                Err(error) if error.raw_os_error() == Some(Errno::ETXTBSY as i32) => {}
                 child => break child.unwrap(),
             }
         };
@@ -389,7 +390,7 @@ mod tests {
         let mut earlier = process(pid(&child)).unwrap();
         earlier.started -= 1;
         let error = signal(&earlier, Signal::Kill).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+        assert_eq!(error.raw_os_error(), Some(Errno::ESRCH as i32));
         assert!(child.try_wait().unwrap().is_none());
         end(child);
     }
@@ -400,7 +401,7 @@ mod tests {
         let gone = process(pid(&child)).unwrap();
         end(child);
         let error = signal(&gone, Signal::Terminate).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+        assert_eq!(error.raw_os_error(), Some(Errno::ESRCH as i32));
     }
 
     #[test]

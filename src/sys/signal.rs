@@ -5,8 +5,10 @@
 
 use std::io;
 
-use rustix::io::Errno;
-use rustix::process::{Pid, kill_process, pidfd_send_signal};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal as Number, kill};
+use nix::unistd::Pid;
+use rustix::process::pidfd_send_signal;
 
 use super::pidfd;
 use super::process::Process;
@@ -29,20 +31,30 @@ pub enum Signal {
 /// `ESRCH` if it is gone (a zombie too) or its pid is another's now: then nobody was signalled. `EPERM` if we may not.
 /// Otherwise what `pidfd_open(2)` and `kill(2)` say.
 pub fn signal(target: &Process, signal: Signal) -> io::Result<()> {
-    let pid = Pid::from_raw(target.pid).ok_or(Errno::SRCH)?;
+    let pid = Pid::from_raw(target.pid);
     let pidfd = pidfd::open(pid)?;
     // The descriptor is taken before the start time is read again: what the two agree on cannot change any more.
     if !target.lives() {
-        return Err(Errno::SRCH.into());
+        return Err(Errno::ESRCH.into());
     }
     let sent = match &pidfd {
         Some(pidfd) => pidfd_send_signal(pidfd, signal.into()),
-        None => Err(Errno::NOSYS),
+        None => Err(rustix::io::Errno::NOSYS),
     };
     match sent {
         // All that an old kernel can do: a pid is not given out again for as long as this takes.
-        Err(Errno::NOSYS | Errno::PERM) => Ok(kill_process(pid, signal.into())?),
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(kill(pid, Number::from(signal))?),
         sent => Ok(sent?),
+    }
+}
+
+impl From<Signal> for Number {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Hangup => Self::SIGHUP,
+            Signal::Terminate => Self::SIGTERM,
+            Signal::Kill => Self::SIGKILL,
+        }
     }
 }
 

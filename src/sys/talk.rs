@@ -12,13 +12,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, write};
 use parking_lot::Mutex;
 use process_wrap::std::{ChildWrapper, CommandWrap, ResetSigmask};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, ioctl_fionbio};
-use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::command::{Command, Ended, bare, ended, timespec};
+use super::command::{Command, Ended, bare, ended, is_ready, never_wait, poll};
 use super::deadline::Deadline;
 use super::pidfd;
 
@@ -103,12 +104,12 @@ type Attached = (OwnedFd, OwnedFd, io::PipeReader, io::PipeReader, Pid);
 /// The pipes of a child that was just started; one that cannot be watched is not left running.
 fn attach(child: &mut Box<dyn ChildWrapper>) -> io::Result<Attached> {
     let mut watch = || -> io::Result<Attached> {
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-        let stdin: OwnedFd = child.stdin().take().ok_or(Errno::BADF)?.into();
-        let stdout: OwnedFd = child.stdout().take().ok_or(Errno::BADF)?.into();
-        let stderr: OwnedFd = child.stderr().take().ok_or(Errno::BADF)?.into();
+        let pid = i32::try_from(child.id()).ok().map(Pid::from_raw).ok_or(Errno::ESRCH)?;
+        let stdin: OwnedFd = child.stdin().take().ok_or(Errno::EBADF)?.into();
+        let stdout: OwnedFd = child.stdout().take().ok_or(Errno::EBADF)?.into();
+        let stderr: OwnedFd = child.stderr().take().ok_or(Errno::EBADF)?.into();
         for pipe in [&stdin, &stdout, &stderr] {
-            ioctl_fionbio(pipe, true)?;
+            never_wait(pipe)?;
         }
         Ok((stdin, pidfd::end_of(pid)?, stdout.into(), stderr.into(), pid))
     };
@@ -127,16 +128,16 @@ impl Input {
     /// The program is gone or takes nothing more before the deadline; how much it has got stands in the error.
     pub fn send(&self, bytes: &[u8], deadline: Deadline) -> Result<(), Unsent> {
         let stdin = self.stdin.lock();
-        let Some(stdin) = stdin.as_ref() else { return Err(Unsent::Nothing(Errno::PIPE.into())) };
+        let Some(stdin) = stdin.as_ref() else { return Err(Unsent::Nothing(Errno::EPIPE.into())) };
         let mut left = bytes;
         while !left.is_empty() {
-            let error = match rustix::io::write(stdin, left) {
+            let error = match write(stdin, left) {
                 Ok(count) => {
                     left = &left[count..];
                     continue;
                 }
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => match ready(stdin, deadline) {
+                Err(Errno::EINTR) => continue,
+                Err(Errno::EAGAIN) => match ready(stdin, deadline) {
                     Ok(true) => continue,
                     Ok(false) => io::ErrorKind::TimedOut.into(),
                     Err(error) => error,
@@ -160,16 +161,16 @@ impl Input {
     /// Kills the process group.
     pub fn kill(&self) {
         if let Some(group) = *self.group.lock() {
-            let _ = kill_process_group(group, Signal::KILL);
+            let _ = killpg(group, Signal::SIGKILL);
         }
     }
 }
 
 /// Whether the pipe takes something before the deadline.
 fn ready(pipe: &OwnedFd, deadline: Deadline) -> io::Result<bool> {
-    match poll(&mut [PollFd::new(pipe, PollFlags::OUT)], Some(&timespec(deadline.left()))) {
+    match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)], deadline.left()) {
         Ok(count) => Ok(count > 0),
-        Err(Errno::INTR) => Ok(true),
+        Err(Errno::EINTR) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }
@@ -223,10 +224,10 @@ impl Output {
     fn finish(&mut self) -> Option<ExitStatus> {
         let mut group = self.group.lock();
         if let Some(pid) = group.take() {
-            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = killpg(pid, Signal::SIGKILL);
             let deadline = Deadline::after(REAP);
-            let mut fds = [PollFd::new(&self.ended, PollFlags::IN)];
-            while let Err(Errno::INTR) = poll(&mut fds, Some(&timespec(deadline.left()))) {}
+            let mut fds = [PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)];
+            while let Err(Errno::EINTR) = poll(&mut fds, deadline.left()) {}
         }
         self.child.try_wait().ok().flatten()
     }
@@ -247,11 +248,11 @@ impl Output {
 
     /// Waits until there is something to read. Whether the program has ended.
     fn wait(&self, deadline: Deadline) -> io::Result<bool> {
-        let mut fds = vec![PollFd::new(&self.ended, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)];
         let pipes = [&self.stdout, &self.stderr];
-        fds.extend(pipes.into_iter().flatten().map(|p| PollFd::from_borrowed_fd(p.as_fd(), PollFlags::IN)));
-        match poll(&mut fds, Some(&timespec(deadline.left()))) {
-            Ok(_) | Err(Errno::INTR) => Ok(fds.first().is_some_and(|ended| !ended.revents().is_empty())),
+        fds.extend(pipes.into_iter().flatten().map(|p| PollFd::new(p.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut fds, deadline.left()) {
+            Ok(_) | Err(Errno::EINTR) => Ok(fds.first().is_some_and(is_ready)),
             Err(error) => Err(error.into()),
         }
     }

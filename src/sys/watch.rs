@@ -101,9 +101,9 @@ impl Watch {
 }
 
 fn parent() -> Option<OwnedFd> {
-    let pid = rustix::process::getppid()?;
-    // Pid 1 never ends before us; being its child means that the real parent is gone already.
-    if pid.is_init() {
+    let pid = nix::unistd::getppid();
+    // Pid 1 never ends before us; being its child means that the real parent is gone already. 0 is one that we cannot see.
+    if pid.as_raw() <= 1 {
         return None;
     }
     pidfd::end_of(pid).ok()

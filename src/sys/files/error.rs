@@ -92,7 +92,7 @@ pub(super) fn writing(path: &Path) -> impl FnOnce(io::Error) -> FileError {
 fn advised(error: io::Error) -> io::Error {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, StorageFull};
     let advice = match error.kind() {
-        PermissionDenied if !rustix::process::geteuid().is_root() => "run the plugin as root",
+        PermissionDenied if !nix::unistd::geteuid().is_root() => "run the plugin as root",
         StorageFull => "make room there and try again",
         QuotaExceeded => "raise the quota or make room there, and try again",
         _ => return error,

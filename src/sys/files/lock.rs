@@ -3,13 +3,11 @@
 //! A lock is held as long as its value lives, or its process; who holds it, and what for, can be told without taking it. What
 //! is done under it is known above. Whoever waits too long is told the holder ([`LockError`]).
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-use rustix::fs::{FlockOperation, flock};
 
 use super::error::{FileError, optional, reading, writing};
 use super::folder::make_dir;
@@ -39,10 +37,10 @@ struct Locked(File);
 impl Locked {
     /// Locks `file` at once; `Err` gives it back where somebody else has locked it.
     fn take(file: File) -> io::Result<Result<Self, File>> {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match file.try_lock() {
             Ok(()) => Ok(Ok(Self(file))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(Err(file)),
-            Err(e) => Err(e.into()),
+            Err(TryLockError::WouldBlock) => Ok(Err(file)),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
@@ -50,7 +48,7 @@ impl Locked {
 impl Drop for Locked {
     fn drop(&mut self) {
         // The file is closed next, which lets go of it, too, unless a child that is just being started still has it.
-        let _ = flock(&self.0, FlockOperation::Unlock);
+        let _ = self.0.unlock();
     }
 }
 

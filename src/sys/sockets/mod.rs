@@ -18,9 +18,11 @@ use std::time::Duration;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6};
 use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::sys::signal::kill;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, setsockopt, socket, sockopt,
 };
+use nix::unistd::Pid;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -276,10 +278,7 @@ fn descriptor(pid: i32, inode: u32) -> io::Result<Option<i32>> {
 /// Whether what is not to be seen in `/proc` really is not there.
 fn gone(pid: i32, error: io::Error) -> io::Result<()> {
     // `/proc` mounted with hidepid shows other users' processes as missing; the kernel still knows them.
-    let hidden = || {
-        let pid = rustix::process::Pid::from_raw(pid);
-        pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::PERM))
-    };
+    let hidden = || pid > 0 && kill(Pid::from_raw(pid), None) == Err(Errno::EPERM);
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT) if hidden() => Err(io::ErrorKind::PermissionDenied.into()),
         Some(Errno::ENOENT | Errno::ESRCH) => Ok(()),
@@ -370,7 +369,7 @@ mod tests {
     fn a_listener_is_found_by_its_port() {
         let (listener, socket) = one("127.0.0.1:0");
         assert_eq!(socket.address, listener.local_addr().unwrap());
-        assert_eq!(socket.uid, rustix::process::geteuid().as_raw());
+        assert_eq!(socket.uid, nix::unistd::geteuid().as_raw());
         assert!(
             fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap()
                 == Path::new(&link(socket.inode))
@@ -518,7 +517,7 @@ mod tests {
 
     #[test]
     fn one_who_may_not_be_looked_into_is_denied() {
-        if rustix::process::geteuid().is_root() {
+        if nix::unistd::geteuid().is_root() {
             // Root may look into everyone: ask again as somebody else.
             let name = "one_who_may_not_be_looked_into_is_denied";
             let output = Command::new("/proc/self/exe").arg(name).uid(65534).gid(65534).output().unwrap();
