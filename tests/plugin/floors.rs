@@ -234,6 +234,7 @@ fn imports<'s>(source: &Source, files: &BTreeMap<String, &'s Source>) -> BTreeSe
         name.strip_suffix(';').map(|name| (format!("{name}::"), format!("{here}::{name}::")))
     });
     let mut starts: Vec<(String, String)> = children.collect();
+    starts.push(("self::".into(), format!("{here}::")));
     starts.push((
         "super::super::".into(),
         above.rsplit_once("::").map_or(String::new(), |(above, _)| format!("{above}::")),
@@ -264,6 +265,31 @@ fn imports<'s>(source: &Source, files: &BTreeMap<String, &'s Source>) -> BTreeSe
         }
     }
     found
+}
+
+#[test]
+fn every_file_is_declared_where_imports_are_looked_for() {
+    // What a macro declares is seen neither by rustfmt nor here.
+    let sources = sources();
+    let declares = |source: &Source, name: &str| {
+        let is_it = |line: &str| {
+            let line = line.trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ");
+            line.trim_start_matches("pub ") == format!("mod {name};")
+        };
+        source.text.lines().any(is_it)
+    };
+    let hidden = sources.iter().filter(|source| {
+        let here = module(&source.path);
+        let (above, name) = here.rsplit_once("::").unwrap_or(("", &here));
+        let is_above = |other: &&Source| {
+            module(&other.path) == above
+                || above.is_empty() && ["lib.rs", "main.rs"].contains(&other.path.as_str())
+        };
+        !["lib", "main"].contains(&here.as_str())
+            && !sources.iter().filter(is_above).any(|above| declares(above, name))
+    });
+    let hidden: Vec<&str> = hidden.map(|source| source.path.as_str()).collect();
+    assert!(hidden.is_empty(), "files that no plain mod declares: {}", hidden.join(", "));
 }
 
 /// What can be reached from a file, step by step.
