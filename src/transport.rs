@@ -237,9 +237,9 @@ impl Session {
         }
     }
 
-    /// The last step: nobody is in the middle of anything that can still be finished within `patience`.
-    fn leave(&self, status: i32, patience: Duration) -> ! {
-        let until = Instant::now() + patience;
+    /// The last step: nobody is in the middle of anything that can still be finished within `within`.
+    fn leave(&self, status: i32, within: Duration) -> ! {
+        let until = Instant::now() + within;
         let _turn = self.turn.try_lock_until(until);
         let _writing = self.writing.try_lock_until(until);
         let farewell = self.farewell.lock().take();
@@ -254,10 +254,10 @@ impl Session {
     }
 }
 
-/// Whether the descriptor is ready within `patience`.
-fn ready(fd: &OwnedFd, what: PollFlags, patience: Duration) -> bool {
-    let patience = TimeSpec::from_duration(patience);
-    matches!(ppoll(&mut [PollFd::new(fd.as_fd(), what)], Some(patience), None), Ok(count) if count > 0)
+/// Whether the descriptor is ready within `within`.
+fn ready(fd: &OwnedFd, what: PollFlags, within: Duration) -> bool {
+    let within = TimeSpec::from_duration(within);
+    matches!(ppoll(&mut [PollFd::new(fd.as_fd(), what)], Some(within), None), Ok(count) if count > 0)
 }
 
 /// A descriptor that the host has set to non-blocking is waited for all the same.

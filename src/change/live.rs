@@ -69,7 +69,7 @@ enum Whose {
 fn sockets(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<(Socket, Whose)>, MtaError> {
     let is_ending =
         |seen: &Result<_, _>| matches!(seen, Err(MtaError::Socket(SocketError::Elsewhere { .. })));
-    once_ended(host, || glimpse(host, mta, port), is_ending)
+    once_ended(host, || look_once(host, mta, port), is_ending)
 }
 
 /// What `look` shows once nothing in it `is_ending` any more, or what it shows at last.
@@ -84,7 +84,7 @@ fn once_ended<T>(host: &dyn Host, look: impl Fn() -> T, is_ending: impl Fn(&T) -
     }
 }
 
-fn glimpse(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<(Socket, Whose)>, MtaError> {
+fn look_once(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<(Socket, Whose)>, MtaError> {
     let found = host.listening(port)?;
     let owners = mta.owners(host)?;
     owners.iter().try_for_each(|owner| host.together(*owner, mta.view()))?;

@@ -24,7 +24,7 @@ use crate::sys::{Deadline, Host};
 const DEFAULT_PORT: u16 = 587;
 /// How long a primary server may take to show all of its addresses, and how often is looked.
 const SETTLED: Duration = Duration::from_secs(5);
-const GLIMPSE: Duration = Duration::from_millis(25);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 /// How long a listener is heard out before a change, at most.
 const HEARING: Duration = Duration::from_secs(6);
 
@@ -153,10 +153,10 @@ fn found<'s>(site: &Site, asked: &Asked<'s>, context: Context<'s>) -> Result<Fou
     let listener = asked.was_wanted().or(asked.goal());
     let addresses = settled(host, asked.mta, &*alternate, listener, deadline)?;
     let was = match asked.was_wanted() {
-        Some(wanted) => match prove::glance(host, asked.mta, wanted, &addresses, hearing(deadline))? {
-            prove::Glance::Up(_) => Was::Up,
-            prove::Glance::Unfit(_) | prove::Glance::Odd(_) | prove::Glance::PutOff(_) => Was::Odd,
-            prove::Glance::Absent => Was::Absent,
+        Some(wanted) => match prove::look_once(host, asked.mta, wanted, &addresses, hearing(deadline))? {
+            prove::Seen::Up(_) => Was::Up,
+            prove::Seen::Unfit(_) | prove::Seen::Odd(_) | prove::Seen::PutOff(_) => Was::Odd,
+            prove::Seen::Absent => Was::Absent,
         },
         None => Was::Absent,
     };
@@ -373,14 +373,14 @@ fn settled(
     let Some(listener) = listener else { return Ok(last) };
     let held = live::owned(host, mta, listener.port)?;
     let held = sorted(held.iter().map(|held| held.socket.address.ip()).collect());
-    let patience = deadline.within(SETTLED);
+    let until = deadline.within(SETTLED);
     while last != held {
         // Two looks that show the same show what stays.
-        host.sleep(GLIMPSE);
+        host.sleep(BETWEEN_LOOKS);
         // Asked first: what is settled only by then may have shown nothing when its addresses were read.
         let is_settled = alternate.is_settled()?;
         let now = sorted(alternate.addresses()?);
-        if now == last && (held.is_empty() && is_settled || patience.passed()) {
+        if now == last && (held.is_empty() && is_settled || until.passed()) {
             break;
         }
         last = now;

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use super::client::Verdict;
 use super::drift;
-use super::prove::{self, Witness};
+use super::prove::{self, Answers};
 use super::settings::Settings;
 use super::site::Site;
 use super::status::Status;
@@ -118,18 +118,18 @@ fn places(
 ) -> Result<Vec<Place>, String> {
     let heard = prove::hear_all(host, mta, &settings.listener, &status.addresses, deadline);
     let heard = heard.map_err(|error| chain(&error))?;
-    Ok(heard.into_iter().map(|witness| place(witness, on_disk)).collect())
+    Ok(heard.into_iter().map(|answers| place(answers, on_disk)).collect())
 }
 
-fn place(witness: Witness, on_disk: Option<&Certificate>) -> Place {
-    let (outcome, sentence) = match witness.verdict {
+fn place(answers: Answers, on_disk: Option<&Certificate>) -> Place {
+    let (outcome, sentence) = match answers.verdict {
         Ok(Verdict::Fits) => (Outcome::Fits, None),
         Ok(Verdict::Wrong(what)) => (Outcome::Unfit, Some(what.what)),
         Ok(Verdict::PutOff(what)) => (Outcome::PutOff, Some(what.what)),
         Err(error) => (Outcome::Failed, Some(chain(&error))),
     };
-    let encrypted = witness.dialogues.iter().find(|it| matches!(it.upgrade, Upgrade::Done(_)));
-    let dialogue = encrypted.or(witness.dialogues.first());
+    let encrypted = answers.dialogues.iter().find(|it| matches!(it.upgrade, Upgrade::Done(_)));
+    let dialogue = encrypted.or(answers.dialogues.first());
     let after = encrypted.and_then(|dialogue| match &dialogue.upgrade {
         Upgrade::Done(offer) => Some(offer.auth.clone()),
         _ => None,
@@ -141,7 +141,7 @@ fn place(witness: Witness, on_disk: Option<&Certificate>) -> Place {
         _ => OnDisk::Other,
     });
     Place {
-        at: witness.at,
+        at: answers.at,
         outcome,
         sentence,
         greeting: dialogue.map(|dialogue| printable(dialogue.greeting.to_string())),

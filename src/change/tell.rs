@@ -76,13 +76,13 @@ pub(super) fn tell_goal(
 
 /// Writes to whoever supervises, who may only just be coming.
 fn supervise(host: &dyn Host, control: &Path, letters: &str, deadline: Deadline) -> Result<(), ChangeError> {
-    let patience = deadline.within(SUPERVISOR);
+    let until = deadline.within(SUPERVISOR);
     while !host.feed(control, letters.as_bytes())? {
         if deadline.passed() {
             let step = format!("waiting for a supervisor at {}", control.display());
             return Err(ChangeError::Deadline { step });
         }
-        if patience.passed() {
+        if until.passed() {
             let (command, message) = (control.display().to_string(), "nobody supervises it".to_owned());
             return Err(ChangeError::Tell { command, message });
         }

@@ -115,7 +115,7 @@ impl Program {
         let cluster = Cluster::new(members::Settings {
             own: config::own_id(&config),
             environment: config::for_ssh(),
-            patience: config.deadlines.node,
+            node_time: config.deadlines.node,
             ssh_program: config.cluster.ssh_program.0,
             nodes: config.cluster.node.into_iter().map(config::Node::split).collect(),
             tick: if is_watched && std::io::stderr().is_terminal() { progress } else { |_| {} },

@@ -113,7 +113,7 @@ impl Channel {
         self.state.lock().over
     }
 
-    /// Asks as the node `from`, and waits for the answer; `patience` is the span that `deadline` came from.
+    /// Asks as the node `from`, and waits for the answer; `node_time` is the span that `deadline` came from.
     ///
     /// # Errors
     /// No answer, why, and whether the request may have been carried out.
@@ -123,9 +123,9 @@ impl Channel {
         params: &Value,
         from: &str,
         deadline: Deadline,
-        patience: Duration,
+        node_time: Duration,
     ) -> Result<Reply, Lost> {
-        let silent = || Fault::Silent(patience);
+        let silent = || Fault::Silent(node_time);
         let mut state = self.wait(self.state.lock(), deadline, |state| state.version.is_some());
         if state.version.is_none() || state.fault.is_some() {
             return Err(Lost::unsent(self.given_up(state, silent())));

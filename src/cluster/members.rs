@@ -32,7 +32,7 @@ pub struct Settings {
     /// What it is given of our environment.
     pub environment: Vec<(OsString, OsString)>,
     /// How long a node may take.
-    pub patience: Duration,
+    pub node_time: Duration,
     /// Who is told of the progress of a cascade.
     pub tick: Tick,
 }
@@ -46,22 +46,22 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     pub(super) tick: Tick,
     environment: Vec<(OsString, OsString)>,
-    patience: Duration,
+    node_time: Duration,
 }
 
 impl Cluster {
     /// The cluster of these settings; no node is contacted yet.
     pub fn new(settings: Settings) -> Self {
-        let Settings { own, nodes, ssh_program, environment, patience, tick } = settings;
+        let Settings { own, nodes, ssh_program, environment, node_time, tick } = settings;
         let others = nodes.into_iter().filter(|(id, _)| *id != own);
         let nodes = others.map(|(id, destination)| Node::new(id, &ssh_program, &destination)).collect();
-        Self { own, nodes, tick, environment, patience }
+        Self { own, nodes, tick, environment, node_time }
     }
 
     /// Of this machine only.
     pub fn alone(own: impl Into<String>) -> Self {
         let (nodes, environment) = (Vec::new(), Vec::new());
-        Self { own: own.into(), nodes, tick: |_| {}, environment, patience: Duration::ZERO }
+        Self { own: own.into(), nodes, tick: |_| {}, environment, node_time: Duration::ZERO }
     }
 
     /// Ends all channels; returns when no ssh is left.
@@ -73,12 +73,19 @@ impl Cluster {
 
     /// What is asked of a node.
     pub(super) fn ask<'a>(&'a self, action: &'a str, input: &'a Value, lane: Lane) -> Ask<'a> {
-        Ask { action, input, lane, from: &self.own, patience: self.patience, environment: &self.environment }
+        Ask {
+            action,
+            input,
+            lane,
+            from: &self.own,
+            node_time: self.node_time,
+            environment: &self.environment,
+        }
     }
 
     /// The deadline of a node that is asked now.
     pub(super) fn deadline(&self) -> Deadline {
-        Deadline::after(self.patience)
+        Deadline::after(self.node_time)
     }
 
     /// The node with this id.

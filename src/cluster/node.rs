@@ -64,7 +64,7 @@ pub struct Ask<'a> {
     /// The node that asks.
     pub from: &'a str,
     /// How long the node may take, opening included; the deadline is made of it.
-    pub patience: Duration,
+    pub node_time: Duration,
     /// What ssh is given of our environment.
     pub environment: &'a Environment,
 }
@@ -116,7 +116,7 @@ impl Node {
     }
 
     fn exchange(&self, ask: &Ask<'_>, deadline: Deadline) -> Result<Reply, Lost> {
-        let on = |channel: &Channel| channel.ask(ask.action, ask.input, ask.from, deadline, ask.patience);
+        let on = |channel: &Channel| channel.ask(ask.action, ask.input, ask.from, deadline, ask.node_time);
         let mut channel = self.channel(ask.environment).map_err(Lost::unsent)?;
         let in_use = channel.version().is_some();
         let mut answered = on(&channel);

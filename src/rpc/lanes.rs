@@ -216,8 +216,8 @@ impl Lanes {
     }
 
     /// Nothing more is begun; what waits is answered "shutting down". Returns when what had begun has ended, and its
-    /// reply has been taken or could not be delivered within `patience`; with the replies that are left to deliver.
-    pub fn close(&self, patience: Duration) -> Vec<u8> {
+    /// reply has been taken or could not be delivered within `within`; with the replies that are left to deliver.
+    pub fn close(&self, within: Duration) -> Vec<u8> {
         let waiting = self.shut();
         let remote = self.remote.close();
         let waiting = waiting.iter().map(|job| (&job.message, job.framing));
@@ -227,7 +227,7 @@ impl Lanes {
             let (refusal, why) = SHUTTING_DOWN;
             encode(&mut out, framing, |out| Dispatch::refuse(message, refusal, why, out));
         }
-        self.wait_for_the_running_one(patience);
+        self.wait_for_the_running_one(within);
         out
     }
 
@@ -248,12 +248,12 @@ impl Lanes {
         waiting
     }
 
-    fn wait_for_the_running_one(&self, patience: Duration) {
+    fn wait_for_the_running_one(&self, within: Duration) {
         let mut state = self.state.lock();
         while state.worker == Worker::Running {
             self.news.wait(&mut state);
         }
-        let until = Instant::now() + patience;
+        let until = Instant::now() + within;
         while state.worker == Worker::Sending && Instant::now() < until {
             self.news.wait_until(&mut state, until);
         }

@@ -86,7 +86,7 @@ impl Service {
             let _place = place;
             // Replies to pipelined commands are short and many.
             let _ = stream.set_nodelay(true);
-            limit_patience(&stream);
+            limit_waits(&stream);
             let _ = service.converse(stream);
         });
     }
@@ -148,7 +148,7 @@ fn say(stream: &mut impl Write, reply: &[u8]) -> io::Result<()> {
 }
 
 /// Lets reads and writes of a socket end after [`IO_TIMEOUT`]. A pipe knows no such limit: there, the other end decides.
-fn limit_patience(socket: &impl AsFd) {
+fn limit_waits(socket: &impl AsFd) {
     let timeout = TimeVal::new(IO_TIMEOUT.as_secs().try_into().unwrap_or(60), 0);
     let _ = setsockopt(socket, sockopt::ReceiveTimeout, &timeout);
     let _ = setsockopt(socket, sockopt::SendTimeout, &timeout);
@@ -198,8 +198,8 @@ struct Streams {
 fn standard_streams(policy: Policy, dir: Option<&Path>) -> io::Result<(Service, Streams)> {
     let input = io::stdin().as_fd().try_clone_to_owned()?.into();
     let output = io::stdout().as_fd().try_clone_to_owned()?.into();
-    limit_patience(&input);
-    limit_patience(&output);
+    limit_waits(&input);
+    limit_waits(&output);
     // A client that acknowledges late would otherwise wait for the second half of a handshake.
     let _ = setsockopt(&output, sockopt::TcpNoDelay, &true);
     let tls = certificate::tls(dir).map_err(io::Error::other)?;

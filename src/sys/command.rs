@@ -401,9 +401,9 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(2));
         let error = run(&sh("sleep 1000 & echo $! >&2; wait"), deadline).unwrap_err();
         let CommandError::TimedOut { stderr, .. } = error else { panic!("{error:?}") };
-        let patience = soon();
+        let until = soon();
         while process::process(pid(&stderr)).is_some() {
-            assert!(!patience.passed(), "the grandchild lives on");
+            assert!(!until.passed(), "the grandchild lives on");
             thread::sleep(Duration::from_millis(1));
         }
     }

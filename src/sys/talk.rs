@@ -368,10 +368,10 @@ mod tests {
         let (input, mut output) = sh("exec <&-; echo gone; sleep 60");
         assert_eq!(output.receive(LIMIT, soon()).unwrap(), line("gone"));
         // What another test just forks has the pipe's end for a moment longer.
-        let patience = soon();
+        let until = soon();
         let unsent = loop {
             match input.send(b"hello\n", soon()) {
-                Ok(()) => assert!(!patience.passed(), "somebody hears still"),
+                Ok(()) => assert!(!until.passed(), "somebody hears still"),
                 Err(unsaid) => break unsaid,
             }
         };

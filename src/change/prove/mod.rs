@@ -12,4 +12,4 @@ mod up;
 
 pub(super) use down::{down, is_down};
 pub(super) use primary::{greeting_now, greets};
-pub(super) use up::{Glance, Witness, alive, glance, hear_all, held, listening, up};
+pub(super) use up::{Answers, Seen, alive, hear_all, held, listening, look_once, up};

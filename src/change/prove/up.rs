@@ -53,32 +53,32 @@ pub(in crate::change) fn up(
             return Err(ChangeError::PutOff(what));
         }
         match look(host, mta, listener, &addresses()?, &suspect, deadline)? {
-            Glance::Up(heard) => return Ok(heard),
-            Glance::Absent if deadline.passed() => {
+            Seen::Up(heard) => return Ok(heard),
+            Seen::Absent if deadline.passed() => {
                 return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });
             }
-            Glance::Unfit(what) if serves_by.passed() => return Err(ChangeError::Unfit(what)),
-            Glance::Odd(what) if deadline.passed() && !has_time => return Err(ChangeError::PutOff(what)),
-            Glance::Odd(what) if serves_by.passed() => {
+            Seen::Unfit(what) if serves_by.passed() => return Err(ChangeError::Unfit(what)),
+            Seen::Odd(what) if deadline.passed() && !has_time => return Err(ChangeError::PutOff(what)),
+            Seen::Odd(what) if serves_by.passed() => {
                 return Err(ChangeError::Unproven(Reason::ListenerUnfit, what));
             }
-            Glance::Absent if serves_by.passed() && !live::owned(host, mta, listener.port)?.is_empty() => {
+            Seen::Absent if serves_by.passed() && !live::owned(host, mta, listener.port)?.is_empty() => {
                 let what = "it does not listen on all addresses of the primary server";
                 return Err(ChangeError::Unproven(Reason::ListenerAbsent, what.into()));
             }
-            Glance::Absent if lives.passed() => {
+            Seen::Absent if lives.passed() => {
                 let what = "no daemon is left that could listen";
                 return Err(ChangeError::Unproven(Reason::ListenerAbsent, what.into()));
             }
-            Glance::Absent => {
+            Seen::Absent => {
                 alive()?;
                 if !mta.owners(host)?.is_empty() {
                     lives = deadline.within(TIME_TO_SERVE);
                 }
                 host.sleep(PAUSE);
             }
-            glance @ (Glance::Unfit(_) | Glance::Odd(_) | Glance::PutOff(_)) => {
-                if let Glance::PutOff(what) = glance {
+            seen @ (Seen::Unfit(_) | Seen::Odd(_) | Seen::PutOff(_)) => {
+                if let Seen::PutOff(what) = seen {
                     put_off = Some(what);
                 }
                 host.sleep(retry.min(deadline.left()));
@@ -106,7 +106,7 @@ pub(in crate::change) fn alive(
 
 /// What one look shows.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::change) enum Glance {
+pub(in crate::change) enum Seen {
     /// It runs and behaves, as these dialogues show.
     Up(Vec<Dialogue>),
     /// Not on every address.
@@ -123,13 +123,13 @@ pub(in crate::change) enum Glance {
 ///
 /// # Errors
 /// The socket table or a holder cannot be seen.
-pub(in crate::change) fn glance(
+pub(in crate::change) fn look_once(
     host: &dyn Host,
     mta: &dyn Mta,
     listener: &Listener,
     addresses: &[IpAddr],
     deadline: Deadline,
-) -> Result<Glance, ChangeError> {
+) -> Result<Seen, ChangeError> {
     look(host, mta, listener, addresses, &Suspect::default(), deadline)
 }
 
@@ -141,14 +141,14 @@ fn look(
     addresses: &[IpAddr],
     suspect: &Suspect,
     deadline: Deadline,
-) -> Result<Glance, ChangeError> {
+) -> Result<Seen, ChangeError> {
     let held = live::owned(host, mta, listener.port)?;
     if !on_all(&held, addresses) {
-        return Ok(Glance::Absent);
+        return Ok(Seen::Absent);
     }
     if let Some(address) = beyond(&held, addresses) {
         let what = format!("it listens on {address} too, where the primary server does not");
-        return Ok(Glance::Odd(what.into()));
+        return Ok(Seen::Odd(what.into()));
     }
     let dialogues = Mutex::default();
     let client = Client { host, mta, mode: listener.auth_mode, heard: &dialogues };
@@ -163,22 +163,22 @@ fn look(
         match result {
             None => {}
             Some(Ok(Verdict::Fits)) => heard += 1,
-            Some(Ok(Verdict::Wrong(what))) => return Ok(Glance::Unfit(what)),
-            Some(Ok(Verdict::PutOff(what))) => return Ok(Glance::PutOff(what)),
+            Some(Ok(Verdict::Wrong(what))) => return Ok(Seen::Unfit(what)),
+            Some(Ok(Verdict::PutOff(what))) => return Ok(Seen::PutOff(what)),
             // A machine on which a family is switched off still lets a server bind all of it; no client is there.
             Some(Err(error)) if place.is_one_of_all && no_such_address(&error) => {}
-            Some(Err(error @ SmtpError::TimedOut { .. })) => return Ok(Glance::PutOff(error.into())),
-            Some(Err(error)) => return Ok(Glance::Odd(error.into())),
+            Some(Err(error @ SmtpError::TimedOut { .. })) => return Ok(Seen::PutOff(error.into())),
+            Some(Err(error)) => return Ok(Seen::Odd(error.into())),
         }
     }
     if heard == 0 {
-        return Ok(Glance::Odd("no address can be reached".into()));
+        return Ok(Seen::Odd("no address can be reached".into()));
     }
-    Ok(Glance::Up(dialogues.into_inner()))
+    Ok(Seen::Up(dialogues.into_inner()))
 }
 
 /// What was heard in one place.
-pub(in crate::change) struct Witness {
+pub(in crate::change) struct Answers {
     /// Where.
     pub(in crate::change) at: SocketAddr,
     /// What it amounts to.
@@ -197,7 +197,7 @@ pub(in crate::change) fn hear_all(
     listener: &Listener,
     addresses: &[IpAddr],
     deadline: Deadline,
-) -> Result<Vec<Witness>, ChangeError> {
+) -> Result<Vec<Answers>, ChangeError> {
     let places = places(host, addresses)?;
     let hear = |place: &Place| {
         let heard = Mutex::default();
@@ -205,13 +205,13 @@ pub(in crate::change) fn hear_all(
         let at = SocketAddr::new(place.address, listener.port);
         let verdict = client.hear(at, &Suspect::default(), deadline);
         let dialogues = heard.into_inner();
-        Witness { at, verdict, dialogues }
+        Answers { at, verdict, dialogues }
     };
-    let is_there = |place: &Place, witness: &Witness| {
-        !(place.is_one_of_all && witness.verdict.as_ref().is_err_and(no_such_address))
+    let is_there = |place: &Place, answers: &Answers| {
+        !(place.is_one_of_all && answers.verdict.as_ref().is_err_and(no_such_address))
     };
     let heard = places.iter().zip(in_turn(&places, TURN, hear, |_| true));
-    Ok(heard.filter_map(|(place, witness)| witness.filter(|witness| is_there(place, witness))).collect())
+    Ok(heard.filter_map(|(place, answers)| answers.filter(|answers| is_there(place, answers))).collect())
 }
 
 /// Waits until `mta` itself listens on all `addresses`, whatever a client may say to it.

@@ -16,7 +16,7 @@ use super::error::{FileError, reading, writing};
 
 /// See [`Host::feed`](crate::sys::Host::feed).
 pub fn feed(fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
-    let Some(mut file) = ear(fifo)? else { return Ok(false) };
+    let Some(mut file) = writer(fifo)? else { return Ok(false) };
     if !bytes.is_empty() {
         file.write_all(bytes).map_err(writing(fifo))?;
     }
@@ -25,13 +25,13 @@ pub fn feed(fifo: &Path, bytes: &[u8]) -> Result<bool, FileError> {
 
 /// See [`View::unread`](crate::sys::View::unread).
 pub fn unread(fifo: &Path) -> Result<bool, FileError> {
-    let Some(file) = ear(fifo)? else { return Ok(false) };
+    let Some(file) = writer(fifo)? else { return Ok(false) };
     // ioctl(FIONREAD), pipe(7): either end may ask.
     Ok(rustix::io::ioctl_fionread(&file).map_err(|e| reading(fifo)(e.into()))? > 0)
 }
 
 /// The near end of a FIFO that somebody reads.
-fn ear(fifo: &Path) -> Result<Option<File>, FileError> {
+fn writer(fifo: &Path) -> Result<Option<File>, FileError> {
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = match open(fifo, flags, Mode::empty()) {
         Ok(file) => File::from(file),
@@ -39,7 +39,7 @@ fn ear(fifo: &Path) -> Result<Option<File>, FileError> {
         Err(Errno::ENXIO | Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
         Err(e) => return Err(writing(fifo)(e.into())),
     };
-    // Whatever else bears the name is nobody's ear.
+    // Whatever else bears the name is no FIFO that somebody reads.
     Ok(file.metadata().map_err(reading(fifo))?.file_type().is_fifo().then_some(file))
 }
 

@@ -211,9 +211,9 @@ mod tests {
     fn a_port_without_a_listener_refuses() {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         // What another test just forks has the listener for a moment longer.
-        let patience = soon();
+        let until = soon();
         while !refuses(address, soon()).unwrap() {
-            assert!(!patience.passed(), "somebody listens still");
+            assert!(!until.passed(), "somebody listens still");
         }
         let error = dialogue(address, &MAIL_IN_CLEAR, soon()).unwrap_err();
         assert!(matches!(error, SmtpError::Connect { .. }));

@@ -343,9 +343,9 @@ mod tests {
     fn close(listener: TcpListener) {
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let patience = Instant::now() + Duration::from_secs(30);
+        let until = Instant::now() + Duration::from_secs(30);
         while !at(address).is_empty() {
-            assert!(Instant::now() < patience, "{address} is still listened at");
+            assert!(Instant::now() < until, "{address} is still listened at");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
