@@ -2,8 +2,9 @@
 //!
 //! A file holds all there is to an action: its row (name, description, lane, scope, an example), the types of its input and
 //! payload, and what it does on this machine. Registration, documents, OpenRPC, the tables for people and the tests of
-//! completeness read the rows. A new action is a file, its `mod` and its row in the table below. Input has been admitted by its document
-//! before (`schema::admit`), other nodes are `cluster`'s, and the permission is checked by the host.
+//! completeness read the rows. A new action is a file, its `mod` and its row in the table below. Input has been admitted by
+//! its document before (`schema::admit`), other nodes are `cluster`'s, and the permission is checked by the host. An action
+//! that fails says so in its envelope.
 
 mod answer;
 pub mod example;

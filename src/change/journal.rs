@@ -1,7 +1,8 @@
 //! What is about to happen, written down before it happens: `<state-dir>/intent`.
 //!
-//! Enough to undo a change without its author (schema/README.md, "How a change is made", step 4): the settings before and
-//! after, what ran, which files are written and how ours stood in them. How it is undone stands in `undo`.
+//! It is enough to undo a change without the process that began it (schema/README.md, "How a change is made", step 4):
+//! the settings before and after, what ran, which files are written and how ours stood in them. How it is undone stands
+//! in `undo`. One that cannot be read, or that a newer version wrote, is an error.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

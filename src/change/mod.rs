@@ -1,8 +1,8 @@
-//! One transaction for every MTA, and what is true of the service right now: the face of this floor.
+//! One transaction for every mail server, and what is true of the service right now: the face of this folder.
 //!
 //! [`Service::change`] makes a change in eight steps (`transaction`), [`Service::recover`] ends what a dead plugin or a
-//! reboot has left, and the reads say what is. Knows nothing of JSON-RPC, actions or nodes. A change either ends proven,
-//! or the old state is proven, or the envelope says what could not be undone.
+//! reboot has left, and the reads say what is. Requests, actions and nodes are dealt with above. A change either ends
+//! proven, or the old state is proven, or the envelope says what could not be undone.
 
 mod against;
 mod block;

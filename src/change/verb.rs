@@ -1,7 +1,7 @@
 //! What a change may be asked to do.
 //!
-//! The verbs of the actions, and `remove` of the command line, with the little that every step wants to know of them. What
-//! they lead to is decided in `plan`.
+//! These are the verbs of the actions, and `remove` of the command line, with the little that every step wants to know
+//! of them. What they lead to is decided in `plan`. Nothing here fails.
 
 use crate::mta::AuthMode;
 

@@ -1,6 +1,7 @@
 //! `mail-smtp2 completions`: prints what a shell needs to complete this command.
 //!
-//! Made of the flags by clap_complete; what is hidden in the help is not offered either.
+//! It is made of the flags by clap_complete; what is hidden in the help is not offered either. A shell that is not
+//! known is a wrong flag.
 
 use std::process::ExitCode;
 

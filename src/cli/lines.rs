@@ -1,7 +1,7 @@
 //! Text for people: lines of a name and what there is to say, 80 columns wide, with colour where somebody looks at it.
 //!
-//! A line that is too long goes on below, under what it says. A word that is longer than a line stays whole, so that it can
-//! be copied.
+//! A line that is too long goes on below, under what it says. A word that is longer than a line stays whole, so that it
+//! can be copied. What is said is the subcommands'; nothing here fails.
 
 use std::fmt::Write;
 

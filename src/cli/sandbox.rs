@@ -1,6 +1,7 @@
 //! `mail-smtp2 sandbox ...`: the SMTP server for trying, as a program of its own; hidden in the help.
 //!
-//! The plugin starts it as it would start a mail server's programs. What it does, and its exit codes, are `sandbox`'s.
+//! The plugin starts it as it would start a mail server's programs. What it does, how it fails, and its exit codes are
+//! `sandbox`'s.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
 //! The dialects of JSON Schema that the documents are published in, and the form that strict readers of them accept.
 //!
-//! What of a document depends on its dialect stands here as data, so that a document means the same in both. What a derived
-//! schema says beyond the contract is taken out: schemars' own formats, `null` where absence is meant, an enum spelt as
-//! alternatives.
+//! What of a document depends on its dialect stands here as data, so that a document means the same in both. What a
+//! derived schema says beyond the contract is taken out: schemars' own formats, `null` where absence is allowed, an
+//! enum spelt as alternatives. What the documents say is their makers'. Nothing here fails.
 
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};

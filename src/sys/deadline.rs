@@ -1,7 +1,8 @@
 //! A point in time by which something has to be over.
 //!
 //! Every wait of this program has one, and what is made up of several waits hands its own on to them. It is on the
-//! monotonic clock, and so not moved by an administrator who sets the time.
+//! monotonic clock, and so not moved by an administrator who sets the time. What is done when it has passed is up to
+//! whoever waits.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,9 @@
-//! What we ask of the machine, and the only seam for tests: the traits [`View`], which only looks, and [`Host`], which acts.
+//! What we ask of the machine, and the only seam for tests: the traits [`View`], which only looks, and [`Host`], which
+//! acts.
 //!
-//! Files, commands, the kernel's socket table, processes, the clock, and SMTP dialogues as a client sees them. Every call
-//! either answers what the machine shows at that instant or says which operation failed on what; nothing is remembered.
-//! It knows no mail server, no change and no status number.
+//! Files, commands, the kernel's socket table, processes, the clock, and SMTP dialogues as a client sees them. Every
+//! call either answers what the machine shows at that instant or says which operation failed on what; nothing is
+//! remembered. What an answer means for a mail server or a change is found out above.
 
 use std::fmt::Debug;
 use std::io;

@@ -1,8 +1,8 @@
 //! Processes as `/proc` shows them.
 //!
-//! Who a pid is (start time, executable, name), which processes run a given program, and whether one sees the same machine
-//! as we do. A process that vanishes while it is looked at is simply not there; what may not be looked into is an error
-//! that says so. It knows no mail server.
+//! Who a pid is (start time, executable, name), which processes run a given program, and whether one sees the same
+//! machine as we do. Whose programs they are is said by the sheets. A process that vanishes while it is looked at is
+//! simply not there; what may not be looked into is an error that says so.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

@@ -1,9 +1,8 @@
-//! The floor: the least that a JSON-RPC server on stdin/stdout can do, the yardstick of every ratio.
+//! The least that a JSON-RPC server on stdin and stdout can do, with which every ratio compares.
 //!
-//! One thread; it finds the id of each line by a byte scan, copies it into a constant reply, and writes all
-//! replies of one read with one write. It knows no JSON, no method and no fault: an id is a number or a
-//! string without escapes, a line is at most `LARGEST` bytes. Anything else ends it with a status that says
-//! which.
+//! One thread; it finds the id of each line by a byte scan, copies it into a constant reply, and writes all replies of
+//! one read with one write. JSON, methods and faults are left out: an id is a number or a string without escapes, a
+//! line is at most `LARGEST` bytes. Anything else ends it with a status that says which.
 
 use std::process::exit;
 

@@ -1,9 +1,8 @@
 //! The watchdog: nobody waits for ever, and ctrl-C ends a run in an orderly way.
 //!
-//! Every process of a run is watched through its pidfd. One that overruns its time is killed; on SIGINT,
-//! SIGTERM or SIGHUP each is asked to end and killed three seconds later. A blocked read in the main thread
-//! then sees the end of its pipe, and its owner asks here why. It knows nothing of what the processes do, and
-//! it reaps none.
+//! Every process of a run is watched through its pidfd. One that overruns its time is killed; on SIGINT, SIGTERM or
+//! SIGHUP each is asked to end and killed three seconds later. A blocked read in the main thread then sees the end of
+//! its pipe, and its owner asks here why. What the processes do, and reaping them, is their owners'.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;

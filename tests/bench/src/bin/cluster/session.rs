@@ -1,7 +1,7 @@
 //! One plugin that is spoken to, and what the kernel says of it.
 //!
-//! It answers for one request at a time and how long its reply took; an answer that is no success is a fault that quotes
-//! it. It knows nothing of what is measured. Dropping it kills the plugin.
+//! It tells for one request at a time how long its reply took; an answer that is no success is a fault that quotes it.
+//! What is measured is the caller's. Dropping it kills the plugin.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
