@@ -459,11 +459,11 @@ impl Drop for Squatter {
     }
 }
 
-/// Whether `live` is `foreign` with one run of bytes put in (or none).
-pub(crate) fn is_one_insertion(foreign: &[u8], live: &[u8]) -> bool {
-    let before = foreign.iter().zip(live).take_while(|(a, b)| a == b).count();
-    let behind = foreign.iter().rev().zip(live.iter().rev()).take_while(|(a, b)| a == b).count();
-    live.len() >= foreign.len() && before + behind >= foreign.len()
+/// Whether `live` is `theirs` with one run of bytes put in (or none).
+pub(crate) fn is_one_insertion(theirs: &[u8], live: &[u8]) -> bool {
+    let before = theirs.iter().zip(live).take_while(|(a, b)| a == b).count();
+    let behind = theirs.iter().rev().zip(live.iter().rev()).take_while(|(a, b)| a == b).count();
+    live.len() >= theirs.len() && before + behind >= theirs.len()
 }
 
 /// The machine's pulse once it is calm: what a change has caused may take a moment to show, in the log or among the

@@ -132,7 +132,7 @@ fn all_faults_of_an_input_are_told_at_once() {
 }
 
 #[test]
-fn a_foreign_name_is_cut_to_one_kib() {
+fn a_name_of_the_hosts_is_cut_to_one_kib() {
     let sandbox = Sandbox::new();
     let answer = sandbox.plugin().call("update", json!({"a".repeat(100_000): 1, "auth_mode": TLS_YES}));
     let told = failure(&answer, 11);
@@ -140,14 +140,14 @@ fn a_foreign_name_is_cut_to_one_kib() {
 }
 
 #[test]
-fn a_foreign_value_is_cut_to_one_kib() {
+fn a_value_of_the_hosts_is_cut_to_one_kib() {
     let sandbox = Sandbox::new();
     let answer = sandbox.plugin().call("update", json!({"auth_mode": "a".repeat(100_000)}));
     assert!(!failure(&answer, 11).contains(&"a".repeat(1025)));
 }
 
 #[test]
-fn each_foreign_name_is_cut_for_itself() {
+fn each_name_of_the_hosts_is_cut_for_itself() {
     let sandbox = Sandbox::new();
     let answer = sandbox.plugin().call("update", json!({"a".repeat(1000): 1, "b".repeat(1000): 1}));
     let told = failure(&answer, 11);
@@ -155,7 +155,7 @@ fn each_foreign_name_is_cut_for_itself() {
 }
 
 #[test]
-fn control_characters_of_a_foreign_name_are_replaced() {
+fn control_characters_of_a_name_of_the_hosts_are_replaced() {
     let sandbox = Sandbox::new();
     let answer = sandbox.plugin().call("update", json!({"a\u{0}\u{7}\u{1b}[31m\t\r\u{7f}\u{85}b": 1}));
     let told = failure(&answer, 11);
@@ -163,7 +163,7 @@ fn control_characters_of_a_foreign_name_are_replaced() {
 }
 
 #[test]
-fn a_foreign_name_cannot_add_a_line() {
+fn a_name_of_the_hosts_cannot_add_a_line() {
     let sandbox = Sandbox::new();
     let answer = sandbox.plugin().call("update", json!({"colour\nauth_mode: forged": 1}));
     assert_eq!(failure(&answer, 11).lines().count(), 2, "{answer}");

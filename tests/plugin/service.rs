@@ -1179,24 +1179,24 @@ fn a_history_that_cannot_be_written_holds_nothing_up_and_the_log_says_why() {
 
 #[test]
 fn stop_takes_every_byte_of_ours_out_of_the_live_configuration() {
-    for foreign in ["", "# one line\n", "# no end of line", "\n\n# é ü 漢 \t  \r\n#\n\n\n"] {
+    for theirs in ["", "# one line\n", "# no end of line", "\n\n# é ü 漢 \t  \r\n#\n\n\n"] {
         let sandbox = Sandbox::new();
-        sandbox.write_mta_config(foreign.as_bytes());
+        sandbox.write_mta_config(theirs.as_bytes());
         let mut plugin = sandbox.plugin();
         sandbox.run(&mut plugin, TLS_YES);
         plugin.succeed("stop", Value::Null);
-        assert_eq!(fs::read_to_string(sandbox.mta_config()).unwrap(), foreign);
+        assert_eq!(fs::read_to_string(sandbox.mta_config()).unwrap(), theirs);
     }
 }
 
 #[test]
 fn the_administrators_lines_are_kept_while_the_service_runs() {
     let sandbox = Sandbox::new();
-    let foreign = "# first  \n\n#\tsecond é\n";
-    sandbox.write_mta_config(foreign.as_bytes());
+    let theirs = "# first  \n\n#\tsecond é\n";
+    sandbox.write_mta_config(theirs.as_bytes());
     sandbox.run(&mut sandbox.plugin(), TLS_YES);
     let live = fs::read_to_string(sandbox.mta_config()).unwrap();
-    assert!(live.starts_with(foreign), "{live}");
+    assert!(live.starts_with(theirs), "{live}");
 }
 
 #[test]
@@ -1326,7 +1326,7 @@ fn an_update_of_a_stopped_service_does_not_mind_a_broken_configuration() {
     plugin.succeed("update", json!({"auth_mode": TLS_OPTIONAL}));
 }
 
-// State that is lost, foreign or new.
+// State that is lost, of another mail server or new.
 
 #[test]
 fn settings_that_were_lost_are_read_from_our_block() {

@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 policies! {
-    while_it_runs_every_foreign_byte_is_where_it_was,
+    while_it_runs_every_byte_that_is_not_ours_is_where_it_was,
     stop_leaves_the_administrators_files_byte_for_byte,
     remove_leaves_the_administrators_files_and_no_state,
     mode_and_owner_of_an_edited_file_are_kept,
@@ -23,7 +23,7 @@ policies! {
     what_cannot_be_edited_is_403_and_nothing_is_told,
 }
 
-fn while_it_runs_every_foreign_byte_is_where_it_was<S: Subject>() {
+fn while_it_runs_every_byte_that_is_not_ours_is_where_it_was<S: Subject>() {
     on::<S>(|machine| {
         let files = machine.administrators_files();
         let before = bytes(&files);

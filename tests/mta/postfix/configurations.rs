@@ -1,5 +1,5 @@
 //! Postfix as administrators run it, by what they publish of it: from `update` to a delivered message and back, without a
-//! foreign byte changed.
+//! byte that is not ours changed.
 
 use super::Postfix;
 use crate::subject::{MACHINES, Subject, is_one_insertion, on_four, plugin_of, report, settings};
@@ -346,7 +346,7 @@ fn there_and_back(machine: &Postfix, name: &str) -> Result<(), String> {
         }
     }
     if !is_one_insertion(&before[0], &read()[0]) {
-        return Err("a foreign byte of master.cf was changed".to_owned());
+        return Err("a byte that is not ours of master.cf was changed".to_owned());
     }
     let at = addresses(port)
         .into_iter()

@@ -1,4 +1,4 @@
-//! master.cf as administrators write it: start, stop and remove leave every foreign byte where it was.
+//! master.cf as administrators write it: start, stop and remove leave every byte that is not ours where it was.
 
 use super::Postfix;
 use crate::subject::{MACHINES, Subject, is_one_insertion, on_four, plugin_of, report, start};
@@ -124,7 +124,7 @@ fn the_corpus_holds_at_least_thirty_differing_files() {
 }
 
 #[test]
-fn start_stop_and_remove_leave_every_foreign_byte_of_the_corpus() {
+fn start_stop_and_remove_leave_every_byte_that_is_not_ours_of_the_corpus() {
     let tried = on_four("", |machine: &Postfix, number| {
         let stock = fs::read(machine.master_cf()).unwrap();
         let (mut wrong, mut changed, mut files) = (Vec::new(), 0, 0);
@@ -142,7 +142,7 @@ fn start_stop_and_remove_leave_every_foreign_byte_of_the_corpus() {
     });
     let files: usize = tried.iter().map(|(_, _, files)| files).sum();
     let changed: usize = tried.iter().map(|(_, changed, _)| changed).sum();
-    report(&format!("Postfix: {files} files of master.cf, {changed} foreign bytes changed"));
+    report(&format!("Postfix: {files} files of master.cf, {changed} bytes that are not ours changed"));
     let wrong: Vec<String> = tried.into_iter().flat_map(|(wrong, _, _)| wrong).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -164,7 +164,7 @@ fn start_stop_and_remove(machine: &Postfix, bytes: &[u8]) -> Result<(), (String,
         };
         if !kept || !open {
             return Err((
-                format!("after {method}: foreign bytes kept {kept}, port as said {open}"),
+                format!("after {method}: other bytes kept {kept}, port as said {open}"),
                 distance(bytes, &live),
             ));
         }

@@ -55,7 +55,7 @@ fn an_edit_after_ours_outlives_the_rollback_of_ours() {
             let live = fs::read(machine.master_cf()).unwrap();
             let kept = [stock.as_slice(), b"# an edit after ours\n"].concat();
             assert_ne!(answer, success(), "nobody can log in");
-            assert!(is_one_insertion(&kept, &live), "{answer}: a foreign byte was changed");
+            assert!(is_one_insertion(&kept, &live), "{answer}: a byte that is not ours was changed");
             assert!(!written() && is_closed(port), "{answer}: the new listener was not taken back");
             assert!(is_open(25));
             return;

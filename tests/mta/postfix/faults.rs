@@ -4,7 +4,7 @@
 //! before the change is asked for, or comes before one of the control commands that it uses, or as soon as it has written
 //! and before it can have proven anything; when, which command and which change is chosen at random, from a seed that
 //! is printed. Whatever the answer, `isRunning` has to agree with the kernel; after healing, port 25 has to be there, a
-//! change has to succeed, and no foreign byte of master.cf may have changed.
+//! change has to succeed, and no byte that is not ours of master.cf may have changed.
 //!
 //! `MAIL_SMTP2_FAULTS` is their number (each row once in the gate, 200 in the soak), shared by four machines, since most of
 //! the time is spent on waiting; `MAIL_SMTP2_SEED` repeats the choices.
@@ -359,7 +359,7 @@ fn recover(machine: &Postfix, plugin: &mut Plugin, now: &mut (u16, &'static str)
     let live = fs::read(machine.master_cf()).unwrap();
     crate::subject::is_one_insertion(&stock, &live)
         .then_some(())
-        .ok_or("a foreign byte was changed".to_owned())
+        .ok_or("a byte that is not ours was changed".to_owned())
 }
 
 /// From a clean state, so that one broken promise is counted once.

@@ -81,7 +81,7 @@ impl Session {
         assert_eq!(number(reply.expect("the account is accepted").code()), 235);
     }
 
-    /// Sends a whole message to a foreign destination.
+    /// Sends a whole message to a destination elsewhere.
     #[track_caller]
     pub(crate) fn deliver(&mut self) {
         assert_eq!(self.say("MAIL FROM:<sandbox@example.com>").0, 250);
