@@ -72,6 +72,9 @@ pub(super) fn of_bytes(
 ) -> Option<Vec<Drift>> {
     let (goals, is_ours) = ([settings.goal()], mta.is_ours());
     let files = edits::files(host, alternate, &goals, Some(settings), is_ours).ok()?;
+    // After an update of ours, what an older version has written stands there until the first change.
+    let older = alternate.formerly(&settings.goal()).unwrap_or_default();
+    let is_drift = |file: &&edits::File| file.changes() && !file.has_block_of(&older, is_ours);
     let drift = |file: &edits::File| {
         let stands = match file.whole {
             true => file.old.is_some(),
@@ -84,5 +87,5 @@ pub(super) fn of_bytes(
         };
         Drift { path: file.path.clone(), what }
     };
-    Some(files.iter().filter(|file| file.changes()).map(drift).collect())
+    Some(files.iter().filter(is_drift).map(drift).collect())
 }

@@ -92,10 +92,10 @@ impl File {
         ChangeError::Marks { path: self.path.clone(), source }
     }
 
-    /// The bytes of ours in it, if they are not as `ours` says that we wrote them.
+    /// The bytes of ours in it, if they are none of what `written` says that we may have written.
     fn edited(
         &self,
-        ours: Option<&Content>,
+        written: &[&Content],
         before: &Settings,
         is_ours: Option<block::IsOurs>,
     ) -> Result<Option<Vec<u8>>, ChangeError> {
@@ -110,14 +110,22 @@ impl File {
             let Some(found) = found else { return Ok(None) };
             (found.text(old).into_bytes(), found.bytes(old))
         };
-        let as_written = match ours {
-            Some(Content::Block(Some(lines))) => lines.as_bytes() == now,
-            Some(Content::Whole(Some(bytes))) => *bytes == now,
-            // A value that this state of the service does not ask for is as it was left.
-            None => self.whole,
-            Some(_) => false,
+        let is_now = |content: &&Content| match content {
+            Content::Block(Some(lines)) => lines.as_bytes() == now,
+            Content::Whole(Some(bytes)) => *bytes == now,
+            Content::Block(None) | Content::Whole(None) | Content::Original => false,
         };
+        // A value that this state of the service does not ask for is as it was left.
+        let as_written = written.is_empty() && self.whole || written.iter().any(is_now);
         Ok((!as_written).then_some(kept))
+    }
+
+    /// Whether the block that stands in it is the one of these edits.
+    pub(super) fn has_block_of(&self, edits: &[Edit], is_ours: Option<block::IsOurs>) -> bool {
+        let old = self.old.as_deref().unwrap_or_default();
+        let Ok(Some(found)) = block::find(old, is_ours) else { return false };
+        let block = Content::Block(Some(found.text(old)));
+        edits.iter().any(|edit| edit.path == self.path && edit.content == block)
     }
 
     /// The file as it will be, for the mail server's own check.
@@ -263,15 +271,19 @@ pub(super) fn edited(
     before: Option<&Settings>,
 ) -> Result<Vec<(PathBuf, Vec<u8>)>, ChangeError> {
     let Some(before) = before else { return Ok(Vec::new()) };
-    let expected = match alternate.edits(&before.goal()) {
+    let goal = before.goal();
+    // After an update of ours, what an older version has written still stands there.
+    let written = alternate.edits(&goal).and_then(|now| Ok([now, alternate.formerly(&goal)?].concat()));
+    let written = match written {
         Err(error) if error.reason() == Reason::DeadlinePassed => return Err(error.into()),
         // What cannot be compared is kept, too.
-        expected => expected.unwrap_or_default(),
+        written => written.unwrap_or_default(),
     };
     let mut all = Vec::new();
     for file in files {
-        let ours = expected.iter().find(|edit| edit.path == file.path).map(|edit| &edit.content);
-        all.extend(file.edited(ours, before, is_ours)?.map(|bytes| (file.path.clone(), bytes)));
+        let here = written.iter().filter(|edit| edit.path == file.path);
+        let here: Vec<_> = here.map(|edit| &edit.content).collect();
+        all.extend(file.edited(&here, before, is_ours)?.map(|bytes| (file.path.clone(), bytes)));
     }
     Ok(all)
 }

@@ -246,6 +246,15 @@ pub trait Alternate {
     /// It cannot be found out.
     fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError>;
 
+    /// What version 1.0.0 has written for this goal into files where this one writes something else: what it has left there
+    /// is nobody's edit.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn formerly(&self, _: &Goal) -> Result<Vec<Edit>, MtaError> {
+        Ok(Vec::new())
+    }
+
     /// Whether everything is there that this listener will need; each thing that is missing is an objection.
     ///
     /// # Errors

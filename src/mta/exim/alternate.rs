@@ -206,6 +206,12 @@ impl<'a> EximAlternate<'a> {
     }
 }
 
+/// That this block, or none, stands in this file.
+fn edit((path, lines): (&str, Option<String>)) -> Edit {
+    // The sessions read them as Exim's own user.
+    Edit { path: PathBuf::from(path), content: Content::Block(lines), mode: 0o644, lock: None }
+}
+
 /// An Exim that leaves no room for an alternate server.
 fn unsupported(what: String) -> MtaError {
     MtaError::Cannot(Reason::SetupUnsupported, what)
@@ -254,14 +260,16 @@ impl Alternate for EximAlternate<'_> {
                 [Some(format!("{ours}\n")), Some(made.acl.clone()), Some(made.configuration.clone()), unit]
             }
         };
-        let edit = |(path, lines)| Edit {
-            path: PathBuf::from(path),
-            content: Content::Block(lines),
-            // The sessions read them as Exim's own user.
-            mode: 0o644,
-            lock: None,
-        };
         Ok([*trusted, *acl, *ours, UNIT_PATH].into_iter().zip(lines).map(edit).collect())
+    }
+
+    fn formerly(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
+        let Some(listener) = goal.listener().filter(|_| systemd_runs(self.context.view)) else {
+            return Ok(Vec::new());
+        };
+        let Layout { daemon, ours, .. } = self.layout;
+        let unit = conf::unit_of_1_0_0(daemon, Path::new(ours), &self.interfaces(listener)?);
+        Ok(vec![edit((UNIT_PATH, Some(unit)))])
     }
 
     fn ready(&self, listener: &Listener, object: &mut Objection<'_>) -> Result<(), MtaError> {

@@ -102,15 +102,24 @@ pub fn interfaces(addresses: &[IpAddr], port: u16) -> String {
     format!("<{items}")
 }
 
+/// What version 1.0.0 did not write into the unit.
+const LATE: &str =
+    "# An address may be late at boot: it tries again until it can bind it.\nStartLimitIntervalSec=0\n";
+const AGAIN: &str = "Restart=on-failure\nRestartSec=5\n";
+
+/// Our unit as version 1.0.0 wrote it.
+pub fn unit_of_1_0_0(daemon: &str, configuration: &Path, interfaces: &str) -> String {
+    unit(daemon, configuration, interfaces).replace(LATE, "").replace(AGAIN, "")
+}
+
 /// Our unit.
 pub fn unit(daemon: &str, configuration: &Path, interfaces: &str) -> String {
     let configuration = configuration.display();
     format!(
         "[Unit]\nDescription=Alternate inbound SMTP server (mail-smtp2)\nWants=network-online.target\n\
-         After=network-online.target\n\
-         # An address may be late at boot: it tries again until it can bind it.\nStartLimitIntervalSec=0\n\n\
+         After=network-online.target\n{LATE}\n\
          [Service]\nType=exec\nExecStart={daemon} -C {configuration} -bdf -oX \"{interfaces}\"\n\
-         Restart=on-failure\nRestartSec=5\n\
+         {AGAIN}\
          # Deliveries that have begun run to their end.\nKillMode=process\n\n\
          [Install]\nWantedBy=multi-user.target\n"
     )
@@ -145,6 +154,20 @@ mod tests {
             );
         }
         assert!(!advertises("!10.0.0.0/8", AuthMode::TlsOptional));
+    }
+
+    #[test]
+    fn the_unit_of_version_1_0_0_is_known() {
+        let unit =
+            unit_of_1_0_0("/usr/sbin/exim4", Path::new("/etc/exim4/mail-smtp2.conf"), "<;[0.0.0.0]:587");
+        assert_eq!(
+            unit,
+            "[Unit]\nDescription=Alternate inbound SMTP server (mail-smtp2)\nWants=network-online.target\n\
+             After=network-online.target\n\n[Service]\nType=exec\n\
+             ExecStart=/usr/sbin/exim4 -C /etc/exim4/mail-smtp2.conf -bdf -oX \"<;[0.0.0.0]:587\"\n\
+             # Deliveries that have begun run to their end.\nKillMode=process\n\n\
+             [Install]\nWantedBy=multi-user.target\n"
+        );
     }
 
     #[test]

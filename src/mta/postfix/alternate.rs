@@ -111,6 +111,13 @@ impl PostfixAlternate<'_> {
         self.config.join("master.cf")
     }
 
+    /// That this block, or none, stands in `master.cf`.
+    fn edit(&self, block: Option<String>) -> Edit {
+        // postconf writes under this lock, and so does everything that it is told to.
+        let lock = Some(self.config.join("master.cf.tmp"));
+        Edit { path: self.master_cf(), content: Content::Block(block), mode: 0o644, lock }
+    }
+
     /// The command by which Postfix reads a `master.cf` of these bytes, beside the live `main.cf`.
     fn staged(&self, master_cf: &[u8]) -> Result<Command, MtaError> {
         // As links: postconf reads a main.cf that was written in the last two seconds until it is older.
@@ -223,9 +230,12 @@ impl Alternate for PostfixAlternate<'_> {
 
     fn edits(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
         let block = goal.listener().map(|listener| self.block(listener)).transpose()?;
-        // postconf writes under this lock, and so does everything that it is told to.
-        let lock = Some(self.config.join("master.cf.tmp"));
-        Ok(vec![Edit { path: self.master_cf(), content: Content::Block(block), mode: 0o644, lock }])
+        Ok(vec![self.edit(block)])
+    }
+
+    fn formerly(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
+        let block = goal.listener().map(|listener| self.block_of_1_0_0(listener)).transpose()?;
+        Ok(block.map(|block| self.edit(Some(block))).into_iter().collect())
     }
 
     fn ready(&self, listener: &Listener, object: &mut Objection<'_>) -> Result<(), MtaError> {

@@ -20,6 +20,41 @@ fn option(name: &str, value: &str) -> String {
     }
 }
 
+/// What a mode is in Postfix: the level of TLS, and whether AUTH is offered under it alone.
+fn tls(mode: AuthMode) -> (&'static str, &'static str) {
+    match mode {
+        AuthMode::TlsYes => ("encrypt", "yes"),
+        AuthMode::TlsOptional => ("may", "no"),
+    }
+}
+
+/// The options that version 1.0.0 wrote, in its order. `has_maps`: whether `smtpd_sender_login_maps` names any.
+fn options_of_1_0_0(mode: AuthMode, has_maps: bool) -> [(&'static str, &'static str); 18] {
+    const LOGIN: &str = "permit_sasl_authenticated,reject";
+    const OWN_SENDER: &str = "reject_sender_login_mismatch,permit_sasl_authenticated,reject";
+    let (level, auth_only) = tls(mode);
+    [
+        ("syslog_name", SYSLOG_NAME),
+        ("smtpd_tls_security_level", level),
+        ("smtpd_tls_auth_only", auth_only),
+        ("smtpd_tls_wrappermode", "no"),
+        ("smtpd_sasl_auth_enable", "yes"),
+        ("smtpd_sasl_security_options", NOANONYMOUS),
+        ("smtpd_sasl_tls_security_options", NOANONYMOUS),
+        ("smtpd_sasl_exceptions_networks", ""),
+        ("smtpd_discard_ehlo_keywords", ""),
+        ("smtpd_discard_ehlo_keyword_address_maps", ""),
+        ("smtpd_upstream_proxy_protocol", ""),
+        ("smtpd_delay_reject", "no"),
+        ("smtpd_client_restrictions", ""),
+        ("smtpd_helo_restrictions", ""),
+        ("smtpd_sender_restrictions", if has_maps { OWN_SENDER } else { LOGIN }),
+        ("smtpd_relay_restrictions", LOGIN),
+        ("smtpd_recipient_restrictions", LOGIN),
+        ("smtpd_etrn_restrictions", "reject"),
+    ]
+}
+
 /// What EHLO is not to list, but for what the mode promises.
 fn without(keywords: &str, promised: &[&str]) -> String {
     let is_promised = |keyword: &&str| promised.iter().any(|word| word.eq_ignore_ascii_case(keyword));
@@ -35,10 +70,7 @@ fn with_noanonymous(options: &str) -> String {
 impl PostfixAlternate<'_> {
     /// The lines of our block: one service for each entry of the primary, bound as it is.
     pub(super) fn block(&self, listener: &Listener) -> Result<String, MtaError> {
-        let (level, auth_only) = match listener.auth_mode {
-            AuthMode::TlsYes => ("encrypt", "yes"),
-            AuthMode::TlsOptional => ("may", "no"),
-        };
+        let (level, auth_only) = tls(listener.auth_mode);
         let rules = self.rules()?;
         let discarded = without(self.parameter("smtpd_discard_ehlo_keywords")?, &["starttls", "auth"]);
         let options_of = |name: &str| Ok::<_, MtaError>(with_noanonymous(self.parameter(name)?));
@@ -68,13 +100,22 @@ impl PostfixAlternate<'_> {
             // As in Postfix's own sample: filters that sign mail know by it what has come from a mail program.
             ("milter_macro_daemon_name", "ORIGINATING"),
         ];
+        self.entries_with(listener, &options)
+    }
+
+    /// The block that version 1.0.0 wrote for the same listener.
+    pub(super) fn block_of_1_0_0(&self, listener: &Listener) -> Result<String, MtaError> {
+        let has_maps = !self.parameter("smtpd_sender_login_maps")?.is_empty();
+        self.entries_with(listener, &options_of_1_0_0(listener.auth_mode, has_maps))
+    }
+
+    /// A service with these options for each entry of the primary.
+    fn entries_with(&self, listener: &Listener, options: &[(&str, &str)]) -> Result<String, MtaError> {
+        let options: String = options.iter().map(|(name, value)| option(name, value)).collect();
         let mut block = String::new();
         for primary in self.primary()? {
-            let service = primary.with_port(listener.port);
-            block.push_str(&format!("{service} inet n - {} - - smtpd\n", self.chroot(primary)?));
-            for (name, value) in options {
-                block.push_str(&option(name, value));
-            }
+            let (service, chroot) = (primary.with_port(listener.port), self.chroot(primary)?);
+            block.push_str(&format!("{service} inet n - {chroot} - - smtpd\n{options}"));
         }
         Ok(block)
     }
@@ -95,6 +136,16 @@ mod tests {
     fn the_administrators_security_options_are_kept() {
         assert_eq!(with_noanonymous("noplaintext, NoAnonymous"), "noanonymous,noplaintext");
         assert_eq!(with_noanonymous(""), "noanonymous");
+    }
+
+    #[test]
+    fn version_1_0_0_kept_senders_to_their_own_where_the_administrator_says_whose_they_are() {
+        let sender = |has_maps| {
+            let options = options_of_1_0_0(AuthMode::TlsYes, has_maps);
+            options.into_iter().find(|(name, _)| *name == "smtpd_sender_restrictions").unwrap().1
+        };
+        assert_eq!(sender(false), "permit_sasl_authenticated,reject");
+        assert_eq!(sender(true), "reject_sender_login_mismatch,permit_sasl_authenticated,reject");
     }
 
     #[test]

@@ -258,6 +258,15 @@ impl Alternate for QmailAlternate<'_> {
         }
     }
 
+    fn formerly(&self, goal: &Goal) -> Result<Vec<Edit>, MtaError> {
+        let (Some(listener), Some(dir)) = (goal.listener(), self.service_dir()) else {
+            return Ok(Vec::new());
+        };
+        let [nothing, line] = [Vec::new(), b"\n".to_vec()].map(|bytes| Content::Whole(Some(bytes)));
+        let empty = self.values(dir, listener).into_iter().filter(|value| value.content == nothing);
+        Ok(empty.map(|value| Edit { content: line.clone(), ..value }).collect())
+    }
+
     fn ready(&self, _: &Listener, object: &mut Objection<'_>) -> Result<(), MtaError> {
         let (host, dir) = (self.context.view, self.dir()?);
         if senders(host)?.is_empty() {

@@ -97,6 +97,55 @@ fn an_administrator_who_edits_our_block_loses_it_to_the_next_change_and_it_is_ke
     });
 }
 
+/// What version 1.0.0 wrote behind the first line of its entry for AUTH under TLS.
+const OPTIONS_OF_1_0_0: &str = "  -o syslog_name=postfix/smtp2
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_tls_auth_only=yes
+  -o smtpd_tls_wrappermode=no
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_sasl_security_options=noanonymous
+  -o smtpd_sasl_tls_security_options=noanonymous
+  -o smtpd_sasl_exceptions_networks=
+  -o smtpd_discard_ehlo_keywords=
+  -o smtpd_discard_ehlo_keyword_address_maps=
+  -o smtpd_upstream_proxy_protocol=
+  -o smtpd_delay_reject=no
+  -o smtpd_client_restrictions=
+  -o smtpd_helo_restrictions=
+  -o smtpd_sender_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_etrn_restrictions=reject
+";
+
+#[test]
+fn the_block_of_an_older_version_is_an_edit_only_where_somebody_has_edited_it() {
+    on::<Postfix>(|machine| {
+        let (mut plugin, port) = running(machine, TLS_YES);
+        let (entry, end) = (format!("\n{port} inet n - y - - smtpd\n"), "# END mail-smtp2\n");
+        let becomes_old = |edit: &str| {
+            let live = fs::read_to_string(machine.master_cf()).unwrap();
+            let (before, ours) = live.split_once(&entry).unwrap();
+            let (_, after) = ours.split_once(end).unwrap();
+            let old = [before, &entry, OPTIONS_OF_1_0_0, edit, end, after].concat();
+            fs::write(machine.master_cf(), old).unwrap();
+            machine.reload();
+        };
+        let kept = machine.state().join("edited");
+        becomes_old("");
+        assert_eq!(plugin.payload("queryStatus", json!({"probe": 1}))["drift"], json!([]));
+        let plan = plugin.payload("queryPlan", json!({"action": "restart"})).to_string();
+        assert!(!plan.contains("edit_rewritten"), "{plan}");
+        plugin.succeed("restart", Value::Null);
+        assert!(!kept.exists(), "our own block is kept as somebody's edit");
+        assert!(fs::read_to_string(machine.master_cf()).unwrap().contains("soft_bounce=no"));
+        becomes_old("  -o smtpd_banner=edited\n");
+        plugin.succeed("restart", Value::Null);
+        let kept = fs::read_dir(kept).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+        assert!(kept.collect::<String>().contains("edited"), "an edit of our older block is lost");
+    });
+}
+
 #[track_caller]
 fn each_call_meets_an_edit(how: &str, edit: impl Fn(&str) -> String + Sync) {
     on::<Postfix>(|machine| {
