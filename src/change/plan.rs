@@ -104,7 +104,7 @@ impl<'s> Plan<'s> {
         let found = found(site, &asked, context)?;
         let host = &*site.host;
         let mut steps = steps(&asked, &found, host, against)?;
-        let after = with_saved(asked.after.clone(), &steps.files);
+        let after = with_saved(asked.after.clone(), &steps.files, host)?;
         let settings_only = settings_only(&asked, &found, &steps, host, context.deadline)?;
         let stand = host.stamp(&settings::path(&site.options.state_dir))?.is_some();
         if settings_only && asked.before == after && stand && against.is_quiet() {
@@ -282,21 +282,38 @@ fn settings_after(
                 wanted: before.map_or(Wanted::Stopped, |before| before.wanted),
                 saved: before.map(|before| before.saved.clone()).unwrap_or_default(),
                 owners: before.map(|before| before.owners.clone()).unwrap_or_default(),
+                folders: before.map(|before| before.folders.clone()).unwrap_or_default(),
             })
         }
     })
 }
 
-/// The settings, with what stood before in files that become wholly ours, and whose they were.
-fn with_saved(mut after: Option<Settings>, files: &[File]) -> Option<Settings> {
+/// The settings, with what stood before in files that become wholly ours, whose they were, and the folders that are made for
+/// those that were not there.
+///
+/// # Errors
+/// A folder cannot be looked at.
+fn with_saved(
+    mut after: Option<Settings>,
+    files: &[File],
+    host: &dyn Host,
+) -> Result<Option<Settings>, ChangeError> {
     if let Some(after) = &mut after {
         for file in files.iter().filter(|file| file.whole && file.changes()) {
             let old = || file.old.as_deref().map(journal::encode);
             after.saved.entry(file.path.clone()).or_insert_with(old);
             after.owners.extend(file.owner.map(|owner| (file.path.clone(), owner)));
         }
+        for file in files.iter().filter(|file| file.is_made()) {
+            for folder in file.path.ancestors().skip(1) {
+                if host.meta(folder)?.is_some() {
+                    break;
+                }
+                after.folders.insert(folder.to_owned());
+            }
+        }
     }
-    after
+    Ok(after)
 }
 
 /// What undoes it.

@@ -3,6 +3,7 @@
 //! Runs when the listener is proven to be down and our bytes are out of the mail server's files. A folder into which
 //! somebody else has put something stays. Fails with what could not be taken away.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -119,7 +120,26 @@ pub(super) fn folders(site: &Site, intent: &Intent) -> Result<(), ChangeError> {
     let (host, mta) = (&*site.host, site.mta(before.mta));
     let deadline = Deadline::after(site.options.change);
     let folders = mta.belongings(&before.made());
-    folders.iter().try_for_each(|folder| discard(host, mta, folder, deadline))
+    folders.iter().try_for_each(|folder| discard(host, mta, folder, deadline))?;
+    emptied(host, &before.folders)
+}
+
+/// Folders that were made for files of ours go where nothing is left in them.
+///
+/// # Errors
+/// One that is empty could not be taken away.
+pub(super) fn emptied(host: &dyn Host, folders: &BTreeSet<PathBuf>) -> Result<(), ChangeError> {
+    // What is inside another one comes behind it.
+    for folder in folders.iter().rev() {
+        match host.remove_empty_dir(folder) {
+            Err(error) if host.list(folder)?.is_empty() => return Err(error.into()),
+            Err(_) => {
+                tracing::info!(folder = %folder.display(), "a folder stays: somebody else has put something into it")
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Takes a folder away, with all in it. First under a name that no supervisor looks at, or one would begin anew in it.

@@ -3,7 +3,7 @@
 //! Its format and version, reading and writing it; what runs is `live`'s. A newer version's file is read for what it shares
 //! with ours, and refuses to be changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::de::Error;
@@ -47,6 +47,9 @@ pub struct Settings {
     /// Of those that were there before: owner and mode, where ours would have others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub owners: BTreeMap<PathBuf, Meta>,
+    /// The folders that were made for those that were not there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub folders: BTreeSet<PathBuf>,
 }
 
 fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<Kind, D::Error> {
@@ -122,6 +125,7 @@ mod tests {
             wanted: Wanted::Running,
             saved: BTreeMap::new(),
             owners: BTreeMap::new(),
+            folders: BTreeSet::new(),
         };
         let text =
             r#"{"format":1,"mta":"sandbox","port":2587,"auth_mode":"auth_yes/tls_yes","wanted":"running"}"#;

@@ -108,8 +108,16 @@ impl Site {
                     return Err(ChangeError::Garbled { path });
                 };
                 let (format, wanted) = (settings::FORMAT, settings::Wanted::Running);
-                let (saved, owners) = Default::default();
-                return Ok(Some(Settings { format, mta: mta.kind(), listener, wanted, saved, owners }));
+                let (saved, owners, folders) = Default::default();
+                return Ok(Some(Settings {
+                    format,
+                    mta: mta.kind(),
+                    listener,
+                    wanted,
+                    saved,
+                    owners,
+                    folders,
+                }));
             }
         }
         Ok(None)

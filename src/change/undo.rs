@@ -66,6 +66,8 @@ pub(super) fn take_back(site: &Site, intent: &Intent) -> Result<(), ChangeError>
     for folder in &intent.folders {
         remove::discard(host, mta, folder, deadline)?;
     }
+    let made = |settings: Option<&Settings>| settings.map(|it| it.folders.clone()).unwrap_or_default();
+    remove::emptied(host, &(&made(intent.after.as_ref()) - &made(intent.before.as_ref())))?;
     host.remove_dir(&staging)?;
     Intent::remove(host, &site.options.state_dir);
     Ok(())

@@ -1,6 +1,6 @@
 //! A service directory that the administrator has made: what the plugin relies on in it, writes into it and gives back.
 
-use super::{Qmail, SMTP2, Supervisor};
+use super::{Daemontools, Qmail, SMTP2, Supervisor};
 use crate::subject::{
     Subject, calm_pulse, on, on_configured, plugin_of, running, settings, snapshot, start, stopped,
 };
@@ -80,6 +80,34 @@ fn remove_puts_every_byte_back_as_it_was<S: Supervisor>() {
         assert_eq!(run.code, Some(0), "{}", run.stderr);
         assert_eq!(bytes(machine), before);
         assert!(is_closed(port) && is_open(25));
+    });
+}
+
+#[test]
+fn a_folder_of_values_that_was_not_there_goes_again_and_one_that_was_stays() {
+    on::<Qmail<Daemontools>>(|machine| {
+        let is_there = || machine.smtp2("env").is_dir();
+        machine.sh(&format!("cd {SMTP2}; rm -r env; sed -i 's/exec tcpserver/exec true tcpserver/' run"));
+        let (mut plugin, _) = stopped(machine, TLS_YES);
+        failure(&plugin.call("start", Value::Null), 520);
+        assert!(!is_there(), "a start that failed has left it");
+        machine.sh(&format!("sed -i 's/exec true/exec/' {SMTP2}/run"));
+        plugin.succeed("start", Value::Null);
+        let remove = || {
+            let run = machine.launch().arg("remove").run();
+            assert_eq!(run.code, Some(0), "{}", run.stderr);
+        };
+        // Somebody else's value stays, and so does its folder.
+        machine.sh(&format!("echo x >{SMTP2}/env/OTHER"));
+        remove();
+        assert_eq!(machine.sh(&format!("ls {SMTP2}/env")), "OTHER\n");
+        for was_there in [false, true] {
+            machine.sh(&format!("cd {SMTP2}; rm -rf env; ! {was_there} || mkdir env"));
+            plugin.succeed("update", settings(machine.port(), TLS_YES));
+            plugin.succeed("start", Value::Null);
+            remove();
+            assert_eq!(is_there(), was_there);
+        }
     });
 }
 
