@@ -339,13 +339,8 @@ impl Alternate for QmailAlternate<'_> {
             }
             Doubt::Slow => {
                 let script = host.read(&run)?.unwrap_or_default();
-                run::asks_for_names(&String::from_utf8_lossy(&script)).then(|| {
-                    format!(
-                        "{} starts tcpserver without -H, which asks DNS for the name of each client before it greets: \
-                         give it -H and -R, or DNS that answers",
-                        run.display()
-                    )
-                })
+                let asks = run::asks_first(&String::from_utf8_lossy(&script));
+                (!asks.is_empty()).then(|| format!("{} {}", run.display(), asks.join("; it ")))
             }
         })
     }

@@ -1,7 +1,7 @@
 //! Whether a `run` script reads its variables from `env/`.
 //!
 //! It looks for envdir(8), or chpst(8) with `-e`, together with the service's own `env`, and for the variable of the
-//! port; and whether tcpserver(1) asks DNS for names. What the script does with its variables is found out by the
+//! port; and what is asked of DNS before a client is greeted. What the script does with its variables is found out by the
 //! proof. Whatever stands in a comment does not count. Root runs it, so that it has to be root's, and executable; what
 //! is wrong with it is said in a sentence.
 
@@ -31,12 +31,63 @@ pub fn is_executable(mode: u32) -> bool {
     mode & 0o100 != 0
 }
 
-/// Whether `script` starts a tcpserver that asks DNS for the name of each client before it says anything.
-pub fn asks_for_names(script: &str) -> bool {
+/// What is asked of DNS before a client is greeted by what `script` starts, each with what helps, as a sentence goes on after
+/// the script's name.
+pub fn asks_first(script: &str) -> Vec<String> {
     let text = without_comments(script);
     let words = words(&text);
-    let Some(at) = words.iter().position(|word| is_program(word, "tcpserver")) else { return false };
-    !words[at..].iter().any(|word| word.starts_with('-') && word.contains('H'))
+    let starts = |program: &str| words.iter().position(|word| is_program(word, program));
+    let mut asks = Vec::new();
+    for program in ["tcpserver", "sslserver"] {
+        let Some(given) = starts(program).and_then(|at| options(&words[at + 1..])) else { continue };
+        // The one that is given last counts.
+        if given.rfind('H') <= given.rfind('h') {
+            asks.push(format!(
+                "starts {program} without -H, which asks DNS for the name of each client before it greets: give it -H \
+                 and -R, or DNS that answers"
+            ));
+        }
+        if !given.contains('l') {
+            asks.push(format!(
+                "starts {program} without -l, which asks DNS for the machine's own name before it greets: give it -l 0"
+            ));
+        }
+    }
+    // rblsmtpd(1): one that is set to nothing means that the client is on no list.
+    if starts("rblsmtpd").is_some() && !sets(&text, "RBLSMTPD") {
+        asks.push(
+            "starts rblsmtpd, which asks the DNS lists about each client before it greets: people who log in need no \
+             list, so take it out, or have the script export RBLSMTPD= before it"
+                .to_owned(),
+        );
+    }
+    asks
+}
+
+/// The options of tcpserver(1), or of a program that has the same, one letter each, from the words behind its name; `None`
+/// where a shell would put them in.
+fn options(words: &[&str]) -> Option<String> {
+    const WITH_VALUE: &str = "bBcgltuwx";
+    let mut given = String::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word.starts_with('$') {
+            return None;
+        }
+        let Some(letters) = word.strip_prefix('-').filter(|letters| !matches!(*letters, "" | "-")) else {
+            break;
+        };
+        for (at, letter) in letters.char_indices() {
+            given.push(letter);
+            if WITH_VALUE.contains(letter) {
+                if at + letter.len_utf8() == letters.len() {
+                    words.next();
+                }
+                break;
+            }
+        }
+    }
+    Some(given)
 }
 
 /// Whether what `script` starts does TLS by itself, as qmail-smtpd with one of its patches: nobody stands before it who has
@@ -98,6 +149,12 @@ fn without_comment(line: &str) -> &str {
     line.match_indices('#').find(starts).map_or(line, |(at, _)| &line[..at])
 }
 
+/// Whether a shell would give the variable a value: `NAME=` at the beginning of a word.
+fn sets(text: &str, name: &str) -> bool {
+    let assigned = |word: &&str| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+    words(text).iter().any(|word| assigned(&word.trim_end_matches(';')))
+}
+
 /// Whether a shell would put the variable's value in: `$NAME`, or `${NAME` and whatever may follow.
 fn uses(text: &str, name: &str) -> bool {
     let goes_on = |rest: &str| rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
@@ -154,15 +211,29 @@ mod tests {
     }
 
     #[test]
-    fn a_tcpserver_asks_for_names_unless_it_is_told_not_to() {
+    fn what_is_asked_before_the_greeting_is_known_by_program_and_options() {
         for (script, asks) in [
-            ("exec tcpserver 0 $PORT x", true),
-            ("exec tcpserver -v -R -l 0 0 $PORT x # -H", true),
-            ("exec /usr/bin/tcpserver -vRHl0 0 $PORT x", false),
-            ("exec tcpserver -R -H 0 $PORT x", false),
-            ("exec sslserver 0 $PORT x", false),
+            ("exec tcpserver 0 $PORT x", "tcpserver without -H, tcpserver without -l"),
+            ("exec tcpserver -v -R -l 0 0 $PORT x # -H", "tcpserver without -H"),
+            ("exec tcpserver -l 0 0 $PORT x -H", "tcpserver without -H"),
+            ("exec tcpserver -l -H 0 $PORT x", "tcpserver without -H"),
+            ("exec tcpserver -Hh -l0 0 $PORT x", "tcpserver without -H"),
+            ("exec tcpserver -h -H -l0 0 $PORT x", ""),
+            ("exec /usr/bin/tcpserver -vRHl0 0 $PORT x", ""),
+            ("exec tcpserver -x /etc/tcp.smtp.cdb -c 20 -R -H -l \"$LOCAL\" 0 $PORT x", ""),
+            ("exec tcpserver -R -H 0 $PORT x", "tcpserver without -l"),
+            ("exec tcpserver $FLAGS 0 $PORT x", ""),
+            ("exec sslserver -seV -l 0 -Xx /etc/tcp.smtp.cdb 0 $PORT x", "sslserver without -H"),
+            ("exec tcpserver -RHl0 0 $PORT rblsmtpd -r zen.example.com x", "rblsmtpd"),
+            ("export RBLSMTPD=; exec tcpserver -RHl0 0 $PORT rblsmtpd x", ""),
+            ("exec tcpserver -RHl0 0 $PORT x # rblsmtpd", ""),
+            ("exec perl server", ""),
         ] {
-            assert_eq!(asks_for_names(script), asks, "{script}");
+            let told = asks_first(script);
+            let asks: Vec<&str> = asks.split(", ").filter(|asks| !asks.is_empty()).collect();
+            let right =
+                told.iter().zip(&asks).all(|(told, asks)| told.starts_with(&format!("starts {asks}")));
+            assert!(right && told.len() == asks.len(), "{script}: {told:?}");
         }
     }
 
