@@ -4,7 +4,7 @@
 use super::{Exim, OURS};
 use crate::clients::{promised, smtplib_facts};
 use crate::machine::holds;
-use crate::subject::{MODES, Subject, calm_pulse, on, plugin_of, running, settings, start};
+use crate::subject::{MODES, Subject, calm_pulse, hasty, on, plugin_of, running, settings, start, stopped};
 use crate::support::sandbox::addresses;
 use crate::support::smtp::{is_closed, is_open, ready_for_auth};
 use crate::support::{PATIENCE, TLS_OPTIONAL, TLS_YES, eventually, failure};
@@ -314,6 +314,19 @@ fn an_acl_that_delays_clients_or_compares_their_names_takes_ours_on_two_addresse
             assert!(machine.listens(port), "{acl}");
         });
     }
+}
+
+#[test]
+fn what_the_deadline_cuts_short_is_504_and_taken_back() {
+    on::<Exim>(|machine| {
+        machine.write_own(&own("acl_smtp_helo = accept delay = 60s"));
+        let (plugin, port) = stopped(machine, TLS_YES);
+        plugin.end();
+        // As long as a listener is given to behave, and what comes before that.
+        let answer = hasty(machine, 8).call("start", Value::Null);
+        failure(&answer, 504);
+        assert!(is_closed(port) && machine.ours().is_empty(), "{answer}");
+    });
 }
 
 /// Main options as other distributions, panels and administrators set them in their one file, by their public
