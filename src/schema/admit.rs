@@ -167,7 +167,8 @@ fn told(row: &Row, input: &Value, properties: &Value, error: &ValidationError<'_
     let keyword = error.kind().keyword().to_owned();
     vec![match field {
         Some(field) => {
-            let message = format!("{}, not {}", expected(&properties[field]), came(&input[field]));
+            let message =
+                format!("{}, not {}", expected(&properties[field]), came(&input[field], &properties[field]));
             FieldFault::new(field, keyword, message)
         }
         None => FieldFault::new("params", keyword, error.to_string()),
@@ -192,13 +193,16 @@ fn expected(property: &Value) -> String {
     }
 }
 
-/// What came, as short as it still says what it is.
-fn came(value: &Value) -> String {
+/// What came, as short as it still says what it is, and what is usually meant by it.
+fn came(value: &Value, property: &Value) -> String {
+    let is_flag = property["enum"] == json!([0, 1]);
     let text = match value {
         Value::Object(_) => "an object".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         // What a browser sends for a checkbox without a value of its own.
-        Value::String(text) if text == "on" => "\"on\" (give an HTML checkbox value=\"1\")".to_owned(),
+        Value::String(text) if text == "on" && is_flag => {
+            "\"on\" (give an HTML checkbox value=\"1\")".to_owned()
+        }
         other => other.to_string(),
     };
     match text.char_indices().nth(SHOWN) {
@@ -296,6 +300,7 @@ mod tests {
             ("[0]", "must be a whole number from 1 to 65535, not 0 (minimum)"),
             (r#"[587,"none"]"#, r#"must be auth_yes/tls_yes or auth_yes/tls_optional, not "none" (enum)"#),
             ("[587,null,{}]", "must be 0 or 1, not an object (type)"),
+            (r#"["on"]"#, r#"must be a whole number from 1 to 65535, not "on" (type)"#),
             (
                 r#"{"cascade_to_nodes":"on"}"#,
                 r#"must be 0 or 1, not "on" (give an HTML checkbox value="1") (type)"#,
