@@ -92,7 +92,7 @@ impl PostfixAlternate<'_> {
             // Nobody who has not logged in is put off till later.
             ("soft_bounce", "no"),
             ("smtpd_client_restrictions", ""),
-            ("smtpd_helo_restrictions", ""),
+            ("smtpd_helo_restrictions", &rules.helo),
             ("smtpd_sender_restrictions", &rules.sender),
             ("smtpd_relay_restrictions", &rules.relay),
             ("smtpd_recipient_restrictions", &rules.recipient),

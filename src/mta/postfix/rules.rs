@@ -28,13 +28,17 @@ const LETS_IN: [&str; 2] = ["permit_sasl_authenticated", "permit"];
 const KEEPS_OUT: [&str; 2] = ["reject", "defer"];
 /// Restrictions that let in and are followed by a list's name.
 const LETS_IN_BY_LIST: [&str; 2] = ["permit_dnswl_client", "permit_rhswl_client"];
+/// And how those begin that refuse by one.
+const REJECTS_BY_LIST: [&str; 2] = ["reject_rbl_", "reject_rhsbl_"];
 /// How deep a restriction class may hold another.
 const DEPTH: usize = 8;
 
-/// The values of the lists that are asked once somebody has had the time to log in. Postfix takes mail for `postmaster`
-/// whatever is said at RCPT, so that AUTH is asked for at MAIL, and nothing that is not about logins stands before it there.
+/// The values of the lists; all but that for HELO are asked once somebody has had the time to log in. Postfix takes mail for
+/// `postmaster` whatever is said at RCPT, so that AUTH is asked for at MAIL, and nothing that is not about logins stands
+/// before it there.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rules {
+    pub(super) helo: String,
     pub(super) sender: String,
     pub(super) relay: String,
     pub(super) recipient: String,
@@ -92,27 +96,30 @@ fn kept(
     Ok((kept, true))
 }
 
-/// What of a list by convention somebody who has logged in comes to. What lets others in besides matters only where the list
-/// ends in letting nobody in.
-fn conventional(list: &str) -> Vec<String> {
-    let (mut asked, mut letting) = (Vec::new(), Vec::new());
+/// What of a list by convention somebody who has logged in comes to, and whether something of it may let him in: Postfix asks
+/// nothing then of what stands behind it in the same list.
+fn conventional(list: &str) -> (Vec<String>, bool) {
+    let (mut asked, mut rejects, mut lets_in) = (Vec::new(), false, false);
     let mut entries = entries(list).into_iter().map(|entry| entry.replace('$', "$$"));
     while let Some(entry) = entries.next() {
         let name = entry.to_ascii_lowercase();
         if LETS_IN.contains(&name.as_str()) {
             break;
         }
-        let lets_in = name.starts_with("permit_");
-        letting.push(entry.clone());
-        if LETS_IN_BY_LIST.contains(&name.as_str()) {
-            letting.extend(entries.next());
+        asked.push(entry);
+        if LETS_IN_BY_LIST.contains(&name.as_str())
+            || REJECTS_BY_LIST.iter().any(|begin| name.starts_with(begin))
+        {
+            asked.extend(entries.next());
         }
+        rejects |= !name.starts_with("permit_");
         if KEEPS_OUT.contains(&name.as_str()) {
-            return letting;
+            break;
         }
-        asked.extend((!lets_in).then_some(entry));
+        // What is looked up somewhere may come out either way.
+        lets_in |= !(name.starts_with("reject_") || name == WARN);
     }
-    asked
+    if rejects { (asked, lets_in) } else { Default::default() }
 }
 
 impl PostfixAlternate<'_> {
@@ -126,15 +133,21 @@ impl PostfixAlternate<'_> {
         };
         let of = |list: &str| Ok::<_, MtaError>(kept(self.parameter(list)?, 0, &class)?.0);
         let mut sender = of("smtpd_sender_restrictions")?;
-        let mut relay = Vec::new();
+        let (mut relay, mut letting) = (Vec::new(), Vec::new());
         for (_, carrier) in CONVENTION {
-            relay.extend(conventional(self.parameter(carrier)?));
+            let (list, lets_in) = conventional(self.parameter(carrier)?);
+            if lets_in { letting.push(list) } else { relay.extend(list) }
         }
-        // A list of their own: what lets in by convention ends none of these.
+        // What lets in ends the list that it stands in, and nothing of another: it comes last in one of its own.
+        // There are two of them after AUTH; a third one can only be that for HELO, and is asked at once.
+        let helo = if letting.len() > 2 { letting.remove(1).join(",") } else { String::new() };
+        let mut letting = letting.into_iter();
+        relay.extend(letting.next().into_iter().flatten());
         let mut recipient = Vec::new();
         for list in ["client", "helo", "relay", "recipient"] {
             recipient.extend(of(&format!("smtpd_{list}_restrictions"))?);
         }
+        recipient.extend(letting.flatten());
         let says_who = |list: &[String]| list.iter().any(|entry| entry.ends_with("login_mismatch"));
         if ![&sender, &relay, &recipient].into_iter().any(|list| says_who(list))
             && !self.parameter("smtpd_sender_login_maps")?.is_empty()
@@ -146,7 +159,7 @@ impl PostfixAlternate<'_> {
             list.extend(["permit_sasl_authenticated", "reject"].map(str::to_owned));
             list.join(",")
         });
-        Ok(Rules { sender, relay, recipient })
+        Ok(Rules { helo, sender, relay, recipient })
     }
 }
 
@@ -195,13 +208,20 @@ mod tests {
     }
 
     #[test]
-    fn what_lets_others_in_by_convention_matters_only_before_a_rejection_of_all() {
-        let of = |list: &str| conventional(list).join(",");
+    fn what_lets_others_in_by_convention_is_kept_where_something_behind_it_would_refuse_them() {
+        let of = |list: &str| {
+            let (asked, lets_in) = conventional(list);
+            format!("{}{}", asked.join(","), if lets_in { " or else" } else { "" })
+        };
         let list = "permit_mynetworks, permit_dnswl_client a.b, reject_non_fqdn_sender permit_sasl_authenticated, reject";
-        assert_eq!(of(list), "reject_non_fqdn_sender");
-        assert_eq!(of("permit_mynetworks, Reject"), "permit_mynetworks,Reject");
-        assert_eq!(of("permit_dnswl_client a.b reject"), "permit_dnswl_client,a.b,reject");
-        assert_eq!(of("check_sender_access texthash:/a"), "check_sender_access,texthash:/a");
-        assert_eq!(of(""), "");
+        assert_eq!(of(list), "permit_mynetworks,permit_dnswl_client,a.b,reject_non_fqdn_sender or else");
+        assert_eq!(of("permit_mynetworks, Reject"), "permit_mynetworks,Reject or else");
+        assert_eq!(of("check_sender_access texthash:/a"), "check_sender_access,texthash:/a or else");
+        assert_eq!(
+            of("warn_if_reject reject_unknown_client_hostname, reject_rbl_client a.b, permit, reject"),
+            "warn_if_reject,reject_unknown_client_hostname,reject_rbl_client,a.b"
+        );
+        assert_eq!([of("permit_mynetworks, permit_dnswl_client a.b, permit"), of("")], ["", ""]);
+        assert_eq!(of("reject"), "reject");
     }
 }

@@ -122,6 +122,28 @@ fn what_postfix_has_for_mail_programs_by_convention_applies() {
 }
 
 #[test]
+fn what_one_list_by_convention_lets_in_is_still_asked_by_the_others() {
+    on::<Postfix>(|machine| {
+        machine.sh(
+            "echo 'eve@lab.test REJECT' >/etc/lab/senders
+             postconf -e 'mua_client_restrictions = permit_mynetworks, reject' \
+               'mua_helo_restrictions = permit_mynetworks, reject_non_fqdn_helo_hostname, permit' \
+               'mua_sender_restrictions = check_sender_access texthash:/etc/lab/senders, permit_sasl_authenticated, reject'",
+        );
+        machine.reload();
+        let (_plugin, port) = running(machine, TLS_OPTIONAL);
+        assert!(bob_sends_as(port, "bob@lab.test") && !bob_sends_as(port, "eve@lab.test"));
+        // On loopback whatever name a client has is good enough.
+        let mut session = Session::open(addresses(port)[0]);
+        assert_eq!(session.say("EHLO laptop").0, 250);
+        assert_eq!(session.say(BOB).0, 235);
+        for line in ["MAIL FROM:<bob@lab.test>", "RCPT TO:<bob@lab.test>"] {
+            assert_eq!(session.say(line).0, 250, "{line}");
+        }
+    });
+}
+
+#[test]
 fn what_is_meant_for_strangers_on_port_25_does_not_reach_who_has_logged_in() {
     on::<Postfix>(|machine| {
         machine.sh(
