@@ -62,7 +62,8 @@ impl Dialect {
 /// A schema as strict readers accept it.
 fn plain(value: Value) -> Value {
     match value {
-        Value::Object(members) => {
+        Value::Object(mut members) => {
+            optional(&mut members);
             let mut members: Map<_, _> = members.into_iter().filter_map(plain_member).collect();
             unwrapped(&mut members);
             as_enum(&mut members);
@@ -77,16 +78,32 @@ fn plain(value: Value) -> Value {
     }
 }
 
+/// What may be absent is never null: absence says what the type would say by null. Normalising drops the nulls of an input
+/// before anything is validated.
+fn optional(members: &mut Map<String, Value>) {
+    let required = members.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let Some(Value::Object(properties)) = members.get_mut("properties") else { return };
+    for (_, schema) in properties.iter_mut().filter(|(name, _)| !required.contains(&json!(name))) {
+        for (name, value) in schema.as_object_mut().into_iter().flatten() {
+            match (name.as_str(), value) {
+                ("type", value) => {
+                    let mut kinds = value.as_array().into_iter().flatten();
+                    if let Some(kind) = kinds.find(|kind| *kind != "null").cloned() {
+                        *value = kind;
+                    }
+                }
+                ("enum", Value::Array(values)) => values.retain(|value| !value.is_null()),
+                ("anyOf", Value::Array(branches)) => branches.retain(|branch| branch["type"] != "null"),
+                _ => {}
+            }
+        }
+    }
+}
+
 fn plain_member((name, value): (String, Value)) -> Option<(String, Value)> {
     let value = match (name.as_str(), value) {
         // uint16 and its like are schemars' own.
         ("format", Value::String(_)) => return None,
-        // The input says absent where the type says null; normalising drops nulls before anything is validated.
-        ("type", Value::Array(types)) => types.into_iter().find(|t| t != "null").unwrap_or(Value::Null),
-        ("enum", Value::Array(values)) => values.into_iter().filter(|v| !v.is_null()).collect(),
-        ("anyOf", Value::Array(branches)) => {
-            branches.into_iter().filter(|branch| branch["type"] != "null").map(plain).collect()
-        }
         // Line breaks of a doc comment are none of a reader's business.
         ("description", Value::String(text)) => text.split_whitespace().collect::<Vec<_>>().join(" ").into(),
         ("examples", value) => value,

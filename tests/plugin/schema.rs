@@ -183,7 +183,8 @@ fn no_document_says_what_readers_refuse_or_misread() {
                 schema["type"].is_string() != schema["anyOf"].is_array(),
                 "{place} has no single type: {schema}"
             );
-            assert_ne!(schema["type"], "null", "{place}");
+            // The change under way: `queryStatus` says that there is none.
+            assert!(schema["type"] != "null" || place.ends_with("/changing/*"), "{place}");
             let bounded = ["minimum", "maximum"].iter().all(|bound| schema[bound].is_i64());
             assert!(
                 schema["type"] != "integer" || bounded || schema["enum"].is_array(),

@@ -1,11 +1,12 @@
 //! `queryStatus`: what is, and why.
 //!
 //! The change floor looks; here it becomes a payload that a program can read: a reason out of a closed set beside the
-//! sentence, numbers and names in members of their own. What could not be seen or does not apply is absent.
+//! sentence, numbers and names in members of their own. What could not be seen or does not apply is absent;
+//! only a change under way, which a host waits to be over, is null where there is none.
 
 mod probe;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -52,7 +53,7 @@ pub struct StatusInput {
 #[schemars(extend("examples" = [{
     "version": "1.0.0", "configured": 1, "is_running": 0, "reason": "stopped",
     "sentence": "it was stopped by an action: call start", "mta": { "kind": "postfix", "is_changeable": 1 },
-    "addresses": [], "drift": []
+    "addresses": [], "drift": [], "changing": null
 }]))]
 pub struct StatusPayload {
     /// The version of the plugin.
@@ -96,8 +97,8 @@ pub struct StatusPayload {
     /// Where the mail server's configuration is not as this plugin wrote it: without probe as far as the port and the mode
     /// tell, with it byte by byte.
     pub drift: Vec<Drift>,
-    /// The change that is under way, or that nobody has ended yet; absent if there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The change that is under way, or that nobody has ended yet; null if there is none.
+    #[schemars(schema_with = "changing")]
     pub changing: Option<Changing>,
     /// The last change that is over.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,6 +176,11 @@ pub struct Changing {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_194_304))]
     pub pid: Option<i32>,
+}
+
+/// A change, or none: of all members the one that is null, because it comes and goes.
+fn changing(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [generator.subschema_for::<Changing>(), { "type": "null" }] })
 }
 
 fn payload(generator: &mut SchemaGenerator) -> Schema {
