@@ -32,7 +32,7 @@ pub fn ask_many(session: &mut Session, ask: &Ask, count: usize, in_flight: usize
         ends.push(requests.len());
     }
     // A reply is the envelope with its frame and id around it.
-    session.prepare(count * (ask.envelope().len() + 64));
+    session.prepare(count * (ask.payload.room() + 64));
 
     let mut sent: Vec<Instant> = Vec::with_capacity(count);
     let mut received: Vec<Instant> = Vec::with_capacity(count);

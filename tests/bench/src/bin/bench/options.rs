@@ -15,7 +15,8 @@ const BEFORE: &str = "\
 Shows what mail-smtp2 costs on this machine, beside what nothing at all would cost.
 
 The yardstick is `floor`, a program that finds the id of a request and writes a constant reply: a
-ratio of 1 is the pipe itself. Both are measured in the same run. In every round each figure is taken
+ratio of 1 is the pipe itself. One figure, queryStatus, stands beside the plugin's own isRunning
+instead. Both sides are measured in the same run. In every round each figure is taken
 on both sides, in shuffled order, harness and server bound to one CPU; every reply is checked after
 the clock has stopped. Printed are the medians of the rounds and of each round's ratio. Times differ
 from machine to machine, ratios much less; a machine busy with other work spoils both.

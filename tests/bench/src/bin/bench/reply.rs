@@ -14,12 +14,58 @@ use crate::fault::Fault;
 
 const QUOTED: usize = 300;
 
-/// An action, its input and the payload of its success, both as JSON.
+/// An action, its input as JSON, and the payload of its success.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
     pub action: &'a str,
     pub params: Option<&'a str>,
-    pub payload: &'a str,
+    pub payload: Expected<'a>,
+}
+
+/// A payload, as JSON.
+#[derive(Clone, Copy)]
+pub enum Expected<'a> {
+    /// This one.
+    Exactly(&'a str),
+    /// An object that has these members, whatever else it has.
+    Object(&'a str),
+}
+
+impl Expected<'_> {
+    /// Whether this is the result of a success with such a payload.
+    pub fn fits(&self, result: &str) -> bool {
+        let parse = |text| serde_json::from_str::<Value>(text).ok();
+        let Some(result) = parse(result) else { return false };
+        match self {
+            Self::Exactly(payload) => parse(&enveloped(payload)) == Some(result),
+            Self::Object(members) => {
+                let members = parse(members);
+                let mut members = members.iter().filter_map(Value::as_object).flatten();
+                result["status"] == 0 && members.all(|(name, value)| result["payload"][name] == *value)
+            }
+        }
+    }
+
+    /// At least how many bytes a result of it has, or a guess.
+    pub fn room(&self) -> usize {
+        match self {
+            Self::Exactly(payload) => enveloped(payload).len(),
+            Self::Object(_) => ROOM,
+        }
+    }
+
+    /// A result of such a payload, as it is expected to be spelt.
+    fn spelt(&self) -> String {
+        let (Self::Exactly(payload) | Self::Object(payload)) = self;
+        enveloped(payload)
+    }
+}
+
+/// What is made room for, where it is not known how long a payload is.
+const ROOM: usize = 4 << 10;
+
+fn enveloped(payload: &str) -> String {
+    format!("{{\"status\":0,\"payload\":{payload}}}")
 }
 
 impl Ask<'_> {
@@ -28,10 +74,6 @@ impl Ask<'_> {
         let params = params.map(|params| format!(",\"params\":{params}")).unwrap_or_default();
         let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{action}\"{params}}}\n");
         out.extend_from_slice(line.as_bytes());
-    }
-
-    pub fn envelope(&self) -> String {
-        format!("{{\"status\":0,\"payload\":{}}}", self.payload)
     }
 }
 
@@ -45,16 +87,18 @@ struct Reply<'a> {
     error: Option<&'a RawValue>,
 }
 
-pub struct Judge {
+pub struct Judge<'a> {
     ids: Range<u64>,
     answered: Vec<bool>,
+    expected: Expected<'a>,
+    /// The spelling that was right the last time.
     right: String,
 }
 
-impl Judge {
-    pub fn new(ask: &Ask, ids: Range<u64>) -> Judge {
+impl<'a> Judge<'a> {
+    pub fn new(ask: &Ask<'a>, ids: Range<u64>) -> Judge<'a> {
         let answered = ids.clone().map(|_| false).collect();
-        Judge { ids, answered, right: ask.envelope() }
+        Judge { ids, answered, expected: ask.payload, right: ask.payload.spelt() }
     }
 
     /// The place of the request that this line answers.
@@ -76,27 +120,25 @@ impl Judge {
         }
         if result.get() != self.right {
             let differs = || wrong(format!("expected {}", self.right));
-            same(result.get(), &self.right).then_some(()).ok_or_else(differs)?;
+            self.expected.fits(result.get()).then_some(()).ok_or_else(differs)?;
             self.right = result.get().to_owned();
         }
         Ok(place)
     }
 }
 
-/// Equal as JSON.
-pub fn same(one: &str, other: &str) -> bool {
-    let parse = |text| serde_json::from_str::<Value>(text).ok();
-    parse(one).is_some_and(|value| parse(other) == Some(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ASK: Ask = Ask { action: "isRunning", params: None, payload: "true" };
+    const ASK: Ask = Ask { action: "isRunning", params: None, payload: Expected::Exactly("true") };
 
     fn judge(lines: &[&str]) -> Result<Vec<usize>, Fault> {
-        let mut judge = Judge::new(&ASK, 7..9);
+        judged(&ASK, lines)
+    }
+
+    fn judged(ask: &Ask, lines: &[&str]) -> Result<Vec<usize>, Fault> {
+        let mut judge = Judge::new(ask, 7..9);
         lines.iter().map(|line| judge.judge(line.as_bytes())).collect()
     }
 
@@ -107,6 +149,19 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":7,"result":{ "payload":true, "status":0 }}"#,
         ];
         assert_eq!(judge(&lines).unwrap(), [1, 0]);
+    }
+
+    #[test]
+    fn of_an_object_what_is_not_expected_may_be_otherwise_each_time() {
+        let ask =
+            Ask { action: "queryStatus", params: None, payload: Expected::Object(r#"{"is_running":1}"#) };
+        let reply = |id: u64, runs: u8| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"status":0,"payload":{{"is_running":{runs},"at":{id}}}}}}}"#
+            )
+        };
+        assert_eq!(judged(&ask, &[&reply(7, 1), &reply(8, 1)]).unwrap(), [0, 1]);
+        assert!(judged(&ask, &[&reply(7, 0)]).is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub enum Outcome {
     Pending,
     Pair {
         plugin: f64,
-        floor: f64,
+        beside: f64,
         ratio: f64,
     },
     Value(f64),
@@ -45,8 +45,8 @@ impl Line {
 
     fn verdict(&self) -> Verdict {
         let met = match (&self.figure.goal, &self.outcome) {
-            (Goal::AtMostOfFloor(most), Outcome::Pair { ratio, .. }) => ratio <= most,
-            (Goal::AtLeastOfFloor(least), Outcome::Pair { ratio, .. }) => ratio >= least,
+            (Goal::AtMostTimes(most), Outcome::Pair { ratio, .. }) => ratio <= most,
+            (Goal::AtLeastTimes(least), Outcome::Pair { ratio, .. }) => ratio >= least,
             (Goal::AtMostMegabytes(most), Outcome::Value(bytes)) => *bytes <= most * MEGABYTE,
             _ => return Verdict::Untold,
         };
@@ -56,13 +56,13 @@ impl Line {
     fn cells(&self) -> [String; 6] {
         let unit = unit(&self.figure.source);
         let goal = match self.figure.goal {
-            Goal::AtMostOfFloor(ratio) => format!("<= {ratio:.2}x"),
-            Goal::AtLeastOfFloor(ratio) => format!(">= {ratio:.2}x"),
+            Goal::AtMostTimes(ratio) => format!("<= {ratio:.2}x"),
+            Goal::AtLeastTimes(ratio) => format!(">= {ratio:.2}x"),
             Goal::AtMostMegabytes(most) => format!("<= {most:.0} MB"),
             Goal::None => String::new(),
         };
-        let (here, floor, ratio) = match &self.outcome {
-            Outcome::Pair { plugin, floor, ratio } => (unit(*plugin), unit(*floor), times(*ratio)),
+        let (here, beside, ratio) = match &self.outcome {
+            Outcome::Pair { plugin, beside, ratio } => (unit(*plugin), unit(*beside), times(*ratio)),
             Outcome::Value(value) => (unit(*value), String::new(), String::new()),
             Outcome::Pending => (String::new(), String::new(), String::new()),
             Outcome::Skipped(_) => ("skipped".into(), String::new(), String::new()),
@@ -73,12 +73,12 @@ impl Line {
             Verdict::Missed => "NOT MET",
             Verdict::Untold => "",
         };
-        [self.title.clone(), here, floor, ratio, goal, met.into()]
+        [self.title.clone(), here, beside, ratio, goal, met.into()]
     }
 }
 
 pub fn table(lines: &[Line]) -> String {
-    let head = ["figure", "this run", "floor", "ratio", "goal", ""].map(str::to_owned);
+    let head = ["figure", "this run", "beside", "ratio", "goal", ""].map(str::to_owned);
     let mut rows = vec![head];
     rows.extend(lines.iter().map(Line::cells));
     let mut widths = [0; 6];

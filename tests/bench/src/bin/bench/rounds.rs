@@ -1,13 +1,14 @@
 //! Rounds: every figure that has a ratio, measured on both sides again and again in a fresh order.
 //!
-//! Within a round the two sides of a figure follow each other at once, in either order, and the ratio is
-//! taken there: what slows the machine for a while slows both. The figure of the run is the median of its
-//! rounds. A figure that fails is not tried again; an interruption ends the run.
+//! Beside the plugin is the floor, or the plugin itself that is asked something else. Within a round the two
+//! sides of a figure follow each other at once, in either order, and the ratio is taken there: what slows the
+//! machine for a while slows both. The figure of the run is the median of its rounds. A figure that fails is
+//! not tried again; an interruption ends the run.
 
 use std::io::{IsTerminal, Write, stderr};
 
 use crate::fault::Fault;
-use crate::figures::{Pair, SERVICE_NAME};
+use crate::figures::{Beside, Pair, SERVICE_NAME};
 use crate::probe::{Effort, measure};
 use crate::report::Outcome;
 use crate::server::Server;
@@ -25,7 +26,7 @@ pub struct Entry<'a> {
 
 struct Sample {
     plugin: f64,
-    floor: f64,
+    beside: f64,
 }
 
 impl<'a> Entry<'a> {
@@ -41,8 +42,8 @@ impl<'a> Entry<'a> {
             |value: fn(&Sample) -> f64| median(&mut self.samples.iter().map(value).collect::<Vec<_>>());
         Outcome::Pair {
             plugin: middle(|sample| sample.plugin),
-            floor: middle(|sample| sample.floor),
-            ratio: middle(|sample| sample.plugin / sample.floor),
+            beside: middle(|sample| sample.beside),
+            ratio: middle(|sample| sample.plugin / sample.beside),
         }
     }
 
@@ -51,16 +52,19 @@ impl<'a> Entry<'a> {
         floor: &Server,
         effort: Effort,
         dog: &Watchdog,
-        floor_first: bool,
+        beside_first: bool,
     ) -> Result<Sample, Fault> {
-        let on_floor = || measure(self.pair.on_floor, floor, &SERVICE_NAME, effort, dog);
-        let on_plugin = || measure(self.pair.probe, self.server, &self.pair.ask, effort, dog);
-        if floor_first {
-            let floor = on_floor()?;
-            Ok(Sample { floor, plugin: on_plugin()? })
+        let on_plugin = |ask| measure(self.pair.probe, self.server, ask, effort, dog);
+        let beside = || match &self.pair.beside {
+            Beside::Floor(probe) => measure(*probe, floor, &SERVICE_NAME, effort, dog),
+            Beside::Itself(ask) => on_plugin(ask),
+        };
+        if beside_first {
+            let beside = beside()?;
+            Ok(Sample { beside, plugin: on_plugin(&self.pair.ask)? })
         } else {
-            let plugin = on_plugin()?;
-            Ok(Sample { plugin, floor: on_floor()? })
+            let plugin = on_plugin(&self.pair.ask)?;
+            Ok(Sample { plugin, beside: beside()? })
         }
     }
 }

@@ -7,13 +7,14 @@
 use crate::fault::Fault;
 use crate::load::ask_once;
 use crate::machine::two_free_ports;
-use crate::reply::Ask;
+use crate::reply::{Ask, Expected};
 use crate::server::{Server, call};
 use crate::session::Session;
 use crate::watchdog::Watchdog;
 
-pub const START: Ask = Ask { action: "start", params: None, payload: "\"Success\"" };
-pub const STOP: Ask = Ask { action: "stop", params: None, payload: "\"Success\"" };
+const SUCCESS: Expected = Expected::Exactly("\"Success\"");
+pub const START: Ask = Ask { action: "start", params: None, payload: SUCCESS };
+pub const STOP: Ask = Ask { action: "stop", params: None, payload: SUCCESS };
 
 pub struct Sandbox {
     pub server: Server,
@@ -36,7 +37,7 @@ impl Sandbox {
     pub fn update(&self, session: &mut Session, turn: usize) -> Result<f64, Fault> {
         let port = self.ports[turn % 2];
         let params = format!("{{\"alternate_smtp_port\":{port},\"auth_mode\":\"auth_yes/tls_yes\"}}");
-        let ask = Ask { action: "update", params: Some(&params), payload: "\"Success\"" };
+        let ask = Ask { action: "update", params: Some(&params), payload: SUCCESS };
         Ok(ask_once(session, &ask)?.p50)
     }
 
