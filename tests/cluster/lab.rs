@@ -3,9 +3,9 @@
 //! Each machine is a [`Node`] of the policy suite's workshop, with network, processes and files of its own; the plugin on
 //! the nodes runs the sandbox. A test has its machines to itself, and breaks of them what it likes.
 
-use super::machine::{Node, Recipe, Workshop, only_child};
+use super::machine::{Node, Recipe, Workshop};
 use super::support::plugin::{Launch, Plugin};
-use super::support::process::name;
+use super::support::process::{name, only_child};
 use super::support::{PATIENCE, eventually};
 use std::fmt::Write;
 use std::fs;

@@ -4,9 +4,9 @@
 //! does not know how the plugin does anything. A subject that is a node says only what is so of its mail server
 //! ([`MailServer`]); the rest is said once, here. A policy that a subject cannot be held to it names with the reason.
 
-use super::machine::{Hook, Node, Recipe, Workshop, holds, only_child};
+use super::machine::{Hook, Node, Recipe, Workshop, holds};
 use super::support::plugin::{Launch, Plugin};
-use super::support::process::{as_pid, name};
+use super::support::process::{as_pid, name, only_child};
 pub(crate) use super::support::settings;
 use super::support::{PATIENCE, collect, eventually, repetitions};
 use nix::sys::signal::{Signal, kill};

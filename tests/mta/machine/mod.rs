@@ -6,7 +6,7 @@
 
 pub(crate) mod systemd;
 
-use super::support::process::{alive, as_pid, name};
+use super::support::process::{alive, as_pid, name, only_child};
 use super::support::{PATIENCE, eventually, program, skip, within as poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
@@ -293,12 +293,6 @@ fn within(entering: Vec<String>, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(&entering[0]);
     command.args(&entering[1..]).arg(program);
     command
-}
-
-/// The child of a process that has one child.
-pub(crate) fn only_child(pid: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The inodes of the sockets that listen on the port in the network of a process.

@@ -3,8 +3,8 @@
 //! The panel is a shell that spawns the plugin and keeps its pipes open; requests go in and replies come out through
 //! files in its `/run`. Ends like a [`super::Node`]: with the pipe to what holds it.
 
-use super::{Held, Recipe, Unit, Workshop, entering, only_child, within};
-use crate::support::process::alive;
+use super::{Held, Recipe, Unit, Workshop, entering, within};
+use crate::support::process::{alive, only_child};
 use crate::support::{PATIENCE, eventually, program};
 use nix::sched::{CloneFlags, setns};
 use serde_json::{Value, json};

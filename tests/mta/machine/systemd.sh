@@ -79,7 +79,12 @@ boot() {
   echo "$held"
 }
 halt() {
-  [ -z "$held" ] || { kill -9 "$held"; wait "$held"; } 2>/dev/null
+  local first=
+  if [ -n "$held" ]; then
+    # Its first process, which unshare then reaps; what unshare leaves is reaped by this machine's first process, some time.
+    read -r first _ <"/proc/$held/task/$held/children"
+    { kill -9 "${first:-$held}"; wait "$held"; } 2>/dev/null
+  fi
   held=
   sweep "${hierarchies[@]/%//$group}"
 }

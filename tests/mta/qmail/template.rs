@@ -1,9 +1,8 @@
 //! A service directory that is made from a template, and goes again.
 
 use super::{GONE, Qmail, SMTP2, Supervisor};
-use crate::machine::only_child;
 use crate::subject::{Subject, in_network, kill_plugin, plugin_of, settings, start, stopped};
-use crate::support::process::as_pid;
+use crate::support::process::{as_pid, only_child};
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{TLS_OPTIONAL, TLS_YES, failure};
 use nix::sys::signal::{Signal, kill};

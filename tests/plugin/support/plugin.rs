@@ -5,9 +5,9 @@
 //! test prints the end of its stderr.
 
 use super::kernel::Kernel;
-use super::process::{signal, waits_to_write};
+use super::process::{as_pid, name, only_child, signal, waits_to_write};
 use super::{PATIENCE, eventually, success, within};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -177,8 +177,23 @@ pub(crate) struct Killed(pub(crate) Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
+        self.end_what_was_entered_for();
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+impl Killed {
+    /// Kills what nsenter has started, so that nsenter reaps it. What it leaves is reaped by this machine's first process, in
+    /// some containers a second or two later, and until then the machine that was entered cannot end.
+    fn end_what_was_entered_for(&mut self) {
+        let pid = self.0.id();
+        if let Some(program) = only_child(pid).filter(|_| name(pid) == "nsenter") {
+            let _ = kill(as_pid(program), Signal::SIGKILL);
+            // It stops itself when the program is stopped.
+            let _ = kill(as_pid(pid), Signal::SIGCONT);
+            within(PATIENCE, || !matches!(self.0.try_wait(), Ok(None)));
+        }
     }
 }
 

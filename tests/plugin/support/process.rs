@@ -46,6 +46,12 @@ pub(crate) fn waits_to_write(pid: u32) -> bool {
     })
 }
 
+/// The child of a process that has one child.
+pub(crate) fn only_child(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Whether the process still does anything.
 pub(crate) fn alive(pid: u32) -> bool {
     !matches!(state(pid), None | Some('Z' | 'X'))
