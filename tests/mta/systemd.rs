@@ -47,22 +47,13 @@ pub(crate) fn start(machine: &Machine, port: u16) {
     machine.succeed("start", Value::Null);
 }
 
-/// What a thread that is in the machine's network of now finds.
-pub(crate) fn now<R: Send>(machine: &Machine, look: impl FnOnce() -> R + Send) -> R {
-    let inside = || {
-        machine.join_network();
-        look()
-    };
-    thread::scope(|scope| scope.spawn(inside).join().unwrap())
-}
-
 #[test]
 fn a_listener_that_ran_is_there_again_after_a_reboot() {
     on_a_machine(|machine| {
         start(machine, 2525);
         assert!(is_open(2525));
         machine.reboot();
-        assert!(now(machine, || within(PATIENCE, || is_open(2525))));
+        assert!(machine.now(|| within(PATIENCE, || is_open(2525))));
         assert_eq!(machine.call("isRunning", Value::Null)["payload"], true);
     });
 }
@@ -73,10 +64,10 @@ fn a_listener_that_was_stopped_is_not_there_after_a_reboot() {
         start(machine, 2525);
         machine.succeed("stop", Value::Null);
         machine.reboot();
-        assert!(now(machine, || is_open(25) && is_closed(2525)));
+        assert!(machine.now(|| is_open(25) && is_closed(2525)));
         assert_eq!(machine.call("isRunning", Value::Null)["payload"], false);
         machine.succeed("start", Value::Null);
-        assert!(now(machine, || is_open(2525)));
+        assert!(machine.now(|| is_open(2525)));
     });
 }
 
@@ -109,7 +100,8 @@ fn after_a_rollback_that_had_to_start_postfix_a_restart_of_the_panel_ends_neithe
                 machine.answer(&id);
                 continue;
             }
-            machine.sh("systemctl kill --signal=KILL --kill-who=all postfix@-.service; sleep 0.3");
+            machine.sh("systemctl kill --signal=KILL --kill-who=all postfix@-.service
+                 while systemctl -q is-active postfix@-.service; do sleep 0.02; done");
             drop(frozen);
             let answer = machine.answer(&id);
             assert!(status(&answer) != 0 || is_open(port), "{answer}");

@@ -12,7 +12,7 @@ pub(crate) mod reboots;
 pub(crate) mod stock;
 pub(crate) mod systemd;
 
-use super::machine::{Recipe, Unit, holds};
+use super::machine::{Recipe, Unit, holds, without_children};
 use super::subject::{Machine, MailServer};
 use super::support::process::as_pid;
 use super::support::{PATIENCE, eventually};
@@ -78,8 +78,8 @@ impl MailServer for Exim {
         let reloads = self.log().matches("SIGHUP received").count();
         let sockets = self.machine.listening(port);
         let holders = self.machine.pids_of("exim4").into_iter().filter(|pid| holds(*pid, &sockets));
-        let holders: Vec<_> = holders.map(|pid| pid.to_string()).collect();
-        holders.into_iter().chain([format!("{reloads} reloads")]).chain(sockets).collect()
+        let holders = without_children(holders.collect()).into_iter().map(|pid| pid.to_string());
+        holders.chain([format!("{reloads} reloads")]).chain(sockets).collect()
     }
 
     fn holders(&self) -> Vec<u32> {

@@ -98,7 +98,8 @@ fn with_an_exim_that_only_runs_the_queue_start_is_503() {
 
 #[test]
 fn with_a_primary_that_listens_elsewhere_only_start_is_501() {
-    let script = "pkill -x exim4; while pgrep -x exim4; do sleep 0.02; done; exim4 -bd -oX 2600";
+    let script = "pkill -x exim4; while pgrep -x exim4; do sleep 0.02; done; exim4 -bd -oX 2600; \
+        until (exec 5<>/dev/tcp/127.0.0.1/2600) 2>/dev/null; do sleep 0.02; done";
     is_refused(script, TLS_YES, 501, &["port 25"]);
 }
 

@@ -7,7 +7,7 @@ use crate::machine::systemd::Machine;
 use crate::subject::MailServer;
 use crate::support::smtp::{is_closed, is_open};
 use crate::support::{PATIENCE, eventually, within};
-use crate::systemd::{now, on_a_machine_of, start};
+use crate::systemd::{on_a_machine_of, start};
 use serde_json::{Value, json};
 
 /// Our unit, and the file that it stands in.
@@ -27,7 +27,7 @@ fn a_listener_that_ran_is_there_again_after_a_reboot() {
         start(machine, 2525);
         assert!(is_open(2525));
         machine.reboot();
-        assert!(now(machine, || within(PATIENCE, || is_open(2525))));
+        assert!(machine.now(|| within(PATIENCE, || is_open(2525))));
         assert_eq!(machine.call("isRunning", Value::Null)["payload"], true);
         assert_eq!(machine.sh(&format!("systemctl is-enabled {UNIT}")).trim(), "enabled");
     });
@@ -39,10 +39,10 @@ fn a_listener_that_was_stopped_is_not_there_after_a_reboot() {
         start(machine, 2525);
         machine.succeed("stop", Value::Null);
         machine.reboot();
-        assert!(now(machine, || is_open(25) && is_closed(2525)));
+        assert!(machine.now(|| is_open(25) && is_closed(2525)));
         assert_eq!(machine.call("isRunning", Value::Null)["payload"], false);
         machine.succeed("start", Value::Null);
-        assert!(now(machine, || is_open(2525)));
+        assert!(machine.now(|| is_open(2525)));
     });
 }
 

@@ -319,3 +319,24 @@ pub(crate) fn holds(pid: u32, inodes: &[String]) -> bool {
     let sockets: Vec<PathBuf> = inodes.iter().map(|inode| format!("socket:[{inode}]").into()).collect();
     targets.into_iter().any(|target| sockets.contains(&target))
 }
+
+/// The process that began it, or whoever adopted it since (proc_pid_stat(5): the field behind the state).
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// Of servers and the children that they have forked, which go by their names for a moment or for a session, the servers:
+/// a child may have the lower number, because numbers are given anew from the beginning.
+pub(crate) fn without_children(pids: Vec<u32>) -> Vec<u32> {
+    let is_child = |pid: &u32| parent(*pid).is_some_and(|parent| pids.contains(&parent));
+    pids.iter().copied().filter(|pid| !is_child(pid)).collect()
+}
+
+/// The number of a process in its own namespace (proc_pid_status(5)).
+#[track_caller]
+pub(crate) fn number_inside(pid: u32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is alive");
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).expect("a line of the kernel");
+    numbers.split_ascii_whitespace().last().unwrap().parse().unwrap()
+}

@@ -57,6 +57,33 @@ done 2>/dev/null
 echo "Postfix does not come up"; tail -n 20 /var/log/syslog; exit 1
 X
 chmod 755 /usr/local/sbin/node-start
+# What `postfix stop` leaves to end holds its sockets for a moment longer.
+cat >/usr/local/sbin/postfix-stop <<'X'
+#!/bin/bash
+postfix stop || exit
+for _ in $(seq 1500); do pgrep -u postfix >/dev/null || exit 0; sleep 0.02; done
+echo "Postfix does not end"; ps axf; exit 1
+X
+# So does what its master leaves, with Dovecot. Arguments: those of pkill.
+cat >/usr/local/sbin/dovecot-stop <<'X'
+#!/bin/bash
+pkill "$@" -x dovecot
+for _ in $(seq 1500); do pgrep -x 'dovecot|auth' >/dev/null || exit 0; [ "$1" != -9 ] || pkill -9 -x auth; sleep 0.02; done
+echo "Dovecot does not end"; ps axf; exit 1
+X
+# Starts Dovecot anew. When this returns, who connects to the socket is answered.
+cat >/usr/local/sbin/dovecot-start <<'X'
+#!/bin/bash
+dovecot-stop -9 || exit
+dovecot || exit
+for _ in $(seq 1500); do
+  perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un(shift)) or exit 1; exit <S> !~ /^VERSION/' \
+    "${1:-/var/spool/postfix/private/auth}" && exit 0
+  sleep 0.02
+done
+echo "Dovecot does not come up"; cat /var/log/dovecot.log; exit 1
+X
+chmod 755 /usr/local/sbin/*-stop /usr/local/sbin/dovecot-start
 # The first start fills the chroot: once here, not in every node.
 rm -f /var/log/syslog
 postfix start >/dev/null 2>&1; postfix stop >/dev/null 2>&1

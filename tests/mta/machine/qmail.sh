@@ -40,7 +40,7 @@ set -e
 supervisors
 for _ in $(seq 900); do
   pidof qmail-send >/dev/null && exec 5<>/dev/tcp/127.0.0.1/25 && read -r _ <&5 &&
-    [ -p /var/qmail/supervise/smtp2/supervise/ok ] && exit 0
+    [ -p /var/qmail/supervise/smtp2/supervise/ok ] && : >/var/qmail/supervise/smtp2/supervise/ok && exit 0
   sleep 0.02
 done 2>/dev/null
 echo "qmail does not come up"; cat /var/log/supervisors.log; exit 1

@@ -3,8 +3,9 @@
 //! The panel is a shell that spawns the plugin and keeps its pipes open; requests go in and replies come out through
 //! files in its `/run`. Ends like a [`super::Node`]: with the pipe to what holds it.
 
-use super::{Held, Recipe, Unit, Workshop, entering, within};
+use super::{Held, Recipe, Unit, Workshop, entering, within, without_children};
 use crate::support::process::{alive, only_child};
+use crate::support::smtp::is_open;
 use crate::support::{PATIENCE, eventually, program};
 use nix::sched::{CloneFlags, setns};
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 
 /// The panel's unit and what it runs.
 const UNIT: &str = "[Unit]\nDescription=Panel\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/bash /usr/local/sbin/panel\n\
@@ -73,8 +75,9 @@ impl Machine {
         });
         let up = "s=$(systemctl is-system-running); [ \"$s\" = running ] || [ \"$s\" = degraded ]";
         eventually(PATIENCE, "systemd has booted", || self.try_sh(up).0);
+        // When it greets, what that needs has read its configuration: a test may damage it at once.
         eventually(PATIENCE, "the MTA is up", || {
-            self.path(self.unit().up).exists() && !super::listening(self.init(), 25).is_empty()
+            self.path(self.unit().up).exists() && self.now(|| is_open(25))
         });
     }
 
@@ -99,6 +102,15 @@ impl Machine {
     pub(crate) fn join_network(&self) {
         let network = File::open(format!("/proc/{}/ns/net", self.init())).unwrap();
         setns(network, CloneFlags::CLONE_NEWNET).expect("root may join a network");
+    }
+
+    /// What a thread that is in the machine's network of now finds.
+    pub(crate) fn now<R: Send>(&self, look: impl FnOnce() -> R + Send) -> R {
+        let inside = || {
+            self.join_network();
+            look()
+        };
+        thread::scope(|scope| scope.spawn(inside).join().unwrap())
     }
 
     /// Runs a shell script inside; whether it succeeded, and what it printed.
@@ -174,8 +186,8 @@ impl Machine {
         assert_eq!(answer, json!({"status": 0, "payload": "Success"}), "{method}\n{}", self.evidence());
     }
 
-    /// The process of this unit with this name, by the number that this machine gives it. Of a server and the children that serve
-    /// its sessions under its name, the server: a child may have the lower number, because numbers are given anew from the beginning.
+    /// The process of this unit with this name, by the number that this machine gives it; the server, not a child of it that
+    /// serves a session.
     pub(crate) fn process_of(&self, unit: &str, program: &str) -> Option<u32> {
         let entries = fs::read_dir("/proc").unwrap();
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
@@ -184,8 +196,7 @@ impl Machine {
             let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
             crate::support::process::name(*pid) == program && groups.contains(unit)
         });
-        let ours: Vec<u32> = ours.collect();
-        ours.iter().copied().find(|pid| parent_of(*pid).is_none_or(|parent| !ours.contains(&parent)))
+        without_children(ours.collect()).into_iter().next()
     }
 
     fn unit(&self) -> &'static Unit {
@@ -200,10 +211,4 @@ impl Machine {
         );
         self.try_sh(&script).1
     }
-}
-
-/// The process that began it, or whoever adopted it since (proc_pid_stat(5): the field behind the state).
-fn parent_of(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }

@@ -44,7 +44,7 @@ fn bound_to_two_addresses_in_master_cf_it_binds_both() {
 #[test]
 fn a_listener_that_nobody_reaches_from_elsewhere_is_told_with_success() {
     on::<Postfix>(|machine| {
-        machine.sh("postconf -e inet_interfaces=loopback-only; postfix stop; postfix start");
+        machine.sh("postconf -e inet_interfaces=loopback-only; postfix-stop; postfix start");
         let call = |words: &[&str]| {
             words.iter().fold(machine.launch().arg("call"), |launch, word| launch.arg(word)).run()
         };
@@ -61,7 +61,7 @@ fn a_listener_that_nobody_reaches_from_elsewhere_is_told_with_success() {
 #[track_caller]
 fn binds_what_the_primary_binds(script: &str) {
     on::<Postfix>(|machine| {
-        machine.sh(&format!("{script}; postfix stop; postfix start"));
+        machine.sh(&format!("{script}; postfix-stop; postfix start"));
         let (mut plugin, port) = running(machine, TLS_YES);
         assert!(!machine.node().bound(25).is_empty());
         assert_eq!(machine.node().bound(port), machine.node().bound(25));

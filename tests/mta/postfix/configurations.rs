@@ -317,7 +317,7 @@ fn from_each_configuration_it_is_not_far_to_a_delivered_message_and_back() {
         let mut wrong = Vec::new();
         for (name, script) in walked().iter().skip(number).step_by(MACHINES) {
             machine.sh(&format!(
-                "postfix stop 2>/dev/null || :; cp -p /etc/lab/pristine/*.cf /etc/postfix/\n{script}\npostfix start"
+                "postfix-stop 2>/dev/null || :; cp -p /etc/lab/pristine/*.cf /etc/postfix/\n{script}\npostfix start"
             ));
             if let Err(what) = there_and_back(machine, name) {
                 wrong.push(format!("{name}: {what}"));

@@ -50,7 +50,7 @@ const fn fault(what: &'static str, when: When, damage: &'static str, heal: &'sta
     Fault { what, when, damage, heal }
 }
 
-const DOVECOT: &str = "pgrep -x dovecot >/dev/null || dovecot; until [ -S /var/spool/postfix/private/auth ]; do sleep 0.02; done; sleep 0.1";
+const DOVECOT: &str = "pgrep -x dovecot >/dev/null || dovecot-start";
 const UNHIDE: &str = "cp -p /etc/lab/pristine/main.cf /etc/postfix/main.cf; postfix status || postfix start";
 /// An smtpd that was serving somebody when its master died goes on listening for as long as its session lasts, beside the
 /// new master, and takes every other connection to port 25: an administrator ends it.
@@ -234,6 +234,8 @@ fn inject(machine: &Postfix, share: u64, worker: u64, mut random: Rng) -> Found 
             "SQUAT" => squat(change.port),
             script => script.replace("PORT", &change.port.to_string()),
         };
+        let throttled = || machine.log().matches(" -- throttling").count();
+        let throttled_before = throttled();
         let (answer, injected) = moment.meet(machine, &mut plugin, &change, &damage);
         found.injected += u64::from(injected);
         if injected {
@@ -254,8 +256,8 @@ fn inject(machine: &Postfix, share: u64, worker: u64, mut random: Rng) -> Found 
             found.untrue.push(format!("{story}: {answer}, and isRunning says {told}"));
         }
         machine.try_sh(fault.heal);
-        if status(&answer) == 521 {
-            // Postfix waits a minute before it tries an smtpd again that ended before it served, and one whose master
+        if status(&answer) == 521 || throttled() > throttled_before {
+            // Postfix waits a minute before it tries a program again that ended before it served, and one whose master
             // died in the middle of a session listens on for up to an hour. Whoever reads 521 looks after Postfix
             // himself, and ends what it names.
             machine.try_sh("pkill -9 -x smtpd; postfix stop; postfix start");

@@ -73,7 +73,7 @@ fn a_stop_is_no_success_while_an_orphan_accepts_connections() {
 fn a_listener_that_ran_is_there_after_a_restart_of_postfix() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
-        machine.sh("postfix stop; postfix start");
+        machine.sh("postfix-stop; postfix start");
         assert!(is_open(port));
         assert_eq!(plugin.payload("isRunning", Value::Null), true);
     });
@@ -84,7 +84,7 @@ fn a_listener_that_was_stopped_stays_so_after_a_restart_of_postfix() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
         plugin.succeed("stop", Value::Null);
-        machine.sh("postfix stop; postfix start");
+        machine.sh("postfix-stop; postfix start");
         assert!(is_closed(port) && is_open(25));
     });
 }
@@ -161,9 +161,7 @@ fn a_program_that_takes_the_port_in_the_middle_does_not_kill_postfix() {
 fn a_program_on_the_port_while_postfix_was_down_is_named_by_start() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = stopped(machine, TLS_YES);
-        machine.sh("postfix stop");
-        // The last of its processes may still be ending.
-        eventually(PATIENCE, "nobody listens", || machine.node().listening(25).is_empty());
+        machine.sh("postfix-stop");
         let squatter = Squatter::on(machine, addresses(port)[0]);
         machine.sh("postfix start");
         let answer = plugin.call("start", Value::Null);
@@ -176,7 +174,7 @@ fn a_program_on_the_port_while_postfix_was_down_is_named_by_start() {
 fn a_stale_pid_file_of_postfix_fools_nobody() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
-        machine.sh("postfix stop; printf '%10d\\n' 1 >/var/spool/postfix/pid/master.pid");
+        machine.sh("postfix-stop; printf '%10d\\n' 1 >/var/spool/postfix/pid/master.pid");
         assert_eq!(plugin.payload("isRunning", Value::Null), false);
         failure(&plugin.call("start", Value::Null), 503);
         machine.sh("postfix start");

@@ -17,7 +17,7 @@ pub(crate) mod proof;
 pub(crate) mod rules;
 pub(crate) mod services;
 
-use super::machine::{Recipe, Unit};
+use super::machine::{Recipe, Unit, without_children};
 use super::subject::{Machine, MailServer, Subject};
 use super::support::{PATIENCE, eventually};
 use std::fs;
@@ -164,9 +164,9 @@ impl Postfix {
         self.pid_of("master")
     }
 
-    /// A process of the node with this name.
+    /// The process of the node with this name; what it has just forked has the name, too.
     pub(crate) fn pid_of(&self, program: &str) -> Option<u32> {
-        self.pids_of(program).into_iter().next()
+        without_children(self.pids_of(program)).into_iter().next()
     }
 
     /// The processes of the node with this name.

@@ -149,9 +149,9 @@ fn another_instance_of_postfix_is_a_stranger() {
         // Where the first one keeps its queue does not matter.
         plugin.succeed("stop", Value::Null);
         machine.sh(
-            "postfix stop; mv /var/spool/postfix /var/spool/elsewhere
+            "postfix-stop; mv /var/spool/postfix /var/spool/elsewhere
              postconf -e queue_directory=/var/spool/elsewhere; sed -i 's,/var/spool/postfix/,/var/spool/elsewhere/,' /etc/dovecot/dovecot.conf
-             doveadm stop; sleep 0.2; dovecot; until [ -S /var/spool/elsewhere/private/auth ]; do sleep 0.05; done; postfix start",
+             dovecot-start /var/spool/elsewhere/private/auth; postfix start",
         );
         plugin.succeed("start", Value::Null);
         assert!(is_open(port) && is_open(25) && is_open(3539));

@@ -85,14 +85,13 @@ fn where_the_key_is_in_the_certificates_file_that_is_enough() {
 
 #[test]
 fn with_the_sasl_socket_gone_it_is_424() {
-    is_refused(424, "doveadm stop; rm -f /var/spool/postfix/private/auth", DOVECOT, "");
+    is_refused(424, "dovecot-stop; rm -f /var/spool/postfix/private/auth", "dovecot-start", "");
 }
 
 #[test]
 fn with_nobody_behind_the_sasl_socket_it_is_424() {
-    let damage =
-        "pkill -9 dovecot; while pgrep dovecot; do sleep 0.02; done; test -S /var/spool/postfix/private/auth";
-    is_refused(424, damage, DOVECOT, "");
+    let damage = "dovecot-stop -9; test -S /var/spool/postfix/private/auth";
+    is_refused(424, damage, "dovecot-start", "");
 }
 
 #[test]
@@ -138,7 +137,7 @@ fn a_line_that_postfix_cannot_read_is_told_where_the_administrator_has_it() {
 fn a_program_that_took_the_port_while_postfix_was_down_is_told_to_keep_port_25_from_starting() {
     on::<Postfix>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
-        machine.sh("postfix stop");
+        machine.sh("postfix-stop");
         let squatter = crate::subject::Squatter::on(machine, ([127, 0, 0, 1], port).into());
         let answer = plugin.call("start", Value::Null);
         let told = failure(&answer, 409);
@@ -165,14 +164,14 @@ fn with_a_master_cf_that_postfix_cannot_read_it_is_422() {
 
 #[test]
 fn with_postfix_down_start_and_restart_are_503() {
-    is_refused(503, "postfix stop", "postfix start", "");
+    is_refused(503, "postfix-stop", "postfix start", "");
 }
 
 #[test]
 fn with_postfix_down_an_update_of_a_running_service_is_503_and_writes_nothing() {
     on::<Postfix>(|machine| {
         let (mut plugin, _) = running(machine, TLS_YES);
-        machine.sh("postfix stop");
+        machine.sh("postfix-stop");
         let look = || (snapshot(&machine.master_cf()), snapshot(&machine.state().join("settings.json")));
         let before = look();
         failure(&plugin.call("update", json!({"alternate_smtp_port": machine.port()})), 503);
@@ -186,7 +185,7 @@ fn with_postfix_down_stop_succeeds_and_it_stays_down() {
     on::<Postfix>(|machine| {
         let stock = std::fs::read(machine.master_cf()).unwrap();
         let (mut plugin, port) = running(machine, TLS_YES);
-        machine.sh("postfix stop");
+        machine.sh("postfix-stop");
         plugin.succeed("stop", Value::Null);
         assert!(std::fs::read(machine.master_cf()).unwrap() == stock, "something of ours is left");
         assert!(machine.master().is_none(), "Postfix was started");
@@ -199,7 +198,7 @@ fn with_postfix_down_stop_succeeds_and_it_stays_down() {
 fn with_postfix_down_an_update_of_a_stopped_service_succeeds() {
     on::<Postfix>(|machine| {
         let (mut plugin, _) = stopped(machine, TLS_YES);
-        machine.sh("postfix stop");
+        machine.sh("postfix-stop");
         plugin.succeed("update", json!({"auth_mode": TLS_OPTIONAL}));
         assert!(machine.master().is_none(), "Postfix was started");
     });
@@ -209,7 +208,7 @@ fn with_postfix_down_an_update_of_a_stopped_service_succeeds() {
 fn with_postfix_down_it_is_not_running() {
     on::<Postfix>(|machine| {
         let (mut plugin, _) = running(machine, TLS_YES);
-        machine.sh("postfix stop");
+        machine.sh("postfix-stop");
         assert_eq!(plugin.payload("isRunning", Value::Null), false);
         machine.sh("postfix start");
         assert_eq!(plugin.payload("isRunning", Value::Null), true);
@@ -289,7 +288,7 @@ fn daemons_that_live_elsewhere_are_known_by_it() {
     ] {
         on::<Postfix>(|machine| {
             machine.sh(&format!(
-                "postfix stop; mkdir -p {folder}; cp -a /usr/lib/postfix/sbin/. {folder}/; rm -r /usr/lib/postfix/sbin
+                "postfix-stop; mkdir -p {folder}; cp -a /usr/lib/postfix/sbin/. {folder}/; rm -r /usr/lib/postfix/sbin
                  {usual}; postfix start"
             ));
             let (mut plugin, port) = running(machine, TLS_YES);
@@ -326,11 +325,9 @@ fn a_plan_names_all_that_is_missing_at_once_and_a_start_the_first() {
 fn what_there_is_to_know_is_told_by_a_plan_and_behind_the_success_of_a_call() {
     on::<Postfix>(|machine| {
         let (mut plugin, _) = stopped(machine, TLS_YES);
-        machine.sh(&format!(
-            "echo '10025 inet n - y - - smtpd -o content_filter=dummy' >>/etc/postfix/master.cf
+        machine.sh("echo '10025 inet n - y - - smtpd -o content_filter=dummy' >>/etc/postfix/master.cf
              sed -i 's/^auth_mechanisms.*/auth_mechanisms = cram-md5/' /etc/dovecot/dovecot.conf
-             doveadm stop; rm -f /var/spool/postfix/private/auth; {DOVECOT}"
-        ));
+             dovecot-start");
         let plan = plugin.payload("queryPlan", json!({ "action": "start" }));
         let warned = |kind: &str| plan["warnings"].as_array().unwrap().iter().any(|one| one["kind"] == kind);
         assert!(warned("other_entries") && warned("self_signed"), "{plan}");
@@ -363,9 +360,6 @@ fn an_update_of_a_running_service_meets_the_same_refusals() {
         assert!(is_open(port));
     });
 }
-
-const DOVECOT: &str =
-    "dovecot; while ! [ -S /var/spool/postfix/private/auth ]; do sleep 0.02; done; sleep 0.2";
 
 /// Start and restart of a stopped service are refused, touch nothing, and work when the damage is healed.
 #[track_caller]

@@ -60,7 +60,7 @@ fn a_backend_whose_queue_is_full_is_named_and_nobody_waits_for_it() {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         // It listens and never accepts, and one client waits already.
         machine.sh(
-            "doveadm stop; rm -f /var/spool/postfix/private/auth
+            "dovecot-stop; rm -f /var/spool/postfix/private/auth
              setsid perl -MSocket -e 'socket(S,PF_UNIX,SOCK_STREAM,0); bind(S,sockaddr_un(shift)); listen(S,0); sleep 999' \
                /var/spool/postfix/private/auth >/dev/null 2>&1 </dev/null &
              until [ -S /var/spool/postfix/private/auth ]; do sleep 0.05; done; chmod 666 /var/spool/postfix/private/auth
@@ -105,7 +105,7 @@ fn a_backend_that_lets_nobody_in_is_named() {
         let (mut plugin, port) = stopped(machine, TLS_YES);
         // Its socket is there, and whoever connects is hung up on.
         machine.sh(
-            "doveadm stop; rm -f /var/spool/postfix/private/auth
+            "dovecot-stop; rm -f /var/spool/postfix/private/auth
              setsid perl -MSocket -e 'socket(S,PF_UNIX,SOCK_STREAM,0); bind(S,sockaddr_un(shift)); listen(S,9); while(accept(C,S)){close C}' \
                /var/spool/postfix/private/auth >/dev/null 2>&1 </dev/null &
              until [ -S /var/spool/postfix/private/auth ]; do sleep 0.05; done; chmod 666 /var/spool/postfix/private/auth",

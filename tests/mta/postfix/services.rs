@@ -114,7 +114,7 @@ fn behind_postscreen_the_listener_is_in_the_chroot_that_smtpd_is_in() {
             machine.sh(&format!(
                 "sed -i 's/^smtp  *inet.*/smtp inet n - {screen} - 1 postscreen\\nsmtpd pass - - {serves} - - smtpd/' \
                    /etc/postfix/master.cf
-                 postconf -e postscreen_greet_wait=1s; postfix stop; postfix start"
+                 postconf -e postscreen_greet_wait=1s; postfix-stop; postfix start"
             ));
             let (_plugin, port) = running(machine, TLS_YES);
             let ours = machine.sh(&format!("postconf -F {port}/inet/chroot"));

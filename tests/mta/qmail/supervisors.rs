@@ -1,6 +1,7 @@
 //! Supervisors that are killed, started again, not there, or do not listen; services that die.
 
 use super::{Qmail, SMTP2, Supervisor};
+use crate::machine::{holds, number_inside, without_children};
 use crate::subject::{Subject, hasty, kill_plugin, on, plugin_of, running, start, stopped};
 use crate::support::process::state;
 use crate::support::smtp::{is_closed, is_open};
@@ -54,10 +55,12 @@ impl<S: Supervisor> Qmail<S> {
         eventually(PATIENCE, "ours is supervised", heard);
     }
 
-    /// What listens on the port, by the number that the node gives it.
+    /// The server that listens on the port, by the number that the node gives it.
     #[track_caller]
-    fn listener(&self) -> u32 {
-        self.sh("pgrep -n -x tcpserver").trim().parse().unwrap()
+    fn listener(&self, port: u16) -> u32 {
+        let sockets = self.node().listening(port);
+        let holders = self.pids_of("tcpserver").into_iter().filter(|pid| holds(*pid, &sockets));
+        number_inside(without_children(holders.collect())[0])
     }
 }
 
@@ -65,7 +68,7 @@ fn an_orphan_of_a_killed_supervisor_is_not_running_and_is_named<S: Supervisor>()
     on::<Qmail<S>>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
         assert_eq!(plugin.payload("isRunning", Value::Null), true);
-        let orphan = machine.listener();
+        let orphan = machine.listener(port);
         machine.kill_supervisors();
         assert!(is_open(port));
         assert_eq!(plugin.payload("isRunning", Value::Null), false);
@@ -84,7 +87,7 @@ fn an_orphan_of_a_killed_supervisor_is_not_running_and_is_named<S: Supervisor>()
 fn while_an_orphan_holds_the_port_a_new_supervisor_does_not_make_it_run<S: Supervisor>() {
     on::<Qmail<S>>(|machine| {
         let (mut plugin, port) = running(machine, TLS_YES);
-        let orphan = machine.listener();
+        let orphan = machine.listener(port);
         machine.kill_supervisors();
         machine.start_supervisors();
         for _ in 0..10 {
@@ -266,7 +269,7 @@ fn a_listener_that_a_script_leaves_behind_is_never_taken_for_stopped<S: Supervis
         let mut plugin = plugin_of(machine);
         let port = machine.port();
         start(&mut plugin, port, TLS_YES);
-        let orphan = machine.listener();
+        let orphan = machine.listener(port);
         let answer = hasty(machine, 3).call("stop", Value::Null);
         assert_ne!(status(&answer), 0);
         assert!(names_number(answer["payload"].as_str().unwrap(), orphan), "{answer}");
