@@ -149,7 +149,7 @@ fn another_instance_of_postfix_is_a_stranger() {
         // Where the first one keeps its queue does not matter.
         plugin.succeed("stop", Value::Null);
         machine.sh(
-            "postfix-stop; mv /var/spool/postfix /var/spool/elsewhere
+            "postfix stop; mv /var/spool/postfix /var/spool/elsewhere
              postconf -e queue_directory=/var/spool/elsewhere; sed -i 's,/var/spool/postfix/,/var/spool/elsewhere/,' /etc/dovecot/dovecot.conf
              dovecot-start /var/spool/elsewhere/private/auth; postfix start",
         );
