@@ -153,7 +153,10 @@ impl Node {
     pub(crate) fn boot(workshop: &Workshop) -> Self {
         let mut command = workshop.command("unshare");
         command.args(["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]);
-        command.args(["--propagation", "private", "bash", "-c", include_str!("node.sh"), "node"]);
+        // Of busybox, whose mount(8) and the like are no programs of their own: a node takes forty of them.
+        let shell = workshop.folder.join("root/bin/busybox");
+        command.args(["--propagation", "private"]).arg(shell);
+        command.args(["sh", "-c", include_str!("node.sh"), "node"]);
         command.arg(&workshop.folder).arg(program()).arg("mail.lab.test");
         let mut holder = Held::spawn(command);
         let said = holder.hear();

@@ -1,6 +1,6 @@
 # Boots one node: a fresh layer over the workshop's, with network, mounts, processes, host name and IPC of its own.
 # Runs as the first process of a new set of namespaces, below the workshop's mounts. Arguments: the workshop's folder,
-# the plugin's binary, the host name. Says `ready`, reaps, and ends, with everything in the node, when its input does.
+# the plugin's binary, the host name. Run by busybox, which every workshop has. Says `ready`, reaps, and ends, with everything in the node, when its input does.
 set -euo pipefail
 cd "$1"; program=$2 fqdn=$3
 hostname "$fqdn"
