@@ -312,12 +312,16 @@ impl Alternate for QmailAlternate<'_> {
             );
             (runs_for >= START_TIME).then_some(deaf)
         } else {
+            let primary = self.addresses()?;
             let elsewhere = format!(
                 "{who} listens on {}, the primary server on {}: {run} names the address, which has to be the same",
                 listed(&bound),
-                listed(&self.addresses()?)
+                listed(&primary)
             );
-            (runs_for >= SETTLED).then_some(elsewhere)
+            // It may have begun to listen since it was found absent.
+            let same =
+                bound.iter().all(|it| primary.contains(it)) && primary.iter().all(|it| bound.contains(it));
+            (runs_for >= SETTLED && !same).then_some(elsewhere)
         })
     }
 

@@ -59,7 +59,7 @@ const SCRIPTS: [(&str, Fate); 45] = [
         Serves,
     ),
     (
-        "#!/bin/sh\nsleep 1\nexec READER sh -c 'sleep 1; exec tcpserver -R -H -l 0 0 \"$PORT\" PROGRAM'",
+        "#!/bin/sh\nsleep 2\nexec READER sh -c 'sleep 2; exec tcpserver -R -H -l 0 0 \"$PORT\" PROGRAM'",
         Serves,
     ),
     // Scripts that stay.
