@@ -57,7 +57,7 @@ impl MtaError {
             Self::Command(error) => of_command(error),
             Self::File(error) => of_file(error),
             Self::Socket(error) => of_socket(error),
-            Self::Sight(SightError::Hidden { .. } | SightError::Apart { .. }) => Reason::NotSeen,
+            Self::Sight(_) => Reason::NotSeen,
         }
     }
 

@@ -87,9 +87,14 @@ pub enum SightError {
         name: String,
         /// Its id.
         pid: i32,
-        /// `network`, `mount` or `pid`.
+        /// `network` or `mount`.
         namespace: &'static str,
     },
+    /// The processes that `/proc` shows have other numbers than for us.
+    #[error(
+        "/proc shows the processes of another pid namespace than this plugin's; run the plugin where the mail server runs"
+    )]
+    Renumbered,
 }
 
 /// What it takes to look into every process, as a sentence ends with it (ptrace(2), access mode checking).
@@ -102,7 +107,9 @@ pub const IT_TAKES: &str = "it takes root with the capability CAP_SYS_PTRACE";
 /// # Errors
 ///
 /// [`SightError::Hidden`]: a process that calls itself like one of them may not be looked into.
+/// [`SightError::Renumbered`]: `/proc` is that of another pid namespace.
 pub fn processes(programs: &[&Path], homes: &[&Path]) -> Result<Vec<Process>, SightError> {
+    numbered()?;
     let files: Vec<(u64, u64)> = programs.iter().filter_map(|path| identity(path).ok()).collect();
     let mut paths: Vec<PathBuf> = programs.iter().map(|path| path.to_path_buf()).collect();
     paths.extend(programs.iter().filter_map(|path| fs::canonicalize(path).ok()));
@@ -181,7 +188,7 @@ pub fn belongs_to(pid: i32, users: &[u32]) -> bool {
 /// [`SightError::Apart`] where it does not, [`SightError::Hidden`] where that cannot be known. One that has ended is not
 /// apart.
 pub fn together(pid: i32, file: &Path) -> Result<(), SightError> {
-    numbered(pid)?;
+    numbered()?;
     if !known(pid, shares(pid, "net"))? {
         return Err(apart(pid, "network"));
     }
@@ -203,18 +210,18 @@ pub fn together(pid: i32, file: &Path) -> Result<(), SightError> {
 ///
 /// As of [`together`].
 pub fn recognised(pid: i32) -> Result<(), SightError> {
-    numbered(pid)?;
+    numbered()?;
     if !known(pid, shares(pid, "mnt"))? && !among_all() {
         return Err(apart(pid, "mount"));
     }
     Ok(())
 }
 
-/// Whether `/proc`, where this pid was seen, numbers processes as the system calls do that we make: it may be that of another
-/// pid namespace, and whoever was told something would be somebody else.
-fn numbered(pid: i32) -> Result<(), SightError> {
+/// Whether `/proc` numbers processes as the system calls do that we make: it may be that of another pid namespace, and
+/// whoever was told something would be somebody else.
+fn numbered() -> Result<(), SightError> {
     let ours = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
-    if ours == Some(std::process::id()) { Ok(()) } else { Err(apart(pid, "pid")) }
+    if ours == Some(std::process::id()) { Ok(()) } else { Err(SightError::Renumbered) }
 }
 
 /// Whether we see the files that the machine's first process sees.
