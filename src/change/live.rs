@@ -49,7 +49,9 @@ impl Sighting {
 
 /// How long a socket may be seen whose holder is not: the threads of a process end one after the other, and the last one
 /// closes what the first could not be asked for any more.
-const ENDING: Duration = Duration::from_secs(1);
+pub(super) const ENDING: Duration = Duration::from_secs(1);
+/// The same in the middle of a change: a process of ours with several threads ends late on a busy machine.
+pub(super) const LEAVING: Duration = Duration::from_secs(10);
 /// How often is looked whether it has.
 const PAUSE: Duration = Duration::from_millis(3);
 
@@ -69,12 +71,17 @@ enum Whose {
 fn sockets(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Vec<(Socket, Whose)>, MtaError> {
     let is_ending =
         |seen: &Result<_, _>| matches!(seen, Err(MtaError::Socket(SocketError::Elsewhere { .. })));
-    once_ended(host, || look_once(host, mta, port), is_ending)
+    once_ended(host, ENDING, || look_once(host, mta, port), is_ending)
 }
 
 /// What `look` shows once nothing in it `is_ending` any more, or what it shows at last.
-fn once_ended<T>(host: &dyn Host, look: impl Fn() -> T, is_ending: impl Fn(&T) -> bool) -> T {
-    let deadline = Deadline::after(ENDING);
+fn once_ended<T>(
+    host: &dyn Host,
+    within: Duration,
+    look: impl Fn() -> T,
+    is_ending: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = Deadline::after(within);
     loop {
         let seen = look();
         if deadline.passed() || !is_ending(&seen) {
@@ -161,11 +168,17 @@ pub(super) struct Stranger {
     pub(super) holder: Box<Holder>,
 }
 
-/// Who holds the first socket on `port` that is not `mta`'s own; `None` where there is none.
+/// Who holds the first socket on `port` that is not `mta`'s own; `None` where there is none. A holder that is not to be seen is
+/// looked for again `within` this time: it may be just ending.
 ///
 /// # Errors
 /// It cannot be seen.
-pub(super) fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Option<Stranger>, MtaError> {
+pub(super) fn stranger(
+    host: &dyn Host,
+    mta: &dyn Mta,
+    port: u16,
+    within: Duration,
+) -> Result<Option<Stranger>, MtaError> {
     let others = |(socket, whose)| match whose {
         Whose::Ours(_) => None,
         Whose::Others(holders) => Some((socket, holders)),
@@ -174,7 +187,7 @@ pub(super) fn stranger(host: &dyn Host, mta: &dyn Mta, port: u16) -> Result<Opti
     // Of a listener of ours that is just ending, too, the holder is not to be seen for a moment.
     let is_ending =
         |found: &Result<_, MtaError>| matches!(found, Ok(Some((_, holders))) if Vec::is_empty(holders));
-    let found: Option<(Socket, Vec<Process>)> = once_ended(host, look, is_ending)?;
+    let found: Option<(Socket, Vec<Process>)> = once_ended(host, within, look, is_ending)?;
     Ok(found.map(|(socket, holders)| {
         let address = Some(socket.address.to_string());
         let Some(first) = holders.first() else {

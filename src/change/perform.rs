@@ -14,7 +14,7 @@ use super::journal::Was;
 use super::plan::Plan;
 use super::settings::Settings;
 use super::tell::{message, run, tell, tell_goal};
-use super::{ports, prove};
+use super::{live, ports, prove};
 use crate::mta::{Doubt, Listener, Staged};
 use crate::sys::{Deadline, Dialogue, Ended, Host};
 use crate::wire::problem::Step;
@@ -88,7 +88,7 @@ pub(super) fn phases(
         let listener = goal.listener();
         if let Some(listener) = listener {
             // Somebody may have taken the port since we looked, and some MTAs die of that.
-            ports::is_ours_or_free(host, plan.mta, listener.port, &plan.addresses)?;
+            ports::is_ours_or_free(host, plan.mta, listener.port, &plan.addresses, live::LEAVING)?;
         }
         (*wrote, *step) = (Wrote::Something, Step::Tell);
         tell_goal(host, &*plan.alternate, goal, &plan.addresses, deadline)?;

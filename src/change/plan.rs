@@ -237,7 +237,7 @@ fn port_is_to_be_had(
     host: &dyn Host,
 ) -> Result<(), ChangeError> {
     ports::is_unclaimed(&steps.claims, asked.verb, port)?;
-    let held = ports::is_ours_or_free(host, asked.mta, port, &found.addresses);
+    let held = ports::is_ours_or_free(host, asked.mta, port, &found.addresses, live::ENDING);
     if let Err(ChangeError::PortHeld { holder, who, .. }) = &held
         && let Some(what) = found.alternate.starts_not(port, holder)?
     {

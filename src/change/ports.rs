@@ -5,6 +5,7 @@
 //! (with pid) or which entry claims it; what cannot be seen is an error, never "nobody".
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::block;
 use super::edits::{File, files};
@@ -73,14 +74,15 @@ pub(super) fn is_not_held_already(host: &dyn Host, mta: &dyn Mta, port: u16) -> 
     })
 }
 
-/// Whether the port is free, or the MTA's own already.
+/// Whether the port is free, or the MTA's own already; who is just ending may have it for a while `within` this time.
 pub(super) fn is_ours_or_free(
     host: &dyn Host,
     mta: &dyn Mta,
     port: u16,
     addresses: &[IpAddr],
+    within: Duration,
 ) -> Result<(), ChangeError> {
-    if let Some(live::Stranger { name: holder, holder: who }) = live::stranger(host, mta, port)? {
+    if let Some(live::Stranger { name: holder, holder: who }) = live::stranger(host, mta, port, within)? {
         return Err(ChangeError::PortHeld { port, holder, who });
     }
     if live::listened(host, port)? {

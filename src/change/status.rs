@@ -252,7 +252,7 @@ fn why_not(site: &Site, mta: &dyn Mta, settings: &Settings) -> (Reason, String) 
     if presence == Presence::Missing {
         return said(Reason::MtaMissing);
     }
-    match live::stranger(host, mta, port) {
+    match live::stranger(host, mta, port, live::ENDING) {
         Ok(Some(holder)) => {
             return (Reason::PortHeld, format!("another program holds port {port}: {}", holder.name));
         }

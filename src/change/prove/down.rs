@@ -30,7 +30,7 @@ pub(in crate::change) fn down(
     deadline: Deadline,
 ) -> Result<(), ChangeError> {
     let closed = || is_down(host, mta, claims, port, addresses, deadline);
-    let step = || match live::stranger(host, mta, port) {
+    let step = || match live::stranger(host, mta, port, live::ENDING) {
         Ok(Some(holder)) => format!("port {port} is still held by {}", holder.name),
         _ => format!("waiting for port {port} to close"),
     };

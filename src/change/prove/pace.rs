@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use crate::change::error::ChangeError;
-use crate::sys::{Deadline, Host};
+use crate::mta::MtaError;
+use crate::sys::{Deadline, Host, SocketError};
 
 /// How often is looked again.
 pub(super) const PAUSE: Duration = Duration::from_millis(3);
@@ -17,6 +18,12 @@ pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(10), Durat
 /// By how much longer it is left alone each time.
 pub(super) const LONGER: u32 = 3;
 
+/// Whether a look has met a socket whose holder is not to be seen, as for a moment after a mail server was told something: a
+/// process that has let go of it may take its time to end on a busy machine. It is looked again then, until the deadline.
+pub(super) fn is_passing(error: &ChangeError) -> bool {
+    matches!(error, ChangeError::Mta(MtaError::Socket(SocketError::Elsewhere { .. })))
+}
+
 /// Looks until it is so.
 pub(super) fn wait(
     host: &dyn Host,
@@ -24,11 +31,12 @@ pub(super) fn wait(
     deadline: Deadline,
     is_so: impl Fn() -> Result<bool, ChangeError>,
 ) -> Result<(), ChangeError> {
-    while !is_so()? {
-        if deadline.passed() {
-            return Err(ChangeError::Deadline { step: step() });
+    loop {
+        match is_so() {
+            Ok(true) => return Ok(()),
+            Ok(false) if deadline.passed() => return Err(ChangeError::Deadline { step: step() }),
+            Err(error) if deadline.passed() || !is_passing(&error) => return Err(error),
+            Ok(false) | Err(_) => host.sleep(PAUSE),
         }
-        host.sleep(PAUSE);
     }
-    Ok(())
 }

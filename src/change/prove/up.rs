@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::pace::{LONGER, PAUSE, RETRY, wait};
+use super::pace::{LONGER, PAUSE, RETRY, is_passing, wait};
 use super::places::{Place, beyond, no_such_address, on_all, places};
 use crate::change::client::{Client, Suspect, Verdict, in_turn};
 use crate::change::error::{ChangeError, Finding};
@@ -52,7 +52,11 @@ pub(in crate::change) fn up(
         if let (true, Some(what)) = (deadline.passed(), put_off.take()) {
             return Err(ChangeError::PutOff(what));
         }
-        match look(host, mta, listener, &addresses()?, &suspect, deadline)? {
+        let seen = match look(host, mta, listener, &addresses()?, &suspect, deadline) {
+            Err(error) if is_passing(&error) && !serves_by.passed() => Seen::Absent,
+            seen => seen?,
+        };
+        match seen {
             Seen::Up(heard) => return Ok(heard),
             Seen::Absent if deadline.passed() => {
                 return Err(ChangeError::Deadline { step: "waiting for the listener".to_owned() });

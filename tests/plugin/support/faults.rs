@@ -220,7 +220,9 @@ pub(crate) struct Undisturbed {
 pub(crate) fn undisturbed(ground: &impl Ground, change: &Change, ports: Ports) -> Undisturbed {
     prepare(ground, change.from, ports);
     let old = truth(ground, ports, "before");
-    let (_, log) = traced(ground, change, ports, &recorded());
+    let (said, log) = traced(ground, change, ports, &recorded());
+    let is_done = said.code == Some(0) || said.stdout.contains("never_configured");
+    assert!(is_done, "{change:?}, undisturbed: {} {}", said.stdout.trim(), said.stderr.trim());
     let new = truth(ground, ports, "after");
     clear(ground, ports, &format!("{change:?}, undisturbed"));
     Undisturbed { old, new, log }
