@@ -17,7 +17,7 @@ use super::sheet::{
     Alternate, AuthMode, Claim, Claimant, Content, Context, Copied, Edit, Goal, Kind, Listener, Mta,
     MtaError, Objection, Presence, Staged, Tell,
 };
-use crate::sys::{Command, Process, SightError, View};
+use crate::sys::{Command, Process, View};
 
 /// What it is called.
 pub const KIND: Kind = Kind::new("sandbox", "the sandbox");
@@ -110,7 +110,8 @@ impl Mta for Sandbox {
         let Some(process) = pid.and_then(|pid| host.process(pid)) else { return Ok(Vec::new()) };
         // The pid of an ended daemon may be anybody's by now, but not under our own binary's name.
         match process.exe {
-            None => Err(SightError::Hidden { name: process.name, pid: process.pid }.into()),
+            // One that we may look into, and that has no program any more, is just ending.
+            None => host.together(process.pid, &self.dir).map(|()| Vec::new()).map_err(MtaError::from),
             Some(exe) if exe == self.program => Ok(vec![process.pid]),
             Some(_) => Ok(Vec::new()),
         }
